@@ -1,0 +1,231 @@
+import io
+import pickle
+import struct
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from vit.data.decode import FORMATS, STATUSES, DecodeError, open_picture
+
+HEIGHT, WIDTH = 13, 17
+
+
+def smooth(channels=3):
+    """A picture whose corners differ, and that survives JPEG: (HEIGHT, WIDTH, channels), or grey for 0."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    planes = np.stack((x * 15, y * 19, (x + y) * 8, 255 - x * 9), -1).astype(np.uint8)
+    return planes[..., :channels] if channels else planes[..., 0]
+
+
+def saved(picture, format, **options):
+    file = io.BytesIO()
+    picture.save(file, format, **options)
+    return file.getvalue()
+
+
+def status(source, **options):
+    with pytest.raises(DecodeError) as caught:
+        open_picture(source, **options)
+    assert caught.value.status in STATUSES
+    assert "\n" not in str(caught.value)
+    return caught.value.status
+
+
+@pytest.mark.parametrize("format", ["BMP", "PNG", "PPM", "TIFF", "QOI"])
+def test_lossless_formats_come_back_exactly(format):
+    array = smooth()
+    result = open_picture(saved(Image.fromarray(array), format))
+    assert result.mode == "RGB"
+    assert np.array_equal(np.asarray(result), array)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "JPEG2000"])
+def test_lossy_formats_come_back_nearly(format):
+    array = smooth()
+    result = np.asarray(open_picture(saved(Image.fromarray(array), format, quality=95)))
+    assert result.shape == array.shape
+    assert np.abs(result.astype(int) - array).mean() < 12
+
+
+def test_formats_are_rasters_only():
+    assert not {"EPS", "PDF", "FITS", "WMF"} & set(FORMATS)
+    assert status(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 5\n") == "unsupported"
+    assert status(b"%PDF-1.7\n") == "unsupported"
+
+
+def test_sources_may_be_paths_bytes_and_open_files(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(saved(Image.fromarray(smooth()), "PNG"))
+    with open(path, "rb") as file:
+        results = [
+            open_picture(path),
+            open_picture(str(path)),
+            open_picture(path.read_bytes()),
+            open_picture(file),
+        ]
+        assert not file.closed
+    for result in results:
+        assert np.array_equal(np.asarray(result), smooth())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_orientation_is_applied_as_pillow_does(format, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(smooth()), format, exif=exif)
+    with Image.open(io.BytesIO(data)) as stored:
+        expected = ImageOps.exif_transpose(stored).convert("RGB")
+    result = open_picture(data)
+    assert result.size == ((WIDTH, HEIGHT) if orientation < 5 else (HEIGHT, WIDTH))
+    assert np.array_equal(np.asarray(result), np.asarray(expected))
+
+
+def test_damaged_exif_does_not_cost_the_picture():
+    exif = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01\x03\0"
+    result = open_picture(saved(Image.fromarray(smooth()), "JPEG", exif=exif))
+    assert result.size == (WIDTH, HEIGHT)
+
+
+def test_grey_stays_grey():
+    for mode in ("L", "LA", "1"):
+        assert open_picture(saved(Image.fromarray(smooth(0)).convert(mode), "PNG")).mode == "L"
+
+
+def test_one_bit_becomes_black_and_white():
+    array = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.5
+    result = open_picture(saved(Image.fromarray(array), "PNG"))
+    assert np.array_equal(np.asarray(result), array * 255)
+
+
+def test_alpha_is_laid_over_white():
+    array = smooth(4).astype(np.float64)
+    expected = array[..., :3] * array[..., 3:] / 255 + 255 - array[..., 3:]
+    result = np.asarray(open_picture(saved(Image.fromarray(array.astype(np.uint8)), "PNG")))
+    assert np.abs(result - expected).max() <= 1.5
+
+
+def test_transparent_palette_entry_becomes_white():
+    picture = Image.fromarray(smooth(0) // 86).convert("P")
+    picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    expected = np.array([[10, 20, 30], [255, 255, 255], [70, 80, 90]])[np.asarray(picture)]
+    for format, transparency in (("PNG", 1), ("PNG", b"\xff\x00\xff"), ("GIF", 1)):
+        result = open_picture(saved(picture, format, transparency=transparency))
+        assert result.mode == "RGB"
+        assert np.array_equal(np.asarray(result), expected)
+
+
+def test_cmyk_becomes_rgb():
+    cmyk = Image.fromarray(smooth()).convert("CMYK")
+    result = open_picture(saved(cmyk, "TIFF"))
+    assert np.array_equal(np.asarray(result), np.asarray(cmyk.convert("RGB")))
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
+def test_16_bit_grey_is_scaled_not_clipped(format):
+    array = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    result = open_picture(saved(Image.fromarray(array), format))
+    assert result.mode == "L"
+    assert np.array_equal(np.asarray(result), np.rint(array / 257))
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([[0.0, 0.5, 1.0]], np.float32), [[0, 128, 255]]),
+        (np.array([[-2.0, 0.0, 2.0]], np.float32), [[0, 128, 255]]),
+        (np.array([[0, 65535, 257]], np.int32), [[0, 255, 1]]),
+        (np.array([[0, 100_000, 50_000]], np.int32), [[0, 255, 128]]),
+        (np.array([[7.0, 7.0, 7.0]], np.float32), [[0, 0, 0]]),
+        (np.array([[np.nan, 0.0, 1.0]], np.float32), [[0, 0, 255]]),
+    ],
+)
+def test_32_bit_grey_is_scaled_to_its_range(array, expected):
+    assert np.asarray(open_picture(saved(Image.fromarray(array), "TIFF"))).tolist() == expected
+
+
+def test_first_frame_of_an_animation():
+    frames = [Image.fromarray(np.full((HEIGHT, WIDTH, 3), level, np.uint8)) for level in (0, 255)]
+    for format in ("GIF", "TIFF", "WEBP"):
+        data = saved(frames[0], format, save_all=True, append_images=frames[1:])
+        assert np.asarray(open_picture(data)).max() < 5
+
+
+def test_pixels_are_counted_before_decoding(monkeypatch):
+    data = saved(Image.fromarray(smooth()), "PNG")
+    assert open_picture(data, max_pixels=HEIGHT * WIDTH).size == (WIDTH, HEIGHT)
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    assert status(data, max_pixels=HEIGHT * WIDTH - 1) == "too_large"
+
+
+@pytest.mark.parametrize("side", [11_000, 30_000])  # Pillow warns of the first and refuses the second
+def test_a_bomb_neither_warns_nor_is_decoded(side):
+    header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+    assert status(header, max_pixels=100_000_000) == "too_large"
+
+
+def test_statuses_of_bad_files(tmp_path):
+    (tmp_path / "text.jpg").write_text("hello, I am no picture at all")
+    (tmp_path / "empty.png").write_bytes(b"")
+    assert status(tmp_path / "nothing.png") == "missing"
+    assert status(tmp_path / "text.jpg") == "not_an_image"
+    assert status(tmp_path) == "not_an_image"
+    assert status(tmp_path / "empty.png") == "truncated"
+    assert status(b"\x89PNG\r\n\x1a\n" + b"?" * 50) == "unreadable"
+
+
+def test_permission(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    assert status(tmp_path / "secret.png") == "permission"
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])
+@pytest.mark.parametrize("part", [0.5, 0.9])
+def test_a_file_cut_short_is_an_error_never_half_a_picture(format, part):
+    noise = np.random.default_rng(0).integers(0, 256, (61, 67, 3), dtype=np.uint8)
+    data = saved(Image.fromarray(noise), format)
+    found = status(data[: int(len(data) * part)])
+    assert found in ("truncated", "unreadable")
+    if format != "TIFF":
+        assert found == "truncated"
+
+
+def test_random_damage_is_always_a_decode_error():
+    generator = np.random.default_rng(0)
+    data = saved(Image.fromarray(smooth()), "PNG")
+    for _ in range(100):
+        damaged = bytearray(data)
+        for place in generator.integers(8, len(data), 5):
+            damaged[place] = generator.integers(256)
+        with suppress(DecodeError):
+            open_picture(bytes(damaged))
+
+
+def test_errors_name_the_file_and_pickle(tmp_path):
+    with pytest.raises(DecodeError, match=r"cat\.png: missing: .*; check the path") as caught:
+        open_picture(tmp_path / "cat.png")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (str(copy), copy.status) == (str(caught.value), "missing")
+
+
+def test_threads_leave_the_warning_filters_as_they_were():
+    picture = Image.fromarray(smooth(0) // 86).convert("P")
+    data = saved(picture, "PNG", transparency=b"\xff\x00\xff")
+    before = list(warnings.filters)
+    start = threading.Barrier(4)
+
+    def work(_):
+        start.wait()
+        return [open_picture(data).mode for _ in range(50)]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert {mode for modes in pool.map(work, range(4)) for mode in modes} == {"RGB"}
+    assert warnings.filters == before

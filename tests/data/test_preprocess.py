@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import InterpolationMode
+
+from vit.data.preprocess import Preprocess, levels
+from vit.errors import VitError
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
+
+
+def noise(height, width, channels=3):
+    shape = (height, width, channels) if channels == 3 else (height, width)
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("crop", [1.0, 0.875, 0.9])
+@pytest.mark.parametrize("picture", [(61, 67), (31, 97), (97, 31), (13, 11), (29, 29)])
+def test_pixels_are_those_of_torchvisions_resize_and_centre_crop(picture, crop, interpolation):
+    size = 29
+    preprocess = Preprocess(size, size, 3, MEAN, STD, crop, interpolation)
+    oracle = v2.Compose(
+        [v2.Resize(int(size / crop), InterpolationMode(interpolation)), v2.CenterCrop(size), v2.PILToTensor()]
+    )
+    # Pillow chooses by size which axis to resize first, and rounds and clips in between: no extreme levels.
+    source = noise(*picture).point(lambda level: 90 + level // 4)
+    difference = preprocess.pixels(source).int() - oracle(source).int()
+    assert difference.abs().max() <= 1
+
+
+def test_normalised_as_torchvision_does():
+    preprocess = Preprocess(13, 17, 3, MEAN, STD)
+    source = noise(13, 17)
+    oracle = v2.Compose([v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
+    assert preprocess(source).dtype == torch.float32
+    torch.testing.assert_close(preprocess(source), oracle(source))
+    batch = torch.stack([preprocess.pixels(source)] * 2)
+    assert torch.equal(preprocess.normalise(batch)[1], preprocess(source))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_of_the_size_is_left_alone(channels):
+    preprocess = Preprocess(13, 17, channels, (0.5,) * channels, (0.5,) * channels)
+    source = noise(13, 17, channels)
+    window = preprocess.window(source)
+    assert window.mode == ("L" if channels == 1 else "RGB")
+    assert np.array_equal(np.asarray(window), np.asarray(source))
+    assert preprocess.pixels(source).shape == (channels, 13, 17)
+
+
+def test_the_window_keeps_the_aspect_ratio_and_the_centre():
+    wide = np.zeros((20, 60, 3), np.uint8)
+    wide[:, 20:40] = 255
+    assert np.asarray(Preprocess(20, 20).window(Image.fromarray(wide))).min() == 255
+    assert Preprocess(13, 17).window(Image.fromarray(wide)).size == (17, 13)
+
+
+def test_levels_are_the_pixels_as_they_are():
+    preprocess = Preprocess(13, 17, crop=0.8)
+    window = preprocess.window(noise(31, 37))
+    assert torch.equal(levels(window), preprocess.pixels(noise(31, 37)))
+    assert torch.equal(levels(noise(13, 17, 1))[0], torch.from_numpy(np.array(noise(13, 17, 1))))
+
+
+def test_very_long_pictures_stay_cheap():
+    assert Preprocess(23, 29).pixels(noise(1, 50_000)).shape == (3, 23, 29)
+    assert Preprocess(23, 29, crop=0.5).pixels(noise(50_000, 1)).shape == (3, 23, 29)
+
+
+def test_modes_are_unified():
+    grey = Preprocess(13, 17, 1, (0.5,), (0.5,))
+    assert grey.pixels(noise(13, 17)).shape == (1, 13, 17)
+    clear = Image.new("RGBA", (17, 13), (0, 0, 0, 0))
+    assert Preprocess(13, 17).pixels(clear).min() == 255
+
+
+def test_json_round_trip():
+    preprocess = Preprocess(13, 17, 3, MEAN, STD, 0.9, "lanczos")
+    assert Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict()))) == preprocess
+
+
+def test_from_dict_is_strict():
+    good = Preprocess(13, 17).to_dict()
+    with pytest.raises(VitError, match=r"unknown keys \['sharpen'\]"):
+        Preprocess.from_dict(good | {"sharpen": 1})
+    del good["crop"]
+    with pytest.raises(VitError, match=r"lacks the keys \['crop'\]"):
+        Preprocess.from_dict(good)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"height": 0},
+        {"channels": 4},
+        {"channels": 1},
+        {"mean": (0.5,)},
+        {"std": (0.5, 0.5, 0.0)},
+        {"crop": 0.0},
+        {"crop": 1.1},
+        {"interpolation": "cubic"},
+    ],
+)
+def test_bad_values_are_refused(bad):
+    with pytest.raises(VitError, match="expected"):
+        Preprocess(**({"height": 13, "width": 17} | bad))
+
+
+def test_normalise_names_a_wrong_number_of_channels():
+    with pytest.raises(VitError, match=r"shape \(1, 13, 17\), expected \(..., 3, height, width\)"):
+        Preprocess(13, 17).normalise(torch.zeros(1, 13, 17, dtype=torch.uint8))

@@ -1,0 +1,36 @@
+"""Vision transformers: train them, predict folders of pictures, and see what the model attended to.
+
+    import vit
+    model = vit.load_model("runs/digits")
+    maps = vit.attend(model, images)
+
+The names below are imported when they are first used, so that `import vit` is quick and loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vit.build import load_model
+    from vit.core import record_attention
+    from vit.inference.attend import attend
+    from vit.weights import from_timm
+
+__all__ = ["attend", "from_timm", "load_model", "record_attention"]
+
+_HOMES = {
+    "attend": "vit.inference.attend",
+    "from_timm": "vit.weights",
+    "load_model": "vit.build",
+    "record_attention": "vit.core",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,75 @@
+"""Whose attention is asked for: from a word like `cls` or `3,4` to a weighting of the tokens."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vit.errors import VitError
+
+Query = Literal["cls", "mean"] | tuple[int, int]
+
+
+def parse_query(query: str | tuple[int, int]) -> Query:
+    """`cls`, `mean`, `ROW,COL` or (row, col) -> a query.
+
+    Raises:
+        VitError: Anything else.
+    """
+    if query == "cls" or query == "mean":
+        return query
+    parts = query.split(",") if isinstance(query, str) else list(query)
+    try:
+        row, col = (int(part) for part in parts)
+    except ValueError:
+        raise VitError(
+            f"query is {query!r}, expected cls, mean, or a patch as ROW,COL counted from 0"
+        ) from None
+    return row, col
+
+
+def seed_row(
+    query: Query, grid: tuple[int, int], prefix: int, *, pool: str, pool_weights: Tensor | None = None
+) -> Tensor:
+    """The weighting of final tokens that a query stands for.
+
+    `cls` is what the head reads. In a model that pools otherwise no class token is read, so it stands for
+    that pooling: the mean of the patches, or the attention pool's own weights.
+
+    Args:
+        query: From `parse_query`.
+        grid: (rows, cols) of patches.
+        prefix: Number of tokens before the patches.
+        pool: `cls`, `mean` or `attention`: what the head reads.
+        pool_weights: (B, H, 1, patches), needed where `pool` is `attention` and `query` is `cls`.
+
+    Returns:
+        float32, (1 or B, N) with N = prefix + rows * cols; each row sums to 1.
+
+    Raises:
+        VitError: A patch outside the grid.
+    """
+    rows, cols = grid
+    patches = rows * cols
+    if query == "cls" and pool == "attention":
+        if pool_weights is None:
+            raise ValueError("the model pools by attention: pass the tape's pool_weights()")
+        return torch.nn.functional.pad(pool_weights.mean(1)[:, 0], (prefix, 0))
+    seed = torch.zeros(1, prefix + patches)
+    if query == "cls" and pool == "cls":
+        seed[:, 0] = 1
+    elif query in ("cls", "mean"):
+        seed[:, prefix:] = 1 / patches
+    else:
+        row, col = query
+        if not (0 <= row < rows and 0 <= col < cols):
+            raise VitError(
+                f"query is patch {row},{col}, expected 0,0 to {rows - 1},{cols - 1}: the grid is {rows} x {cols}"
+            )
+        seed[:, prefix + row * cols + col] = 1
+    return seed
+
+
+def to_grid(scores: Tensor, grid: tuple[int, int], prefix: int) -> Tensor:
+    """Scores over tokens (B, N), prefix first -> the patches' part as a map (B, rows, cols)."""
+    return scores[:, prefix:].unflatten(1, grid)

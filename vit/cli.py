@@ -1,0 +1,110 @@
+"""The command `vit`. Each verb is a module of `vit/commands`, imported only when it is called.
+
+Nothing here, nor in a command outside its `run`, imports torch: `--help` answers at once.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from importlib import import_module
+from importlib.metadata import version
+from types import FrameType
+
+from jsonargparse import ArgumentParser
+
+from vit.config import nearest
+from vit.errors import UsageError, VitError
+
+VERBS = {
+    "train": "train a vision transformer from one YAML file",
+    "evaluate": "measure a model on a dataset it was not trained on",
+    "predict": "label folders of pictures, one row per file",
+    "attend": "draw what the model attended to",
+    "info": "say what a model is",
+    "models": "list the models at hand",
+    "data": "say what a dataset holds",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return its exit code: 0, 1, 2, 3, 130 or 143 (see README)."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"vit {version('vit')}")
+        return 0
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _run(words[0], words[1:])
+    except VitError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`vit info | head`): nothing is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("VIT_DEBUG"):
+            traceback.print_exc()
+        hint = "" if os.environ.get("VIT_DEBUG") else " (VIT_DEBUG=1 shows where)"
+        return _fail(f"{type(error).__name__}: {error}{hint}", 1)
+
+
+def _run(verb: str, words: list[str]) -> int:
+    if verb not in VERBS:
+        raise UsageError(f"unknown verb {verb}{nearest(verb, list(VERBS))}")
+    command = import_module(f"vit.commands.{verb}")
+    parser = ArgumentParser(
+        prog=f"vit {verb}",
+        description=command.__doc__,
+        exit_on_error=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    if hasattr(command, "prepare") and not {"-h", "--help"} & set(words):
+        words = command.prepare(words)
+    try:
+        arguments = parser.parse_args(words)
+    except argparse.ArgumentError as error:
+        raise UsageError(_explain(parser, words, error)) from None
+    return command.run(arguments)
+
+
+def _explain(parser: ArgumentParser, words: list[str], error: Exception) -> str:
+    """What is wrong with the words: an unknown option with its nearest neighbour, or what argparse says."""
+    known = sorted(option for action in parser._actions for option in action.option_strings)
+    for word in words:
+        option = word.partition("=")[0]
+        if option.startswith("--") and len(option) > 2 and option not in known:
+            return f"unknown option {option}{nearest(option, known)}"
+    return f"{error} (see {parser.prog} --help)"
+
+
+def _overview() -> str:
+    lines = "\n".join(f"  {verb:10} {what}" for verb, what in VERBS.items())
+    return (
+        "usage: vit VERB ...\n\n"
+        "Train vision transformers, predict folders of pictures, and see what the model attended to.\n\n"
+        f"{lines}\n\n"
+        "vit VERB --help says more, with an example; vit --version says which vit this is.\n\n"
+        "example:\n  vit train --config digits && vit predict runs/digits PICTURES --output labels.csv"
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"vit: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM as an exception, so that files are closed on the way out."""
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""What several verbs share."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vit.errors import UsageError, VitError
+
+if TYPE_CHECKING:
+    from vit.vision import VisionTransformer
+
+
+def require_positive(option: str, value: int) -> None:
+    """Refuse a count below 1."""
+    if value < 1:
+        raise UsageError(f"{option} is {value}, expected at least 1")
+
+
+def require_labels(model: "VisionTransformer", word: str) -> "VisionTransformer":
+    """Refuse a model that gives features and no classes."""
+    if not model.labels:
+        raise VitError(f"{word} has no classification head: it gives features, not labels")
+    return model
+
+
+def summary(counts: Counter[str]) -> str:
+    """Counts by status in words: `360 files: 358 ok, 2 truncated`."""
+    total = counts.total()
+    parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items(), key=lambda item: -item[1]))
+    return f"{total} file{'' if total == 1 else 's'}: {parts or 'nothing to do'}"
+
+
+@contextmanager
+def ticker(what: str) -> Iterator[Callable[[int], None]]:
+    """A running count with its rate on a terminal's stderr; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done: None
+        return
+    rate = TextColumn("{task.fields[rate]:,.0f} " + what + "/s")
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} " + what), rate, TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None, rate=0.0)
+
+        def tell(done: int) -> None:
+            elapsed = progress.tasks[0].elapsed or 0.0
+            progress.update(task, completed=done, rate=done / elapsed if elapsed else 0.0)
+
+        yield tell

@@ -1,0 +1,121 @@
+"""Measure a model on a dataset: accuracy, top-5, loss, calibration. Every picture counts once.
+
+example:
+  vit evaluate runs/digits
+  vit evaluate runs/digits --data my_pictures --split all --json
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vit.config import DATASETS, DataConfig, nearest, stored_config
+from vit.errors import UsageError, VitError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from vit.data import Images, Splits
+
+SPLITS = ("train", "val", "test", "all")
+
+
+def add_arguments(parser: "ArgumentParser") -> None:
+    """Model, data, split."""
+    parser.add_argument("model", metavar="MODEL", help="run folder, bundle folder, shipped model, timm:NAME")
+    parser.add_argument(
+        "--data",
+        metavar="NAME_OR_PATH",
+        help=f"{', '.join(DATASETS)}, a folder of class folders, or parquet (default: what it was trained on)",
+    )
+    parser.add_argument("--split", default="test", help=f"one of {', '.join(SPLITS)} (default: test)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument(
+        "--batch-size", type=int, default=256, help="pictures per forward pass (default: 256)"
+    )
+
+
+def run(arguments: "Namespace") -> int:
+    """Print the figures."""
+    if arguments.split not in SPLITS:
+        raise UsageError(f"--split is {arguments.split}{nearest(arguments.split, list(SPLITS))}")
+
+    from vit import build
+    from vit.commands.common import require_labels, require_positive
+    from vit.data import loader
+    from vit.training.evaluate import evaluate
+
+    require_positive("--batch-size", arguments.batch_size)
+    model = require_labels(build.load_model(arguments.model), arguments.model)
+    preprocess = model.preprocess
+    config = _data_config(arguments.model, arguments.data)
+    config.image_size = (preprocess.height, preprocess.width)
+    splits = build.load_data(config)
+    order = _class_order(model.labels, splits.labels, splits.name)
+    batches = (
+        batch for images in _chosen(splits, arguments.split) for batch in loader(images, arguments.batch_size)
+    )
+    result = evaluate(
+        model,
+        ((build.match_channels(pixels, preprocess.channels), *rest) for pixels, *rest in batches),
+        preprocess.normalise,
+        len(model.labels),
+        class_order=order,
+    )
+    figures: dict[str, Any] = result.figures() | {
+        "split": arguments.split,
+        "data": arguments.data or config.name,
+        "model": arguments.model,
+        "skipped": len(splits.skipped),
+    }
+    if arguments.json:
+        print(json.dumps(figures))
+        return 0
+    print(
+        f"{figures['data']}, {arguments.split}, n = {result.n}: accuracy {100 * result.accuracy:.2f} %, "
+        f"top-5 {100 * result.accuracy_top5:.2f} %, loss {result.loss:.4f}, "
+        f"calibration error {result.calibration_error:.4f}"
+    )
+    if splits.skipped:
+        print(f"{len(splits.skipped)} files skipped, the first is {': '.join(splits.skipped[0])}")
+    return 0
+
+
+def _data_config(model: str, word: str | None) -> DataConfig:
+    """What to measure on: the word, or what the model was trained on, with the same splits."""
+    from vit.build import named_data, open_bundle
+
+    run = Path(model) / "config.yaml"
+    trained_on = stored_config(run).data if run.is_file() else None
+    if word is not None:
+        named = named_data(word)
+        # The run's own dataset is split as the run split it: its test pictures are those it never saw.
+        return trained_on if trained_on is not None and trained_on.name == word else named
+    if trained_on is not None:
+        return trained_on
+    recorded = {} if model.startswith("timm:") else open_bundle(model).training.get("data", {})
+    if recorded.get("name") not in DATASETS:
+        raise UsageError(f"--data is missing: {model} does not say which pictures to measure it on")
+    return DataConfig(**recorded)
+
+
+def _class_order(model_labels: list[str], data_labels: list[str], name: str) -> Any:
+    """The model's class for each class of the dataset, by name."""
+    import torch
+
+    strange = [label for label in data_labels if label not in model_labels]
+    if strange:
+        raise VitError(
+            f"the labels do not fit: {name} has {len(data_labels)} classes, the model {len(model_labels)}, and "
+            f"{strange[0]!r} is none of the model's ({', '.join(model_labels[:5])}"
+            f"{', ...' if len(model_labels) > 5 else ''})"
+        )
+    return torch.tensor([model_labels.index(label) for label in data_labels])
+
+
+def _chosen(splits: "Splits", split: str) -> "list[Images]":
+    parts: dict[str, Images | None] = {"train": splits.train, "val": splits.val, "test": splits.test}
+    chosen = [part for name, part in parts.items() if split in (name, "all") and part is not None]
+    if not chosen:
+        raise VitError(f"{splits.name} has no {split} split: --split val, train or all")
+    return chosen

@@ -1,0 +1,47 @@
+"""Say what a model is: architecture, labels, preprocessing, and the scores it reached.
+
+example:
+  vit info runs/digits
+"""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+
+def add_arguments(parser: "ArgumentParser") -> None:
+    """Model."""
+    parser.add_argument("model", metavar="MODEL", help="run folder, bundle folder, shipped model, timm:NAME")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(arguments: "Namespace") -> int:
+    """Print the description."""
+    from vit.build import describe
+
+    facts: dict[str, Any] = {"model": arguments.model} | describe(arguments.model)
+    if arguments.json:
+        print(json.dumps(facts, ensure_ascii=False))
+        return 0
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, _text(value))
+    Console(highlight=False, markup=False).print(table)
+    return 0
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        texts = [_text(part) for part in value]
+        return ", ".join(texts[:20]) + (f", ... ({len(texts)} in all)" if len(texts) > 20 else "")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

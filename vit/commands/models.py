@@ -1,0 +1,56 @@
+"""List the models at hand: those shipped with vit, the runs of this folder, and where more come from.
+
+example:
+  vit models
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+
+def add_arguments(parser: "ArgumentParser") -> None:
+    """None."""
+
+
+def run(arguments: "Namespace") -> int:
+    """Print a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from vit.build import shipped_models
+    from vit.commands.train import RUNS
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("MODEL", "classes", "pixels", "val accuracy", "trained on"):
+        table.add_column(column, overflow="fold")
+    for folder in shipped_models():
+        table.add_row(folder.name, *_columns(folder))
+    for folder in sorted(RUNS.glob("*/model/config.json")):
+        table.add_row(str(folder.parent.parent), *_columns(folder.parent))
+    console = Console(highlight=False)
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(
+            "no shipped model in this version, and no run in runs/: vit train --config digits makes one"
+        )
+    console.print("timm:NAME is any timm vision transformer, for example timm:vit_small_patch16_224")
+    return 0
+
+
+def _columns(folder: Path) -> tuple[str, str, str, str]:
+    """What the description says; the weights are not read."""
+    from vit.weights.bundle import read_description
+
+    bundle = read_description(folder)
+    height, width = bundle["architecture"]["image_size"]
+    accuracy = bundle["scores"].get("val", {}).get("accuracy")
+    return (
+        str(len(bundle["labels"])),
+        f"{height} x {width}",
+        "-" if accuracy is None else f"{100 * accuracy:.2f} %",
+        str(bundle["training"].get("data", {}).get("name", "-")),
+    )

@@ -1,0 +1,50 @@
+"""Label folders of pictures: one row per file, in sorted order, bad files included.
+
+example:
+  vit predict runs/digits photos --output labels.csv
+
+A file that cannot be read gets a row with its status and the reason; the exit code is then 3. An interrupted
+run is continued by the same command; a finished output is replaced with --overwrite only.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+
+def add_arguments(parser: "ArgumentParser") -> None:
+    """Model, inputs, output."""
+    parser.add_argument("model", metavar="MODEL", help="run folder, bundle folder, shipped model, timm:NAME")
+    parser.add_argument(
+        "inputs", metavar="INPUT", nargs="+", help="files, folders (recursive), glob patterns"
+    )
+    parser.add_argument("--output", required=True, help="FILE.csv, FILE.jsonl or FILE.parquet")
+    parser.add_argument("--topk", type=int, default=5, help="classes in the topk column (default: 5)")
+    parser.add_argument("--batch-size", type=int, default=64, help="pictures per forward pass (default: 64)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+
+
+def run(arguments: "Namespace") -> int:
+    """Write the table; 3 where some files were bad."""
+    from vit.build import fingerprint, load_model
+    from vit.commands.common import require_labels, require_positive, summary, ticker
+    from vit.inference.predict import predict
+
+    require_positive("--topk", arguments.topk)
+    require_positive("--batch-size", arguments.batch_size)
+    model = require_labels(load_model(arguments.model), arguments.model)
+    with ticker("pictures") as tell:
+        counts = predict(
+            model,
+            arguments.inputs,
+            Path(arguments.output),
+            topk=arguments.topk,
+            batch_size=arguments.batch_size,
+            overwrite=arguments.overwrite,
+            fingerprint=fingerprint(model),
+            tell=tell,
+        )
+    print(f"{summary(counts)} -> {arguments.output}")
+    return 3 if counts.total() > counts["ok"] else 0

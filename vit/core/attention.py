@@ -1,0 +1,121 @@
+"""Scaled dot-product multi-head attention: the one place in vit where attention is computed."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout, scaled_dot_product_attention
+
+from vit.core.masks import broadcast_mask
+
+# Up to this many keys a CPU trains faster through two plain matrix products: its fused kernel is quick
+# forward and slow backward (docs/architecture.md has the measurement).
+PLAIN_CPU_KEYS = 256
+
+Recorder = Callable[[Tensor, Tensor, Tensor | None, float], None]
+
+
+class Attention(nn.Module):
+    """Multi-head attention (Vaswani et al. 2017, section 3.2).
+
+    Args:
+        width: D, of the queries' tokens and of the output.
+        heads: H. The head width K is `width // heads`.
+        qkv_bias: Bias on the query, key and value projections.
+        output_bias: Bias on the output projection.
+        qk_norm: LayerNorm over K on queries and keys (Dehghani et al. 2023, section 2).
+        dropout: Dropout of the attention weights while training.
+        norm_eps: Epsilon of those norms.
+
+    Attributes:
+        recorder: Called with (queries, keys, mask, scale) of each forward pass; None, the default, costs
+            nothing. `vit.core.tape.record_attention` sets it for the time of a `with` block.
+
+    Raises:
+        ValueError: `width` is not a multiple of `heads`.
+    """
+
+    recorder: Recorder | None
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        qkv_bias: bool = True,
+        output_bias: bool = True,
+        qk_norm: bool = False,
+        dropout: float = 0.0,
+        norm_eps: float = 1e-6,
+    ):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width is {width}, expected a multiple of heads = {heads}")
+        self.heads = heads
+        self.scale = (width // heads) ** -0.5
+        self.dropout = dropout
+        self.query = nn.Linear(width, width, bias=qkv_bias)
+        self.key = nn.Linear(width, width, bias=qkv_bias)
+        self.value = nn.Linear(width, width, bias=qkv_bias)
+        self.query_norm = nn.LayerNorm(width // heads, eps=norm_eps) if qk_norm else nn.Identity()
+        self.key_norm = nn.LayerNorm(width // heads, eps=norm_eps) if qk_norm else nn.Identity()
+        self.output = nn.Linear(width, width, bias=output_bias)
+        self.recorder = None
+
+    def forward(self, tokens: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Let `tokens` attend to `context`.
+
+        Args:
+            tokens: (B, N, D), where the queries come from.
+            context: (B, M, D), where keys and values come from. None: `tokens` (self-attention).
+            mask: bool, True = may be attended to: (B, M), or any shape that broadcasts to (B, H, N, M).
+                A query that may attend to nothing gets zeros.
+
+        Returns:
+            (B, N, D)
+        """
+        context = tokens if context is None else context
+        mask = broadcast_mask(mask, len(tokens), tokens.shape[1], context.shape[1])
+        query = self.query_norm(self._split(self.query(tokens)))  # (B, H, N, K)
+        key = self.key_norm(self._split(self.key(context)))  # (B, H, M, K)
+        value = self._split(self.value(context))  # (B, H, M, K)
+        if self.recorder is not None:
+            self.recorder(query, key, mask, self.scale)
+        drop = self.dropout if self.training else 0.0
+        mixed = attend(query, key, value, mask, scale=self.scale, drop=drop)  # (B, H, N, K)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """(B, N, D) -> (B, H, N, K)."""
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float, drop: float = 0.0
+) -> Tensor:
+    """softmax(Q K^T scale) V by the fastest exact path. (B, H, N, K), (B, H, M, K) twice -> (B, H, N, K)."""
+    trains_on_cpu = query.device.type == "cpu" and query.requires_grad
+    if trains_on_cpu and key.shape[-2] <= PLAIN_CPU_KEYS:
+        weights = attention_weights(query, key, mask, scale)
+        return dropout(weights, drop).to(value.dtype) @ value
+    return scaled_dot_product_attention(query, key, value, mask, dropout_p=drop, scale=scale)
+
+
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """The weights that fused attention never shows: softmax(Q K^T scale).
+
+    Args:
+        query: (B, H, N, K)
+        key: (B, H, M, K)
+        mask: bool, broadcastable to (B, H, N, M), or None.
+        scale: Factor on the scores, 1 / sqrt(K).
+
+    Returns:
+        (B, H, N, M), at least float32. Each row sums to 1, or is all zero where the mask allows nothing.
+    """
+    scores = (query * scale) @ key.transpose(-2, -1)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    if mask is None:
+        return scores.softmax(-1)
+    weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+    return weights.masked_fill(~mask.any(-1, keepdim=True), 0.0)

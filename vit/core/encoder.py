@@ -1,0 +1,64 @@
+"""A stack of blocks and the final norm."""
+
+from torch import Tensor, nn
+
+from vit.core.block import Block
+
+
+class Encoder(nn.Module):
+    """L blocks, then a LayerNorm.
+
+    Args:
+        width: D.
+        depth: L.
+        heads: H.
+        mlp_ratio: Hidden width of each MLP over D.
+        qkv_bias: Bias on the query, key and value projections.
+        output_bias: Bias on the other projections.
+        qk_norm: LayerNorm on queries and keys.
+        layer_scale: Initial value of LayerScale; None is none.
+        drop_path: Stochastic depth of the last block; it grows linearly from 0 at the first.
+        dropout: Dropout of the branches' outputs.
+        final_norm: Whether the norm stands at the end.
+        norm_eps: Epsilon of all norms.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        depth: int,
+        heads: int,
+        *,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        output_bias: bool = True,
+        qk_norm: bool = False,
+        layer_scale: float | None = None,
+        drop_path: float = 0.0,
+        dropout: float = 0.0,
+        final_norm: bool = True,
+        norm_eps: float = 1e-6,
+    ):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            Block(
+                width,
+                heads,
+                round(width * mlp_ratio),
+                qkv_bias=qkv_bias,
+                output_bias=output_bias,
+                qk_norm=qk_norm,
+                layer_scale=layer_scale,
+                drop_path=drop_path * layer / max(depth - 1, 1),
+                dropout=dropout,
+                norm_eps=norm_eps,
+            )
+            for layer in range(depth)
+        )
+        self.norm = nn.LayerNorm(width, eps=norm_eps) if final_norm else nn.Identity()
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, N, D), mask as in `Attention.forward` -> (B, N, D), after the final norm."""
+        for block in self.blocks:
+            tokens = block(tokens, mask)
+        return self.norm(tokens)

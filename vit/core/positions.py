@@ -1,0 +1,65 @@
+"""Where a token stands: 2-D position tables, learned or sin-cos, for any grid."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+
+class GridPositions(nn.Module):
+    """Adds a position vector to each patch of a grid.
+
+    Args:
+        rows: Grid of the table. Another grid gets the table interpolated (bicubic, antialiased).
+        cols: See `rows`.
+        width: D.
+        kind: `learned`: a parameter; `sincos`: fixed sines and cosines (`sincos_2d`).
+
+    Raises:
+        ValueError: An unknown kind, or `sincos` with a width that is not a multiple of 4.
+    """
+
+    table: Tensor
+
+    def __init__(self, rows: int, cols: int, width: int, kind: str = "learned"):
+        super().__init__()
+        if kind == "learned":
+            self.table = nn.Parameter(torch.randn(rows, cols, width) * width**-0.5)
+        elif kind == "sincos":
+            # Not persistent: it follows from the grid, so it has no place in a file of weights.
+            self.register_buffer("table", sincos_2d(rows, cols, width), persistent=False)
+        else:
+            raise ValueError(f"positions are {kind!r}, expected 'learned' or 'sincos'")
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(B, rows, cols, D) -> (B, rows, cols, D), of any grid."""
+        return patches + self.resized(*patches.shape[1:3]).to(patches.dtype)
+
+    def resized(self, rows: int, cols: int) -> Tensor:
+        """The table for another grid: (rows, cols, D). Computed in float32, whatever the table's dtype."""
+        if self.table.shape[:2] == (rows, cols):
+            return self.table
+        planes = self.table.permute(2, 0, 1)[None].float()  # (1, D, rows, cols)
+        planes = interpolate(planes, (rows, cols), mode="bicubic", antialias=True)
+        return planes[0].permute(1, 2, 0).to(self.table.dtype)
+
+
+def sincos_2d(rows: int, cols: int, width: int, *, temperature: float = 10_000.0) -> Tensor:
+    """Sines and cosines of column and row (Vaswani et al. 2017, section 3.5, applied to each axis).
+
+    Returns:
+        float32, (rows, cols, D): a quarter of D each for sin and cos of the row, sin and cos of the column.
+
+    Raises:
+        ValueError: `width` is not a multiple of 4.
+    """
+    if width % 4:
+        raise ValueError(f"width is {width}, expected a multiple of 4 for 2-D sin-cos positions")
+    frequency = temperature ** -(torch.arange(width // 4, dtype=torch.float64) / (width // 4))
+
+    def axis(length: int) -> Tensor:
+        angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency
+        return torch.cat([angle.sin(), angle.cos()], -1)  # (length, D / 2)
+
+    by_row = axis(rows)[:, None].expand(rows, cols, -1)
+    by_col = axis(cols)[None].expand(rows, cols, -1)
+    return torch.cat([by_row, by_col], -1).float()

@@ -1,0 +1,83 @@
+"""Moving pictures: affine maps, all of a batch at once, and one look at the pixels at the end.
+
+Maps are float32 (B, 3, 3) and lead from a pixel of the result to the place in the source that it shows, as
+(x, y, 1) in pixels from the centre. So a chain of operations is a product, the first one leftmost.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def affine(xx: Tensor, xy: Tensor, yx: Tensor, yy: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    """The map x' = xx x + xy y + dx, y' = yx x + yy y + dy; each coefficient (B,). -> (B, 3, 3)."""
+    zero, one = torch.zeros_like(xx), torch.ones_like(xx)
+    return torch.stack((xx, xy, dx, yx, yy, dy, zero, zero, one), dim=1).view(-1, 3, 3)
+
+
+def chained(first: Tensor, second: Tensor) -> Tensor:
+    """The map of `first`, and then `second` done to its result.
+
+    Written out, because a matrix product on a GPU may round to 10 bits (TF32): half a pixel at 1,000.
+    """
+    return (first[:, :, :, None] * second[:, None, :, :]).sum(2)
+
+
+def resized_box(u: Tensor, scale: tuple[float, float], size: tuple[int, int]) -> Tensor:
+    """Look at a random box only (Szegedy et al. 2015, section 6): an area of `scale`, sides 3:4 to 4:3.
+
+    A box that would stick out is cut to the picture, where others draw again.
+
+    Args:
+        u: (B, 4) in [0, 1): area, ratio, place in y, place in x.
+        scale: Smallest and largest area, as fractions of the picture.
+        size: Height and width.
+    """
+    height, width = size
+    area = scale[0] + (scale[1] - scale[0]) * u[:, 0]
+    root = ((u[:, 1] * 2 - 1) * torch.tensor(4 / 3).log() / 2).exp()  # sqrt of width over height
+    tall = (area.sqrt() / root * (height * width) ** 0.5 / height).clamp(max=1)
+    wide = (area.sqrt() * root * (height * width) ** 0.5 / width).clamp(max=1)
+    dy = (u[:, 2] - 0.5) * (1 - tall) * height
+    dx = (u[:, 3] - 0.5) * (1 - wide) * width
+    zero = torch.zeros_like(dx)
+    return affine(wide, zero, zero, tall, dx, dy)
+
+
+def sample(levels: Tensor, maps: Tensor) -> Tensor:
+    """Pictures seen through their maps: bilinear, black outside, rounded to whole levels.
+
+    Args:
+        levels: float32 (B, C, height, width), 0 to 255.
+        maps: (B, 3, 3).
+    """
+    height, width = levels.shape[-2:]
+    half = torch.tensor([width / 2, height / 2], device=levels.device)
+    x = torch.arange(width, device=levels.device) + 0.5 - half[0]
+    y = torch.arange(height, device=levels.device) + 0.5 - half[1]
+    linear, shift = maps[:, :2, :2], maps[:, :2, 2]
+    grid = (
+        x[None, None, :, None] * linear[:, None, None, :, 0]
+        + y[None, :, None, None] * linear[:, None, None, :, 1]
+        + shift[:, None, None, :]
+    ) / half  # (B, height, width, 2), x before y, -1 to 1
+    return F.grid_sample(levels, grid, mode="bilinear", padding_mode="zeros", align_corners=False).round_()
+
+
+def shifted(pixels: Tensor, dy: Tensor, dx: Tensor, mirror: Tensor) -> Tensor:
+    """Move by whole pixels and mirror left to right, exactly: no interpolation, any dtype, black comes in.
+
+    Args:
+        pixels: (B, C, height, width).
+        dy, dx: int64 (B,): row y of the result shows row y + dy of the source, and so in x.
+        mirror: bool (B,); the picture is moved first.
+    """
+    batch, channels, height, width = pixels.shape
+    rows = torch.arange(height, device=pixels.device) + dy[:, None]  # (B, height)
+    cols = torch.arange(width, device=pixels.device).expand(batch, width)
+    cols = torch.where(mirror[:, None], width - 1 - cols, cols) + dx[:, None]  # (B, width)
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None, :]
+    where = rows.clamp(0, height - 1)[:, :, None] * width + cols.clamp(0, width - 1)[:, None, :]
+    where = where.view(batch, 1, height * width).expand(-1, channels, -1)
+    found = pixels.flatten(2).gather(2, where).view_as(pixels)
+    return found * inside[:, None].to(found.dtype)

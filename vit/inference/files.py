@@ -1,0 +1,75 @@
+"""Which files an input stands for: every file below a folder, in sorted order, without holding the list."""
+
+import glob
+import heapq
+import os
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from vit.errors import VitError
+
+
+class Entry(NamedTuple):
+    """One input file.
+
+    Args:
+        name: What its row is called: relative to the folder where one folder was given, else as the command
+            line reaches it.
+        path: Where it is.
+    """
+
+    name: str
+    path: Path
+
+
+def list_files(inputs: list[str]) -> Iterator[Entry]:
+    """Every file that the inputs stand for, once each, sorted by name.
+
+    Folders are read one at a time, as the caller consumes the entries. Links to folders are not followed.
+
+    Args:
+        inputs: Files, folders (recursive) or glob patterns (`**` is recursive).
+
+    Raises:
+        VitError: An input does not exist, or a pattern matches nothing.
+    """
+    found: list[str] = []
+    for word in inputs:
+        if os.path.lexists(word):
+            found.append(word)
+            continue
+        matches = sorted(glob.glob(word, recursive=True))
+        if not matches:
+            what = "matches nothing" if glob.has_magic(word) else "does not exist"
+            raise VitError(f"{word} {what}: expected a file, a folder, or a glob pattern")
+        found += matches
+    if len(found) == 1 and os.path.isdir(found[0]):
+        return _walk(found[0], "")
+    streams = [
+        _walk(word, word.rstrip("/") + "/") if os.path.isdir(word) else iter([Entry(word, Path(word))])
+        for word in found
+    ]
+    return _once(heapq.merge(*streams, key=lambda entry: os.fsencode(entry.name)))
+
+
+def _walk(folder: str, prefix: str) -> Iterator[Entry]:
+    """Files below a folder, sorted as whole names: `a-b` before `a/b`, so folders sort with their slash."""
+    try:
+        with os.scandir(folder) as scan:
+            entries = [
+                (item.name + "/" if item.is_dir(follow_symlinks=False) else item.name) for item in scan
+            ]
+    except OSError as error:
+        raise VitError(f"{folder} cannot be listed: {error.strerror}") from None
+    for name in sorted(entries, key=os.fsencode):
+        if name.endswith("/"):
+            yield from _walk(os.path.join(folder, name[:-1]), prefix + name)
+        else:
+            yield Entry(prefix + name, Path(folder, name))
+
+
+def _once(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """Drop a file that two inputs both reach; equal names stand side by side."""
+    return (next(group) for _, group in groupby(entries, key=lambda entry: os.path.normpath(entry.name)))

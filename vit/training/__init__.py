@@ -1,0 +1,1 @@
+"""Training and evaluation on Lightning. It knows no architecture: a model is a module with logits."""

@@ -1,0 +1,98 @@
+"""A model's figures on a split: every picture counted once."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import nll_loss
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassCalibrationError,
+    MulticlassConfusionMatrix,
+)
+
+
+@dataclass
+class Evaluation:
+    """What a model did on a split.
+
+    Args:
+        n: Number of pictures.
+        accuracy: Part whose best class is right.
+        accuracy_top5: Part whose five best classes hold the right one (all of them, below five classes).
+        loss: Mean cross-entropy, in nats.
+        calibration_error: Expected calibration error over 15 bins (Guo et al. 2017).
+        confusion: int64, (classes, classes): rows true, columns predicted.
+        predicted: int64, (n,), in the order of the split.
+        scores: float32, (n,), the predicted class's probability.
+        targets: int64, (n,).
+    """
+
+    n: int
+    accuracy: float
+    accuracy_top5: float
+    loss: float
+    calibration_error: float
+    confusion: Tensor
+    predicted: Tensor
+    scores: Tensor
+    targets: Tensor
+
+    def figures(self) -> dict[str, Any]:
+        """The plain numbers, for JSON."""
+        names = ("n", "accuracy", "accuracy_top5", "loss", "calibration_error")
+        return {name: getattr(self, name) for name in names}
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor, Tensor]],
+    normalise: Callable[[Tensor], Tensor],
+    classes: int,
+    *,
+    class_order: Tensor | None = None,
+) -> Evaluation:
+    """Run the model over uint8 batches.
+
+    Args:
+        model: In eval mode; images (B, C, height, width) -> logits (B, classes).
+        batches: (pixels, targets, indices), as `vit.data.loader` gives them.
+        normalise: Pixels -> float images.
+        classes: Number of the model's classes.
+        class_order: int64, the model's class for each of the dataset's; None: the same order.
+
+    Raises:
+        ValueError: No batch.
+    """
+    device = next(model.parameters()).device
+    top1 = MulticlassAccuracy(classes, average="micro")
+    top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
+    calibration = MulticlassCalibrationError(classes)
+    confusion = MulticlassConfusionMatrix(classes)
+    loss, kept = 0.0, []
+    for pixels, targets, _ in batches:
+        truth = targets if class_order is None else class_order[targets]
+        log_probabilities = model(normalise(pixels.to(device))).float().log_softmax(-1).cpu()
+        probabilities = log_probabilities.exp()
+        for metric in (top1, top5, calibration, confusion):
+            metric.update(probabilities, truth)
+        loss += float(nll_loss(log_probabilities, truth, reduction="sum"))
+        score, predicted = probabilities.max(-1)
+        kept.append((predicted, score, truth))
+    if not kept:
+        raise ValueError("evaluate got no batches: the split is empty")
+    predicted, scores, truths = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    return Evaluation(
+        n=len(truths),
+        accuracy=float(top1.compute()),
+        accuracy_top5=float(top5.compute()),
+        loss=loss / len(truths),
+        calibration_error=float(calibration.compute()),
+        confusion=confusion.compute(),
+        predicted=predicted,
+        scores=scores,
+        targets=truths,
+    )

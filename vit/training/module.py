@@ -1,0 +1,112 @@
+"""The Lightning module: a model that learns to classify. It knows no architecture."""
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Timer
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+Batch = tuple[Tensor, Tensor, Tensor]  # pixels uint8 (B, C, height, width), targets (B,), indices (B,)
+
+
+class Classifier(L.LightningModule):
+    """Cross-entropy on augmented pictures, accuracy on clean ones.
+
+    Batches arrive as uint8 and are augmented on the device, whole batches at a time.
+
+    Args:
+        model: Images (B, C, height, width) -> logits (B, classes).
+        classes: Number of classes.
+        augment: (pixels, indices, epoch) -> float images, for training.
+        normalise: Pixels -> float images, for evaluation.
+        mix: (images, targets, epoch, first index) -> the same, mixed, with targets as (B, classes).
+        make_optimizer: Model -> optimiser.
+        rate: Progress, 0 to 1 -> factor on the learning rate.
+        label_smoothing: Probability spread over the other classes.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        classes: int,
+        *,
+        augment: Callable[[Tensor, Tensor, int], Tensor],
+        normalise: Callable[[Tensor], Tensor],
+        mix: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]],
+        make_optimizer: Callable[[nn.Module], Optimizer],
+        rate: Callable[[float], float],
+        label_smoothing: float = 0.0,
+    ):
+        super().__init__()
+        self.model = model
+        self.augment = augment
+        self.normalise = normalise
+        self.mix = mix
+        self.make_optimizer = make_optimizer
+        self.rate = rate
+        self.label_smoothing = label_smoothing
+        self.train_loss = MeanMetric()
+        self.train_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.val_loss = MeanMetric()
+        self.val_accuracy = MulticlassAccuracy(classes, average="micro")
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        """Pixels to images, on the device that trains."""
+        pixels, targets, indices = batch
+        if not self.trainer.training:
+            return self.normalise(pixels), targets
+        images = self.augment(pixels, indices, self.current_epoch)
+        return self.mix(images, targets, self.current_epoch, int(indices[0]))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch; the targets may be mixed, (B, classes)."""
+        images, targets = batch
+        logits = self.model(images).float()
+        loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        truth = targets.argmax(1) if targets.ndim == 2 else targets
+        self.train_loss.update(loss.detach(), len(truth))
+        self.train_accuracy.update(logits.detach(), truth)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Plain cross-entropy and accuracy, without smoothing."""
+        images, targets = batch
+        logits = self.model(images).float()
+        self.val_loss.update(cross_entropy(logits, targets), len(targets))
+        self.val_accuracy.update(logits, targets)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation's figures; the best checkpoint is chosen by them."""
+        self.log("val_loss", self.val_loss, sync_dist=False)
+        self.log("val_accuracy", self.val_accuracy, sync_dist=False)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training's figures."""
+        self.log("train_loss", self.train_loss)
+        self.log("train_accuracy", self.train_accuracy)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimiser, and a schedule that follows `progress` step by step."""
+        optimizer = self.make_optimizer(self.model)
+        schedule = LambdaLR(optimizer, lambda _: self.rate(self.progress()))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def progress(self) -> float:
+        """How much of the run is done, 0 to 1: by epochs or by the clock, whichever is further."""
+        trainer = self.trainer
+        done = 0.0
+        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+            done = trainer.global_step / max(int(trainer.estimated_stepping_batches), 1)
+        for timer in (callback for callback in trainer.callbacks if isinstance(callback, Timer)):  # type: ignore[attr-defined]
+            left = timer.time_remaining()
+            if left is not None:
+                elapsed = timer.time_elapsed()
+                done = max(done, elapsed / max(elapsed + left, 1e-9))
+        # Clocks differ between processes; a schedule must not.
+        return trainer.strategy.broadcast(done) if trainer.world_size > 1 else done

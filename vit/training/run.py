@@ -1,0 +1,147 @@
+"""One training run, from Lightning's Trainer to the best checkpoint."""
+
+import logging
+import warnings
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from vit.training.callbacks import EpochLog, ProgressBar, averaging
+from vit.training.module import Classifier
+
+
+def fit(
+    module: Classifier,
+    train: DataLoader[Any],
+    val: DataLoader[Any],
+    folder: Path,
+    *,
+    max_epochs: int | None,
+    max_time: str | None,
+    console: Console,
+    precision: str = "32-true",
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    num_nodes: int = 1,
+    strategy: str = "auto",
+    accumulate: int = 1,
+    clip: float = 0.0,
+    ema: float = 0.0,
+    progress: bool = True,
+    resume: bool = False,
+) -> L.Trainer:
+    """Train, validate after each epoch, keep the last and the best checkpoint.
+
+    Args:
+        module: What learns.
+        train: Training batches; its sampler is told the epoch.
+        val: Validation batches.
+        folder: The run folder; written are `metrics.csv`, `checkpoints/` and `tensorboard/`.
+        max_epochs: Epochs, or None.
+        max_time: Wall clock of the fit as DD:HH:MM:SS, or None.
+        console: Where progress is told.
+        precision: As Lightning's.
+        accelerator: As Lightning's.
+        devices: As Lightning's.
+        num_nodes: As Lightning's.
+        strategy: As Lightning's.
+        accumulate: Batches per optimiser step.
+        clip: Largest gradient norm; 0 is off.
+        ema: Decay of the averaged weights; 0 is off.
+        progress: Draw the bar where the console is a terminal, say a line per epoch elsewhere.
+        resume: Continue from `checkpoints/last.ckpt`.
+
+    Returns:
+        The trainer, whose `checkpoint_callback` knows the best checkpoint.
+    """
+    checkpoints = folder / "checkpoints"
+    drawn = progress and console.is_terminal
+    callbacks: list[Callback] = [
+        EpochLog(folder / "metrics.csv", (lambda line: None) if drawn else console.print),
+        ModelCheckpoint(
+            checkpoints,
+            filename="best",
+            monitor="val_accuracy",
+            mode="max",
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        ),
+    ]
+    if progress:
+        callbacks.append(ProgressBar(console))
+    if max_time is not None:
+        days, hours, minutes, seconds = (int(part) for part in max_time.split(":"))
+        limit = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        callbacks.append(Timer(limit, interval="step", verbose=False))
+    if ema:
+        callbacks.append(averaging(ema))
+    with quiet_lightning():
+        trainer = L.Trainer(
+            max_epochs=-1 if max_epochs is None else max_epochs,
+            precision=precision,  # type: ignore[arg-type]
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            strategy=strategy,
+            accumulate_grad_batches=accumulate,
+            gradient_clip_val=clip or None,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+            default_root_dir=folder,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=50,
+        )
+        last = checkpoints / "last.ckpt"
+        trainer.fit(module, train, val, ckpt_path=last if resume else None, weights_only=True)
+    if trainer.interrupted:  # pragma: no cover - Lightning turns Ctrl-C into exit 1 before it gets here
+        raise KeyboardInterrupt
+    return trainer
+
+
+@contextmanager
+def quiet_lightning() -> Any:
+    """Keep Lightning's advice to developers off the user's screen.
+
+    It would name workers that tensors in memory do not need, and repeat what the run's own lines say.
+    """
+    names = ("lightning.pytorch", "lightning.fabric")
+    before = [logging.getLogger(name).level for name in names]
+    with warnings.catch_warnings():
+        for text in (
+            ".*does not have many workers.*",
+            ".*exists and is not empty.*",
+            ".*LeafSpec.*",
+            ".*lr_scheduler.step.*",
+        ):
+            warnings.filterwarnings("ignore", text)
+        for name in names:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for name, level in zip(names, before, strict=True):
+                logging.getLogger(name).setLevel(level)
+
+
+def best_weights(trainer: L.Trainer) -> tuple[dict[str, torch.Tensor], float]:
+    """The model's weights in the best checkpoint (averaged ones under EMA), and its validation accuracy."""
+    callback = trainer.checkpoint_callback
+    if not isinstance(callback, ModelCheckpoint) or not callback.best_model_path:
+        raise RuntimeError("no checkpoint was written: the run ended before its first validation")
+    state = torch.load(callback.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    weights = {
+        name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")
+    }
+    return weights, float(callback.best_model_score or 0.0)

@@ -1,0 +1,47 @@
+"""Text on pictures: Pillow's built-in font, and lines cut to the room there is."""
+
+from PIL import ImageFont
+
+ELLIPSIS = "…"
+
+
+def font(size: float) -> ImageFont.FreeTypeFont:
+    """Return Pillow's built-in typeface at `size` pixels; no font file is needed.
+
+    It covers western European letters; any other letter is drawn as an empty box.
+    """
+    face = ImageFont.load_default(size=size)
+    assert isinstance(face, ImageFont.FreeTypeFont)  # the bitmap fallback comes only without a size
+    return face
+
+
+def one_line(text: str) -> str:
+    """Return `text` with runs of white space as one space and unprintable characters as `?`.
+
+    File names may hold line breaks and undecodable bytes (lone surrogates); a font can draw neither.
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+
+
+def shorten(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+    """Return `text` on one line, at most `width` pixels wide in `face`, an ellipsis in its middle if cut.
+
+    The middle goes because both ends tell most: a label and its score, a folder and a file's number.
+    """
+    text = one_line(text)
+    if face.getlength(text) <= width:
+        return text
+    fits, too_many = 0, len(text)
+    while too_many - fits > 1:
+        kept = (fits + too_many) // 2
+        if face.getlength(_without_middle(text, kept)) <= width:
+            fits = kept
+        else:
+            too_many = kept
+    return _without_middle(text, fits)
+
+
+def _without_middle(text: str, kept: int) -> str:
+    """Keep `kept` characters of `text`, half of them from either end."""
+    head, tail = (kept + 1) // 2, kept // 2
+    return text[:head].rstrip() + ELLIPSIS + text[len(text) - tail :].lstrip()

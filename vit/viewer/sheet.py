@@ -1,0 +1,39 @@
+"""Many pictures on one sheet."""
+
+import math
+from collections.abc import Sequence
+
+from PIL import Image
+
+from vit.errors import VitError
+
+PAPER = (255, 255, 255)
+GUTTER = 12  # pixels between pictures and around the sheet
+
+
+def contact_sheet(pictures: Sequence[Image.Image], *, columns: int | None = None) -> Image.Image:
+    """Lay `pictures` out in reading order on one white RGB sheet, with equal gutters of 12 pixels.
+
+    Every cell is as wide as the widest picture and as high as the highest; smaller ones sit in its top left
+    corner, so that edges line up. `columns` defaults to the number that makes the sheet most nearly square.
+
+    Raises:
+        VitError: there is no picture, or `columns` is less than 1.
+    """
+    if not pictures:
+        raise VitError("contact_sheet was given 0 pictures, expected at least 1")
+    if columns is not None and columns < 1:
+        raise VitError(f"contact_sheet has columns={columns}, expected at least 1")
+    width = max(picture.width for picture in pictures)
+    height = max(picture.height for picture in pictures)
+    if columns is None:
+        columns = round(math.sqrt(len(pictures) * height / width))
+    columns = min(max(columns, 1), len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+
+    step_x, step_y = width + GUTTER, height + GUTTER
+    sheet = Image.new("RGB", (GUTTER + columns * step_x, GUTTER + rows * step_y), PAPER)
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        sheet.paste(picture.convert("RGB"), (GUTTER + column * step_x, GUTTER + row * step_y))
+    return sheet

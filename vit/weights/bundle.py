@@ -1,0 +1,100 @@
+"""The model bundle: a folder with `model.safetensors` and `config.json`, and no pickle.
+
+It holds all that prediction needs: architecture, weights, label names, preprocessing, and the scores that
+the model reached. It knows no model class; `vit/build.py` makes one from it.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vit.errors import VitError
+
+FORMAT = "vit-bundle-1"
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+@dataclass
+class Bundle:
+    """A model at rest.
+
+    Args:
+        architecture: Arguments of the tower, plain values.
+        labels: Class names in the order of the logits.
+        preprocess: Fields of `vit.data.Preprocess`.
+        weights: The state dict.
+        scores: What the model reached, for example {"val": {"accuracy": 0.98, "n": 144}}.
+        training: What it was trained on: dataset name, split seed, epochs, seconds, version of vit.
+    """
+
+    architecture: dict[str, Any]
+    labels: list[str]
+    preprocess: dict[str, Any]
+    weights: dict[str, Tensor]
+    scores: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether the folder looks like a bundle."""
+    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def write_bundle(folder: Path, bundle: Bundle) -> None:
+    """Write both files, the weights first, each beside its place and then renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.weights.items()}
+    partial = folder / (WEIGHTS + ".partial")
+    save_file(weights, partial)
+    os.replace(partial, folder / WEIGHTS)
+    write_description(folder, bundle)
+
+
+def write_description(folder: Path, bundle: Bundle) -> None:
+    """Write `config.json` alone, for example when a score has been added."""
+    description = {"format": FORMAT} | {k: v for k, v in vars(bundle).items() if k != "weights"}
+    partial = folder / (CONFIG + ".partial")
+    partial.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, folder / CONFIG)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """All of a bundle but the weights.
+
+    Raises:
+        VitError: `config.json` is missing or broken, or the format is another.
+    """
+    file = folder / CONFIG
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VitError(f"{file} cannot be read ({error}): is {folder} a model bundle?") from None
+    found = description.pop("format", None) if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise VitError(f"{file} has format {found!r}, expected {FORMAT!r}: is {folder} a model bundle?")
+    known = {part.name for part in fields(Bundle)} - {"weights"}
+    if description.keys() != known:
+        odd = sorted(description.keys() ^ known)
+        raise VitError(f"{file} has keys {sorted(description)}, expected {sorted(known)}: {odd} are at odds")
+    return description
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle.
+
+    Raises:
+        VitError: A file is missing or broken, or the format is another.
+    """
+    description = read_description(folder)
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise VitError(f"{folder / WEIGHTS} cannot be read ({error}): the bundle is incomplete") from None
+    return Bundle(weights=weights, **description)
