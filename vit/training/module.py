@@ -72,6 +72,9 @@ class Classifier(L.LightningModule):
         truth = targets.argmax(1) if targets.ndim == 2 else targets
         self.train_loss.update(loss.detach(), len(truth))
         self.train_accuracy.update(logits.detach(), truth)
+        # Logged here, not at the epoch's end: callbacks write the epoch's row before that hook runs.
+        self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
+        self.log("train_accuracy", self.train_accuracy, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -83,13 +86,8 @@ class Classifier(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation's figures; the best checkpoint is chosen by them."""
-        self.log("val_loss", self.val_loss, sync_dist=False)
-        self.log("val_accuracy", self.val_accuracy, sync_dist=False)
-
-    def on_train_epoch_end(self) -> None:
-        """Log the training's figures."""
-        self.log("train_loss", self.train_loss)
-        self.log("train_accuracy", self.train_accuracy)
+        self.log("val_loss", self.val_loss)
+        self.log("val_accuracy", self.val_accuracy)
 
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser, and a schedule that follows `progress` step by step."""

@@ -101,7 +101,7 @@ def fit(
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            log_every_n_steps=50,
+            log_every_n_steps=max(1, min(50, len(train))),
         )
         last = checkpoints / "last.ckpt"
         trainer.fit(module, train, val, ckpt_path=last if resume else None, weights_only=True)
