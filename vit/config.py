@@ -16,6 +16,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from vit.errors import UsageError
 
+RUNS = Path("runs")
 DATASETS = ("cifar10", "cifar100", "digits")  # those that are found by their name alone
 
 
@@ -224,15 +225,12 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     parser.add_class_arguments(Config)
 
 
-def resolve_config(argv: list[str], default: str = "cifar10") -> tuple[list[str], Path]:
+def resolve_config(argv: list[str], default: str = "cifar10") -> list[str]:
     """Put `--config` first, as the path of a file that has been checked, so that every option wins over it.
 
     Args:
         argv: The words after the verb.
         default: The shipped config used when none is named.
-
-    Returns:
-        The words, and the file.
 
     Raises:
         UsageError: No such config, more than one, or a key in it that does not exist.
@@ -250,7 +248,7 @@ def resolve_config(argv: list[str], default: str = "cifar10") -> tuple[list[str]
         raise UsageError(f"--config is given {len(named)} times, expected once")
     file = config_file(named[0] if named else default)
     _check_keys(file)
-    return [f"--config={file}", *rest], file
+    return [f"--config={file}", *rest]
 
 
 def _check_keys(file: Path) -> None:

@@ -64,7 +64,8 @@ def seed_row(
         row, col = query
         if not (0 <= row < rows and 0 <= col < cols):
             raise VitError(
-                f"query is patch {row},{col}, expected 0,0 to {rows - 1},{cols - 1}: the grid is {rows} x {cols}"
+                f"query is patch {row},{col}, expected 0,0 to {rows - 1},{cols - 1}: "
+                f"the grid is {rows} x {cols}"
             )
         seed[:, prefix + row * cols + col] = 1
     return seed

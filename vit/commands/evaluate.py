@@ -26,7 +26,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
     parser.add_argument(
         "--data",
         metavar="NAME_OR_PATH",
-        help=f"{', '.join(DATASETS)}, a folder of class folders, or parquet (default: what it was trained on)",
+        help=f"{', '.join(DATASETS)}, class folders, or parquet (default: what it was trained on)",
     )
     parser.add_argument("--split", default="test", help=f"one of {', '.join(SPLITS)} (default: test)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -106,8 +106,8 @@ def _class_order(model_labels: list[str], data_labels: list[str], name: str) -> 
     strange = [label for label in data_labels if label not in model_labels]
     if strange:
         raise VitError(
-            f"the labels do not fit: {name} has {len(data_labels)} classes, the model {len(model_labels)}, and "
-            f"{strange[0]!r} is none of the model's ({', '.join(model_labels[:5])}"
+            f"the labels do not fit: {name} has {len(data_labels)} classes, the model {len(model_labels)}, "
+            f"and {strange[0]!r} is none of the model's ({', '.join(model_labels[:5])}"
             f"{', ...' if len(model_labels) > 5 else ''})"
         )
     return torch.tensor([model_labels.index(label) for label in data_labels])

@@ -21,7 +21,7 @@ def run(arguments: "Namespace") -> int:
     from rich.table import Table
 
     from vit.build import shipped_models
-    from vit.commands.train import RUNS
+    from vit.config import RUNS
 
     table = Table(box=None, pad_edge=False)
     for column in ("MODEL", "classes", "pixels", "val accuracy", "trained on"):

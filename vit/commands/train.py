@@ -8,12 +8,14 @@ example:
 
 import json
 import logging
+import os
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vit.config import (
+    RUNS,
     Config,
     add_config_arguments,
     check,
@@ -28,11 +30,8 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
     from rich.console import Console
 
-    from vit.data import Images, Splits
-    from vit.training.evaluate import Evaluation
-    from vit.weights import Bundle
+    from vit.data import Splits
 
-RUNS = Path("runs")
 PORTABLE = ("name", "val_fraction", "test_fraction", "split_seed")  # what a bundle says of its data: no path
 
 
@@ -50,14 +49,17 @@ def prepare(words: list[str]) -> list[str]:
     if "--resume" in words and "--name" in words[:-1]:
         own = RUNS / words[words.index("--name") + 1] / "config.yaml"
         default = str(own) if own.is_file() else default
-    return resolve_config(words, default)[0]
+    return resolve_config(words, default)
 
 
 def run(arguments: "Namespace") -> int:
     """Train, keep the best model as a bundle, and write the report."""
     config = check(to_config(arguments))
     folder = RUNS / (arguments.name or Path(str(arguments.config[0])).stem)
-    _claim(folder, config, arguments.resume, arguments.overwrite)
+    # Other processes of a distributed run find the folder that the first one made.
+    first = all(os.environ.get(rank, "0") == "0" for rank in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    if first:
+        _refuse(folder, config, arguments.resume, arguments.overwrite)
 
     import lightning as L
     from rich.console import Console
@@ -65,66 +67,54 @@ def run(arguments: "Namespace") -> int:
     from vit import build
     from vit.data import loader
     from vit.training.environment import environment
+    from vit.training.evaluate import evaluate
+    from vit.training.pictures import Pictures
+    from vit.training.results import write_results
     from vit.training.run import best_weights, fit
+    from vit.weights import Bundle, write_bundle
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, quiet=not first)
     L.seed_everything(config.seed, verbose=False)
     splits = build.load_data(config.data)
     preprocess = build.preprocess_for(splits)
-    arguments_of_model = build.architecture(config.model, len(splits.labels), preprocess)
-    model = build.vision_tower(arguments_of_model)
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-    machine = environment()
-    (folder / "env.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
-    _log_to(folder / "train.log")
-    _say(console, _opening(folder, splits, sum(p.numel() for p in model.parameters())))
-    for name, reason in splits.skipped:
-        logging.getLogger("vit").warning("skipped %s: %s", name, reason)
-    if splits.skipped:
-        _say(console, f"{len(splits.skipped)} files skipped; train.log names them")
+    architecture = build.architecture(config.model, len(splits.labels), preprocess)
+    model = build.vision_tower(architecture)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     if config.trainer.compile:
         model.compile()
+    machine = environment()
+    if first:
+        if arguments.overwrite and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+        (folder / "env.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
+        _log_to(folder / "train.log")
+        _open(console, folder, splits, parameters)
 
     started = time.monotonic()
-    trainer_options = vars(config.trainer) | {
-        "precision": build.precision(config.trainer.precision, config.trainer.accelerator)
-    }
-    del trainer_options["compile"]
+    options = {name: value for name, value in vars(config.trainer).items() if name != "compile"}
     trainer = fit(
         build.classifier(config, model, len(splits.labels), preprocess),
-        loader(
-            splits.train,
-            config.data.batch_size,
-            seed=config.seed,
-            shuffle=True,
-            drop_last=len(splits.train) > config.data.batch_size,
-        ),
-        loader(splits.val, max(config.data.batch_size, 256)),
+        Pictures(splits, config.data.batch_size, config.seed),
         folder,
         console=console,
         clip=config.optim.clip,
         ema=config.optim.ema,
         resume=arguments.resume,
-        **trainer_options,
+        **options | {"precision": build.precision(config.trainer.precision, config.trainer.accelerator)},
     )
-    seconds = time.monotonic() - started
     if not trainer.is_global_zero:
         return 0
 
-    from vit.training.evaluate import evaluate
-    from vit.weights import Bundle, write_bundle
-
-    weights, _ = best_weights(trainer)
     bundle = Bundle(
-        architecture=arguments_of_model,
+        architecture=architecture,
         labels=splits.labels,
         preprocess=preprocess.to_dict(),
-        weights=weights,
+        weights=best_weights(trainer),
         training={
             "data": {name: value for name, value in vars(config.data).items() if name in PORTABLE},
-            "seconds": round(seconds, 1),
+            "seconds": round(time.monotonic() - started, 1),
             "steps": trainer.global_step,
         },
     )
@@ -132,16 +122,24 @@ def run(arguments: "Namespace") -> int:
     result = evaluate(best, loader(splits.val, 256), preprocess.normalise, len(splits.labels))
     bundle.scores = {"val": result.figures()}
     write_bundle(folder / "model", bundle)
-    _report(folder, config, bundle, splits.val, result, machine)
+    write_results(
+        folder,
+        labels=splits.labels,
+        parameters=parameters,
+        val=splits.val,
+        result=result,
+        config_yaml=to_yaml(config),
+        machine=machine,
+    )
     _say(
         console,
-        f"val accuracy {100 * result.accuracy:.2f} % (n = {result.n}) after {seconds:.0f} s: "
-        f"model {folder / 'model'}, report {folder / 'report.html'}",
+        f"val accuracy {100 * result.accuracy:.2f} % (n = {result.n}), "
+        f"{bundle.training['seconds']:.0f} s; model {folder / 'model'}, report {folder / 'report.html'}",
     )
     return 0
 
 
-def _claim(folder: Path, config: Config, resume: bool, overwrite: bool) -> None:
+def _refuse(folder: Path, config: Config, resume: bool, overwrite: bool) -> None:
     """Refuse a folder in use, an empty resume, and a resume of something else."""
     if resume:
         last = folder / "checkpoints" / "last.ckpt"
@@ -150,20 +148,24 @@ def _claim(folder: Path, config: Config, resume: bool, overwrite: bool) -> None:
         other = first_difference(folder / "config.yaml", config)
         if other:
             raise VitError(f"cannot resume {folder}: {other}")
-    elif folder.exists():
-        if not overwrite:
-            raise VitError(
-                f"{folder} exists: --resume continues it, --overwrite replaces it, --name starts another"
-            )
-        shutil.rmtree(folder)
+    elif folder.exists() and not overwrite:
+        raise VitError(
+            f"{folder} exists: --resume continues it, --overwrite replaces it, --name starts another"
+        )
 
 
-def _opening(folder: Path, splits: "Splits", parameters: int) -> str:
+def _open(console: "Console", folder: Path, splits: "Splits", parameters: int) -> None:
+    """Say what is about to be trained, on what."""
     test = 0 if splits.test is None else len(splits.test)
-    return (
+    _say(
+        console,
         f"{folder}: {splits.name}, {len(splits.labels)} classes, {len(splits.train)} train / "
-        f"{len(splits.val)} val / {test} test pictures; {parameters / 1e6:.2f} M parameters"
+        f"{len(splits.val)} val / {test} test pictures; {parameters / 1e6:.2f} M parameters",
     )
+    for name, reason in splits.skipped:
+        logging.getLogger("vit").warning("skipped %s: %s", name, reason)
+    if splits.skipped:
+        _say(console, f"{len(splits.skipped)} files skipped; {folder / 'train.log'} names them")
 
 
 def _say(console: "Console", line: str) -> None:
@@ -182,62 +184,3 @@ def _log_to(file: Path) -> None:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
-
-
-def _report(
-    folder: Path,
-    config: Config,
-    bundle: "Bundle",
-    val: "Images",
-    result: "Evaluation",
-    machine: dict[str, Any],
-) -> None:
-    """Plots and `report.html`."""
-    from vit.training.callbacks import read_metrics
-    from vit.training.plots import confusion, curves, png, wrongest
-    from vit.training.report import write_report
-
-    rows = read_metrics(folder / "metrics.csv")
-    wrong = (result.predicted != result.targets).nonzero()[:, 0]
-    worst = wrong[result.scores[wrong].argsort(descending=True)][:24].tolist()
-    labels = bundle.labels
-    figures = {
-        "curves": png(curves(rows)),
-        "confusion": png(confusion(result.confusion, labels)),
-        "wrongest": png(
-            wrongest(
-                [_picture(val, index) for index in worst],
-                [labels[result.targets[index]] for index in worst],
-                [labels[result.predicted[index]] for index in worst],
-                [float(result.scores[index]) for index in worst],
-                [val.names[index] for index in worst],
-            )
-        ),
-    }
-    plots = folder / "plots"
-    plots.mkdir(exist_ok=True)
-    for name, content in figures.items():
-        (plots / f"{name}.png").write_bytes(content)
-    write_report(
-        folder,
-        title=folder.name,
-        facts={
-            "val accuracy": f"{100 * result.accuracy:.2f} %",
-            "val top-5": f"{100 * result.accuracy_top5:.2f} %",
-            "val pictures": f"{result.n:,}",
-            "epochs": f"{int(rows[-1]['epoch'] or 0)}",
-            "time": f"{(rows[-1]['seconds'] or 0) / 60:.1f} min",
-            "images/s": f"{rows[-1]['images_per_second'] or 0:,.0f}",
-            "parameters": f"{sum(w.numel() for w in bundle.weights.values()) / 1e6:.2f} M",
-        },
-        rows=rows,
-        figures=figures,
-        config_yaml=to_yaml(config),
-        environment={key: str(value) for key, value in machine.items()},
-    )
-
-
-def _picture(images: "Images", index: int) -> Any:
-    from torchvision.transforms.v2.functional import to_pil_image
-
-    return to_pil_image(images[[index]][0][0])

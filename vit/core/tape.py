@@ -68,7 +68,7 @@ class Tape:
         return list(self)
 
     def pool_weights(self) -> Tensor | None:
-        """Weights of the attention pool over the patches, (B, H, 1, patches); None for a model without one."""
+        """The attention pool's weights over the patches, (B, H, 1, patches); None without such a pool."""
         recording = self._recordings.get(POOL)
         return None if recording is None else recording.weights()
 

@@ -3,7 +3,7 @@
 import glob
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -24,13 +24,14 @@ class Entry(NamedTuple):
     path: Path
 
 
-def list_files(inputs: list[str]) -> Iterator[Entry]:
+def list_files(inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[Entry]:
     """Every file that the inputs stand for, once each, sorted by name.
 
     Folders are read one at a time, as the caller consumes the entries. Links to folders are not followed.
 
     Args:
         inputs: Files, folders (recursive) or glob patterns (`**` is recursive).
+        without: Files and folders that are no input, though they may lie below one: the command's own output.
 
     Raises:
         VitError: An input does not exist, or a pattern matches nothing.
@@ -45,16 +46,17 @@ def list_files(inputs: list[str]) -> Iterator[Entry]:
             what = "matches nothing" if glob.has_magic(word) else "does not exist"
             raise VitError(f"{word} {what}: expected a file, a folder, or a glob pattern")
         found += matches
+    own = frozenset(os.path.abspath(path) for path in without)
     if len(found) == 1 and os.path.isdir(found[0]):
-        return _walk(found[0], "")
+        return _walk(found[0], "", own)
     streams = [
-        _walk(word, word.rstrip("/") + "/") if os.path.isdir(word) else iter([Entry(word, Path(word))])
+        _walk(word, word.rstrip("/") + "/", own) if os.path.isdir(word) else iter([Entry(word, Path(word))])
         for word in found
     ]
     return _once(heapq.merge(*streams, key=lambda entry: os.fsencode(entry.name)))
 
 
-def _walk(folder: str, prefix: str) -> Iterator[Entry]:
+def _walk(folder: str, prefix: str, without: frozenset[str]) -> Iterator[Entry]:
     """Files below a folder, sorted as whole names: `a-b` before `a/b`, so folders sort with their slash."""
     try:
         with os.scandir(folder) as scan:
@@ -64,10 +66,13 @@ def _walk(folder: str, prefix: str) -> Iterator[Entry]:
     except OSError as error:
         raise VitError(f"{folder} cannot be listed: {error.strerror}") from None
     for name in sorted(entries, key=os.fsencode):
+        path = os.path.join(folder, name.rstrip("/"))
+        if os.path.abspath(path) in without:
+            continue
         if name.endswith("/"):
-            yield from _walk(os.path.join(folder, name[:-1]), prefix + name)
+            yield from _walk(path, prefix + name, without)
         else:
-            yield Entry(prefix + name, Path(folder, name))
+            yield Entry(prefix + name, Path(path))
 
 
 def _once(entries: Iterator[Entry]) -> Iterator[Entry]:

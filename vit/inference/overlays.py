@@ -56,7 +56,7 @@ def draw_overlays(
     Raises:
         VitError: An input does not exist, or the folder holds an earlier run.
     """
-    entries = list_files(inputs)
+    entries = list_files(inputs, without=[folder])
     if folder.exists() and not folder.is_dir():
         raise VitError(f"{folder} is a file, expected a folder for the overlays")
     folder.mkdir(parents=True, exist_ok=True)

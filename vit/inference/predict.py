@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vit.inference.files import list_files
 from vit.inference.pictures import Picture, read_batches
-from vit.inference.table import Row, Table
+from vit.inference.table import Row, Table, partial_files
 from vit.vision import VisionTransformer
 
 COLUMNS: dict[str, type] = {
@@ -63,7 +63,7 @@ def predict(
         "topk": topk,
     }
     counts: Counter[str] = Counter()
-    entries = list_files(inputs)
+    entries = list_files(inputs, without=(output, *partial_files(output)))
     with Table(output, COLUMNS, command, overwrite=overwrite) as table:
         counts.update(row["status"] for row in table.rows())
         rest = islice(entries, table.done, None)

@@ -46,7 +46,7 @@ class Table:
             raise VitError(f"{output} cannot be written: the folder {output.parent} does not exist")
         self.output = output
         self.columns = columns
-        self.partial = output.with_name(output.name + ".partial")
+        self.partial, self.made = partial_files(output)
         self.done = 0
         first = json.dumps(command, sort_keys=True)
         if self.partial.exists() and not overwrite:
@@ -84,11 +84,10 @@ class Table:
 
     def finish(self) -> None:
         """Turn the partial file into the output."""
-        made = self.output.with_name(self.output.name + ".tmp")
-        WRITERS[self.output.suffix](made, self.columns, self.rows())
-        with made.open("rb") as stream:
+        WRITERS[self.output.suffix](self.made, self.columns, self.rows())
+        with self.made.open("rb") as stream:
             os.fsync(stream.fileno())
-        os.replace(made, self.output)
+        os.replace(self.made, self.output)
         self.stream.close()
         self.partial.unlink()
 
@@ -107,6 +106,11 @@ class Table:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stream.close()
+
+
+def partial_files(output: Path) -> tuple[Path, Path]:
+    """Where the rows stand while a run lasts, and where the output is put together."""
+    return output.with_name(output.name + ".partial"), output.with_name(output.name + ".tmp")
 
 
 def _write_csv(file: Path, columns: dict[str, type], rows: Iterator[Row]) -> None:

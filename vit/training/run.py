@@ -2,26 +2,26 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
-from torch.utils.data import DataLoader
 
+from vit.errors import VitError
 from vit.training.callbacks import EpochLog, ProgressBar, averaging
 from vit.training.module import Classifier
+from vit.training.pictures import Pictures
 
 
 def fit(
     module: Classifier,
-    train: DataLoader[Any],
-    val: DataLoader[Any],
+    pictures: Pictures,
     folder: Path,
     *,
     max_epochs: int | None,
@@ -42,8 +42,7 @@ def fit(
 
     Args:
         module: What learns.
-        train: Training batches; its sampler is told the epoch.
-        val: Validation batches.
+        pictures: What it learns from.
         folder: The run folder; written are `metrics.csv`, `checkpoints/` and `tensorboard/`.
         max_epochs: Epochs, or None.
         max_time: Wall clock of the fit as DD:HH:MM:SS, or None.
@@ -101,17 +100,20 @@ def fit(
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            log_every_n_steps=max(1, min(50, len(train))),
+            log_every_n_steps=10,
         )
         last = checkpoints / "last.ckpt"
-        trainer.fit(module, train, val, ckpt_path=last if resume else None, weights_only=True)
-    if trainer.interrupted:  # pragma: no cover - Lightning turns Ctrl-C into exit 1 before it gets here
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(module, datamodule=pictures, ckpt_path=last if resume else None, weights_only=True)
+        except SystemExit as leaving:
+            if leaving.code == 1 and trainer.interrupted:  # Lightning makes of Ctrl-C an exit with 1
+                raise KeyboardInterrupt from None
+            raise
     return trainer
 
 
 @contextmanager
-def quiet_lightning() -> Any:
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's advice to developers off the user's screen.
 
     It would name workers that tensors in memory do not need, and repeat what the run's own lines say.
@@ -120,6 +122,7 @@ def quiet_lightning() -> Any:
     before = [logging.getLogger(name).level for name in names]
     with warnings.catch_warnings():
         for text in (
+            ".*smaller than the logging interval.*",
             ".*does not have many workers.*",
             ".*exists and is not empty.*",
             ".*LeafSpec.*",
@@ -135,13 +138,14 @@ def quiet_lightning() -> Any:
                 logging.getLogger(name).setLevel(level)
 
 
-def best_weights(trainer: L.Trainer) -> tuple[dict[str, torch.Tensor], float]:
-    """The model's weights in the best checkpoint (averaged ones under EMA), and its validation accuracy."""
+def best_weights(trainer: L.Trainer) -> dict[str, torch.Tensor]:
+    """The model's weights in the checkpoint that validated best; under EMA, the averaged ones."""
     callback = trainer.checkpoint_callback
     if not isinstance(callback, ModelCheckpoint) or not callback.best_model_path:
-        raise RuntimeError("no checkpoint was written: the run ended before its first validation")
+        raise VitError(
+            "no checkpoint was written: the run ended before its first validation; give it more time"
+        )
     state = torch.load(callback.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-    weights = {
+    return {
         name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")
     }
-    return weights, float(callback.best_model_score or 0.0)

@@ -12,7 +12,8 @@ def patch_grid(image_size: tuple[int, int], patch_size: tuple[int, int]) -> tupl
     (height, width), (patch_height, patch_width) = image_size, patch_size
     if height % patch_height or width % patch_width or not height or not width:
         raise ValueError(
-            f"image is {height} x {width} pixels, expected multiples of the patch, {patch_height} x {patch_width}"
+            f"image is {height} x {width} pixels, expected multiples of the patch, "
+            f"{patch_height} x {patch_width}"
         )
     return height // patch_height, width // patch_width
 

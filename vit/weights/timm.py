@@ -24,7 +24,7 @@ def from_timm(model: nn.Module) -> VisionTransformer:
         Ours; logits differ by at most rounding.
 
     Raises:
-        VitError: The model is no timm `VisionTransformer`, or has a part that ours has not; the part is named.
+        VitError: No timm `VisionTransformer`, or one with a part that ours has not; the part is named.
     """
     from timm.models.vision_transformer import VisionTransformer as TimmVisionTransformer
 

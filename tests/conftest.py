@@ -1,0 +1,41 @@
+"""What the tests share: a small trained run, and pictures in folders."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from vit.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`runs/small` of a model that has seen the digits for a moment, in a folder of its own."""
+    place = tmp_path_factory.mktemp("trained")
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        words = "train --config digits --name small --model.width 24 --model.depth 2 --trainer.max_epochs 2"
+        assert main([*words.split(), "--trainer.precision", "32-true"]) == 0
+    finally:
+        os.chdir(before)
+    return place / "runs" / "small"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of seven noisy 8 x 8 pictures, two of them in a folder below."""
+    folder = tmp_path / "pictures"
+    (folder / "deep").mkdir(parents=True)
+    noise = torch.Generator().manual_seed(7)
+    for name in ("a.png", "b.png", "c-d.png", "c.png", "deep/a.png", "deep/z.png", "e.png"):
+        pixels = torch.randint(0, 256, (8, 8), generator=noise, dtype=torch.uint8)
+        Image.fromarray(pixels.numpy()).save(folder / name)
+    return folder

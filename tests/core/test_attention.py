@@ -1,0 +1,121 @@
+"""Attention against a float64 reference written from Vaswani et al. 2017, section 3.2."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from vit.core import Attention, attention_weights
+from vit.core.attention import PLAIN_CPU_KEYS, attend
+
+B, N, M, H, K = 2, 5, 7, 3, 11
+D = H * K
+
+
+def reference(layer: Attention, tokens: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+    """Equation 1 and multi-head attention, one query of one head at a time, in float64."""
+    layer, tokens, context = layer.double(), tokens.double(), context.double()
+    query, key, value = layer.query(tokens), layer.key(context), layer.value(context)
+    joined = torch.zeros_like(query)
+    for b in range(len(tokens)):
+        for head in range(layer.heads):
+            part = slice(head * K, (head + 1) * K)
+            for i in range(tokens.shape[1]):
+                scores = [
+                    float(query[b, i, part] @ key[b, j, part]) / math.sqrt(K)
+                    if mask is None or mask[b, j]
+                    else -math.inf
+                    for j in range(context.shape[1])
+                ]
+                if max(scores) == -math.inf:
+                    continue
+                shares = [math.exp(score - max(scores)) for score in scores]
+                for j, share in enumerate(shares):
+                    joined[b, i, part] += share / sum(shares) * value[b, j, part]
+    return layer.output(joined)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_equals_the_paper(masked: bool, train: bool) -> None:
+    layer = Attention(D, H)
+    tokens, context = torch.randn(B, N, D), torch.randn(B, M, D)
+    mask = torch.rand(B, M) > 0.4 if masked else None
+    with torch.set_grad_enabled(train):
+        ours = layer(tokens, context, mask)
+    assert ours.shape == (B, N, D)
+    torch.testing.assert_close(ours.double(), reference(layer, tokens, context, mask), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("keys", [M, PLAIN_CPU_KEYS + 1])
+def test_every_path_gives_the_same(keys: int) -> None:
+    """Below the limit, training takes plain products and inference the fused kernel; above, both fused."""
+    query, key, value = torch.randn(B, H, N, K), torch.randn(B, H, keys, K), torch.randn(B, H, keys, K)
+    mask = torch.rand(B, 1, N, keys) > 0.5
+    mask[0, :, 1] = False
+    fused = attend(query, key, value, mask, scale=K**-0.5)
+    query.requires_grad_()
+    trained = attend(query, key, value, mask, scale=K**-0.5)
+    torch.testing.assert_close(trained, fused, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_a_fully_masked_picture_gets_zeros_and_finite_gradients(train: bool) -> None:
+    layer = Attention(D, H)
+    tokens = torch.randn(B, N, D, requires_grad=train)
+    mask = torch.ones(B, N, dtype=torch.bool)
+    mask[1] = False
+    out = layer(tokens, mask=mask)
+    torch.testing.assert_close(out[1], layer.output.bias.expand(N, D))
+    if train:
+        out.sum().backward()
+        assert tokens.grad is not None
+        assert tokens.grad.isfinite().all()
+
+
+def test_masked_tokens_do_not_count() -> None:
+    layer = Attention(D, H)
+    tokens = torch.randn(B, N, D)
+    mask = torch.tensor([[True, True, True, False, False], [False, True, True, True, True]])
+    changed = torch.where(mask[..., None], tokens, torch.randn(B, N, D))
+    kept = layer(tokens, mask=mask)[mask]
+    torch.testing.assert_close(layer(changed, mask=mask)[mask], kept)
+
+
+def test_weights_sum_to_one_in_float32_even_from_bf16() -> None:
+    weights = attention_weights(
+        torch.randn(B, H, N, K).bfloat16(), torch.randn(B, H, M, K).bfloat16(), None, 0.3
+    )
+    assert weights.dtype == torch.float32
+    torch.testing.assert_close(weights.sum(-1), torch.ones(B, H, N))
+
+
+def test_qk_norm_bounds_the_scores() -> None:
+    layer = Attention(D, H, qk_norm=True)
+    small = layer(torch.randn(B, N, D))
+    assert small.isfinite().all()
+    seen = []
+    layer.recorder = lambda query, key, mask, scale: seen.append((query, key))
+    layer(1000 * torch.randn(B, N, D))
+    query, key = seen[0]
+    assert (query @ key.mT * layer.scale).abs().max() <= math.sqrt(K) + 1e-4
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "words"),
+    [
+        (torch.ones(B, M, dtype=torch.bool), ValueError, rf"\({B}, {M}\), expected \({B}, {N}\)"),
+        (torch.ones(B, N), TypeError, "torch.float32, expected torch.bool"),
+        (torch.ones(B, H, N, dtype=torch.bool), ValueError, "expected"),
+        (torch.ones(B, 1, M, N, dtype=torch.bool), ValueError, "expected"),
+    ],
+)
+def test_a_wrong_mask_names_both_shapes(mask: Tensor, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Attention(D, H)(torch.randn(B, N, D), mask=mask)
+
+
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ValueError, match="width is 33, expected a multiple of heads = 4"):
+        Attention(33, 4)

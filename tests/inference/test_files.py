@@ -1,0 +1,75 @@
+"""Which files, in what order, under what names."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vit.errors import VitError
+from vit.inference.files import list_files
+
+
+def names(*inputs: object) -> list[str]:
+    return [entry.name for entry in list_files([str(word) for word in inputs])]
+
+
+def test_a_folder_in_sorted_order_below_itself(pictures: Path) -> None:
+    found = names(pictures)
+    assert found == ["a.png", "b.png", "c-d.png", "c.png", "deep/a.png", "deep/z.png", "e.png"]
+    assert found == sorted(found)
+    assert all(entry.path.is_file() for entry in list_files([str(pictures)]))
+
+
+def test_folders_and_files_that_interleave(tmp_path: Path) -> None:
+    """`a-b` comes before `a/b`, and `a.png` between them: names sort whole, not folder by folder."""
+    for name in ("a/b", "a-b", "a.png", "a0", "a/-", "B"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert names(tmp_path) == sorted(["a/b", "a-b", "a.png", "a0", "a/-", "B"])
+
+
+@given(st.sets(st.text("ab-./0", min_size=1, max_size=6), max_size=12))
+def test_any_tree_is_sorted(tmp_path_factory: pytest.TempPathFactory, wanted: set[str]) -> None:
+    root = tmp_path_factory.mktemp("tree")
+    made = set()
+    for name in sorted(wanted):
+        clean = os.path.normpath("/" + name)[1:]
+        target = root / clean
+        if not clean or target.exists() or any(p.is_file() for p in target.parents):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+        made.add(clean)
+    assert names(root) == sorted(made)
+
+
+def test_several_inputs_keep_their_words(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pictures)
+    assert names("deep", "a.png") == ["a.png", "deep/a.png", "deep/z.png"]
+    assert names("a.png") == ["a.png"]
+    assert names("c*.png") == ["c-d.png", "c.png"]
+    assert names("**/a.png") == ["a.png", "deep/a.png"]
+
+
+def test_a_file_given_twice_has_one_row(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pictures)
+    assert names("a.png", "./a.png", "deep", "deep/a.png").count("a.png") <= 1
+    assert len(names("deep", "deep/a.png")) == 2
+
+
+def test_a_name_with_magic_characters_is_a_name(tmp_path: Path) -> None:
+    (tmp_path / "[1].png").touch()
+    assert names(tmp_path / "[1].png") == [str(tmp_path / "[1].png")]
+
+
+def test_what_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(VitError, match="does not exist"):
+        names(tmp_path / "nowhere")
+    with pytest.raises(VitError, match="matches nothing"):
+        names(tmp_path / "*.png")
+
+
+def test_an_empty_folder_has_no_files(tmp_path: Path) -> None:
+    assert names(tmp_path) == []

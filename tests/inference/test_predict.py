@@ -1,0 +1,192 @@
+"""`vit predict` and `vit attend` on folders with good and bad files."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import vit
+from vit.cli import main
+from vit.inference import predict as module
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def predict(run: Path, folder: Path, output: Path, *words: str) -> int:
+    return main(["predict", str(run), str(folder), "--output", str(output), *words])
+
+
+def test_rows_equal_the_model(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
+    assert predict(digits_run, pictures, tmp_path / "o.csv", "--batch-size", "3", "--topk", "2") == 0
+    found = rows(tmp_path / "o.csv")
+    assert list(found[0]) == ["path", "status", "error", "label", "index", "score", "topk"]
+    assert [row["path"] for row in found] == sorted(
+        str(p.relative_to(pictures)) for p in pictures.rglob("*.png")
+    )
+    model = vit.load_model(digits_run)
+    for row in found:
+        image = model.preprocess(Image.open(pictures / row["path"]))
+        probabilities = model(image[None]).softmax(-1)[0]
+        best = json.loads(row["topk"])
+        assert row["status"] == "ok"
+        assert float(row["score"]) == pytest.approx(float(probabilities.max()), abs=2e-6)
+        assert int(row["index"]) == int(probabilities.argmax())
+        assert row["label"] == best[0]["label"] == model.labels[int(row["index"])]
+        assert len(best) == 2
+        assert best[0]["score"] >= best[1]["score"]
+
+
+def test_a_bad_file_has_its_row_and_disturbs_nobody(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
+    assert predict(digits_run, pictures, tmp_path / "good.csv") == 0
+    whole = (pictures / "b.png").read_bytes()
+    (pictures / "bad.png").write_bytes(whole[:60])
+    (pictures / "deep" / "notes.txt").write_text("not a picture")
+    (pictures / "empty.png").touch()
+    before = {path: path.read_bytes() for path in pictures.rglob("*") if path.is_file()}
+    assert predict(digits_run, pictures, tmp_path / "mixed.csv") == 3
+    good, mixed = rows(tmp_path / "good.csv"), rows(tmp_path / "mixed.csv")
+    assert len(mixed) == len(good) + 3
+    assert [row for row in mixed if row["status"] == "ok"] == good
+    bad = {row["path"]: row for row in mixed if row["status"] != "ok"}
+    assert set(bad) == {"bad.png", "deep/notes.txt", "empty.png"}
+    assert all(row["error"] and not row["label"] and not row["score"] for row in bad.values())
+    assert {path: path.read_bytes() for path in pictures.rglob("*") if path.is_file()} == before
+
+
+def test_only_bad_files(digits_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.png").write_text("no")
+    assert predict(digits_run, tmp_path / "in", tmp_path / "o.csv") == 3
+    assert main(["attend", str(digits_run), str(tmp_path / "in"), "--output", str(tmp_path / "maps")]) == 3
+    assert rows(tmp_path / "maps" / "attend.csv")[0]["overlay"] == ""
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK", "I;16"])
+def test_pictures_of_every_mode(digits_run: Path, tmp_path: Path, mode: str) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("L", (13, 29), 90).convert(mode if mode != "I;16" else "I").save(
+        tmp_path / "in" / ("x.tif" if mode in ("CMYK", "I;16") else "x.png")
+    )
+    assert predict(digits_run, tmp_path / "in", tmp_path / "o.csv") == 0
+
+
+def test_an_interrupted_run_is_continued_to_the_same_file(
+    digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert predict(digits_run, pictures, tmp_path / "whole.csv", "--batch-size", "2") == 0
+    plain = module.top_classes
+    calls = []
+
+    def interrupted(logits: torch.Tensor, topk: int) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(logits))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(logits, topk)
+
+    output = tmp_path / "o.csv"
+    monkeypatch.setattr(module, "top_classes", interrupted)
+    assert predict(digits_run, pictures, output, "--batch-size", "2") == 130
+    assert not output.exists()
+    assert predict(digits_run, pictures, output, "--batch-size", "2") == 0
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert sum(calls[3:]) == 3  # four of the seven rows stood already
+
+
+def test_a_finished_output_is_refused(
+    digits_run: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "o.jsonl"
+    assert predict(digits_run, pictures, output) == 0
+    before = output.read_bytes()
+    assert predict(digits_run, pictures, output) == 1
+    assert "--overwrite" in capfd.readouterr().err
+    assert output.read_bytes() == before
+    assert predict(digits_run, pictures, output, "--overwrite") == 0
+
+
+def test_an_output_below_the_input_is_no_input(digits_run: Path, pictures: Path) -> None:
+    assert predict(digits_run, pictures, pictures / "o.csv") == 0
+    assert len(rows(pictures / "o.csv")) == 7
+    assert predict(digits_run, pictures, pictures / "o.csv", "--overwrite") == 0
+    assert len(rows(pictures / "o.csv")) == 7
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "a.png").chmod(0)
+    assert predict(digits_run, pictures, tmp_path / "o.csv") == 3
+    assert rows(tmp_path / "o.csv")[0]["status"] == "permission"
+
+
+def test_a_model_without_a_head_gives_no_labels(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import timm
+
+    create = timm.create_model
+    monkeypatch.setattr(
+        timm, "create_model",
+        lambda name, pretrained: create(name, depth=1, embed_dim=12, num_heads=2, num_classes=0, img_size=28),
+    )  # fmt: skip
+    word = "timm:vit_small_patch14_dinov2"
+    assert main(["predict", word, str(pictures), "--output", str(tmp_path / "o.csv")]) == 1
+    assert "features, not labels" in capfd.readouterr().err
+    assert main(["attend", word, str(pictures), "--output", str(tmp_path / "maps")]) == 0
+
+
+def test_a_timm_model_by_its_name(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: create(name, depth=1))
+    model = vit.load_model("timm:vit_tiny_patch16_224")
+    assert len(model.labels) == 1000
+    assert model.labels[281].startswith("tabby")
+    settings = timm.data.resolve_model_data_config(create("vit_tiny_patch16_224", depth=1))
+    picture = Image.open(pictures / "a.png").convert("RGB").resize((300, 250))
+    theirs = timm.data.create_transform(**settings, is_training=False)(picture)
+    assert (model.preprocess(picture) - theirs).abs().max() < 0.02  # one level of 255 is 0.008
+
+
+def test_overlays_stand_where_their_pictures_stood(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "bad.png").write_bytes(b"\x89PNG\r\n")
+    output = tmp_path / "maps"
+    assert main(["attend", str(digits_run), str(pictures), "--output", str(output)]) == 3
+    found = rows(output / "attend.csv")
+    assert len(found) == 8
+    for row in found:
+        assert (row["status"] == "ok") == bool(row["overlay"])
+        if row["overlay"]:
+            with Image.open(output / row["overlay"]) as drawn:
+                assert drawn.width > 2 * 128
+    assert (output / "deep" / "a.png.png").exists()
+    assert (output / "sheet.png").exists()
+    assert main(["attend", str(digits_run), str(pictures), "--output", str(output)]) == 1
+    words = [
+        "attend",
+        str(digits_run),
+        str(pictures),
+        "--output",
+        str(output),
+        "--overwrite",
+        "--query",
+        "1,2",
+    ]
+    assert main(words) == 3
+
+
+def test_a_query_outside_the_grid(
+    digits_run: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["attend", str(digits_run), str(pictures), "--output", str(tmp_path / "m"), "--query", "9,0"])
+        == 1
+    )
+    assert "the grid is 4 x 4" in capfd.readouterr().err

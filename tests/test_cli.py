@@ -1,0 +1,236 @@
+"""The command line as a user meets it: real processes where it matters, `main` elsewhere."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vit.cli import VERBS, main
+
+VIT = [sys.executable, "-m", "vit.cli"]
+
+
+def shell(*words: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*VIT, *words], cwd=cwd, capture_output=True, text=True, env=os.environ | environment, timeout=250
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [[], *([verb] for verb in VERBS)], ids=lambda words: words[0] if words else "vit"
+)
+def test_help_is_quick_and_loads_no_torch(words: list[str]) -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = shell(*words, "--help")
+        seconds.append(time.perf_counter() - start)
+    assert done.returncode == 0
+    assert "example:" in done.stdout
+    assert min(seconds) < 0.3
+    probe = f"import sys, vit.cli; vit.cli.main({[*words, '--help']!r})"
+    code = f"import sys\ntry:\n    {probe}\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    probed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert probed.stdout.splitlines()[-1] == "False"
+
+
+def test_import_vit_loads_no_torch() -> None:
+    code = "import sys, vit; print('torch' in sys.modules, vit.__all__)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.startswith(
+        "False"
+    )
+
+
+def test_version() -> None:
+    assert shell("--version").stdout.startswith("vit 0.")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], ""),
+        (["trian"], "unknown verb trian; did you mean train?"),
+        (["train", "--optim.lrr", "1"], "unknown option --optim.lrr; did you mean --optim.lr?"),
+        (["train", "--optim.lr", "fast"], "optim.lr"),
+        (["train", "--config", "digit"], "did you mean digits?"),
+        (["train", "--model.pool", "sum"], "pool"),
+        (["predict", "m", "x"], "--output"),
+        (["predict", "m", "x", "--output", "o.csv", "--topk", "0"], "--topk is 0, expected at least 1"),
+        (["attend", "m", "x", "--output", "o", "--method", "lime"], "expected one of: rollout"),
+        (["attend", "m", "x", "--output", "o", "--target", "cat"], "looks at no class"),
+        (["attend", "m", "--output", "o"], "INPUT is missing"),
+        (["evaluate", "m", "--split", "tset"], "did you mean test?"),
+        (["info"], "model"),
+    ],
+)
+def test_wrong_usage_is_2_and_one_line(
+    words: list[str], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    error = capfd.readouterr().err
+    assert says in error
+    assert error.count("\n") == (1 if words else 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["info", "nowhere"], "nowhere is not a model"),
+        (["info", "hf:bert"], "reads no Hugging Face models"),
+        (["info", "timm:vit_tiny_patch16_2240"], "did you mean vit_tiny_patch16_224?"),
+        (["data", "nowhere"], "neither a dataset's name nor a path"),
+        (["data", "cifar"], "did you mean cifar10?"),
+        (["attend", "m", "--text", "hello", "--output", "o"], "needs a text model"),
+    ],
+)
+def test_failure_is_1_and_one_line(
+    words: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 1
+    out, error = capfd.readouterr()
+    assert says in error
+    assert (out, error.count("\n")) == ("", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_data_root(tmp_path: Path) -> None:
+    done = shell("train", "--config", "folder", "--data.root", "nowhere", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "nowhere does not exist" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_missing_cifar_says_how_to_provide_it(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "cifar10").mkdir(parents=True)
+    done = shell("train", cwd=tmp_path, VIT_DATA=str(tmp_path / "empty"), https_proxy="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "train-*.parquet" in done.stderr
+
+
+def test_an_empty_folder(tmp_path: Path, digits_run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["train", "--config", "folder", "--data.root", str(empty)]) == 1
+    assert "no class folders" in capfd.readouterr().err
+    assert main(["predict", str(digits_run), str(empty), "--output", str(tmp_path / "o.csv")]) == 0
+    assert (tmp_path / "o.csv").read_text() == "path,status,error,label,index,score,topk\n"
+
+
+def test_a_run_folder_is_never_lost(
+    digits_run: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(digits_run.parent.parent)
+    before = sorted(path.name for path in digits_run.rglob("*"))
+    assert main(["train", "--config", "digits", "--name", "small"]) == 1
+    assert "--resume continues it, --overwrite replaces it" in capfd.readouterr().err
+    words = ["train", "--config", "folder", "--data.root", "nowhere", "--name", "small", "--overwrite"]
+    assert main(words) == 1  # what would replace it cannot start, so it stays
+    assert main(["train", "--resume", "--name", "small", "--model.depth", "3"]) == 1
+    assert "model.depth is 3, and was 2" in capfd.readouterr().err
+    assert main(["train", "--resume", "--name", "other", "--config", "digits"]) == 1
+    assert sorted(path.name for path in digits_run.rglob("*")) == before
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert main(["info", str(tmp_path)]) == 1
+    assert "is it a model bundle?" in capfd.readouterr().err.replace(f"{tmp_path} a", "it a")
+
+
+def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    assert main(["info", str(tmp_path)]) == 1
+    assert "vit train --resume" in capfd.readouterr().err
+
+
+def test_evaluate_prints_one_json_object(digits_run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(digits_run), "--json"]) == 0
+    out, error = capfd.readouterr()
+    figures = json.loads(out)
+    assert {"accuracy", "accuracy_top5", "n", "split", "data", "model"} <= figures.keys()
+    assert (figures["n"], figures["split"], figures["data"]) == (359, "test", "digits")
+    assert error == ""
+
+
+def test_a_label_count_that_does_not_fit(
+    digits_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    for label in ("0", "1", "eleven"):
+        (tmp_path / label).mkdir()
+        for index in range(5):
+            Image.new("L", (8, 8), 20 * index).save(tmp_path / label / f"{index}.png")
+    assert main(["evaluate", str(digits_run), "--data", str(tmp_path)]) == 1
+    error = capfd.readouterr().err
+    assert "3 classes, the model 10, and 'eleven' is none of the model's" in error
+
+
+def test_labels_are_matched_by_name(
+    digits_run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A folder with some of the classes is measured on those, whatever their numbers in the folder."""
+    from torchvision.transforms.v2.functional import to_pil_image
+
+    from vit.data import load
+
+    test = load("digits").test
+    assert test is not None
+    for index in range(len(test)):
+        if int(test.targets[index]) in (3, 7):
+            folder = tmp_path / str(int(test.targets[index]))
+            folder.mkdir(exist_ok=True)
+            to_pil_image(test[[index]][0][0]).save(folder / f"{index}.png")
+    assert main(["evaluate", str(digits_run), "--data", str(tmp_path), "--split", "all", "--json"]) == 0
+    by_folder = json.loads(capfd.readouterr().out)
+    assert main(["predict", str(digits_run), str(tmp_path), "--output", str(tmp_path / "o.jsonl")]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    right = sum(row["label"] == row["path"].split("/")[0] for row in rows)
+    assert by_folder["n"] == len(rows)
+    assert by_folder["accuracy"] == pytest.approx(right / len(rows))
+
+
+def test_info_models_and_data(
+    digits_run: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(digits_run.parent.parent)
+    assert main(["info", "runs/small", "--json"]) == 0
+    facts = json.loads(capfd.readouterr().out)
+    assert facts["depth"] == 2
+    assert facts["labels"] == [str(digit) for digit in range(10)]
+    assert main(["info", "runs/small/model"]) == 0
+    assert "parameters" in capfd.readouterr().out
+    assert main(["models"]) == 0
+    assert "runs/small" in capfd.readouterr().out
+    assert main(["data", "digits", "--json"]) == 0
+    counts = json.loads(capfd.readouterr().out)["counts"]
+    assert sum(map(sum, counts.values())) == 1797
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_a_run_with_their_code(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    words = [*VIT, "train", "--config", "digits", "--trainer.max_epochs", "500", "--model.width", "24"]
+    with subprocess.Popen(
+        words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        metrics = tmp_path / "runs" / "digits" / "metrics.csv"
+        deadline = time.monotonic() + 120
+        while not metrics.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        run.send_signal(number)
+        _, error = run.communicate(timeout=60)
+    assert run.returncode == code, error
+    assert error.count("\n") <= 1
+    assert (tmp_path / "runs" / "digits" / "checkpoints" / "last.ckpt").exists()

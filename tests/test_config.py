@@ -1,0 +1,105 @@
+"""The strict loader, and the shipped configs."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from jsonargparse import ArgumentParser
+
+from vit.config import (
+    Config,
+    add_config_arguments,
+    check,
+    config_folder,
+    first_difference,
+    resolve_config,
+    stored_config,
+    to_config,
+    to_yaml,
+)
+from vit.errors import UsageError
+
+SHIPPED = sorted(config_folder().glob("*.yaml"))
+
+
+def read(*words: str) -> Config:
+    parser = ArgumentParser(exit_on_error=False)
+    add_config_arguments(parser)
+    return check(to_config(parser.parse_args(resolve_config(list(words)))))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_shipped_configs_are_sound_and_say_how_to_run_them(file: Path) -> None:
+    assert read("--config", file.stem) == read("--config", str(file))
+    assert file.read_text().startswith("# ")
+    assert f"vit train --config {file.stem}" in file.read_text()
+
+
+def test_the_shipped_ones() -> None:
+    assert {"digits", "cifar10", "folder"} <= {file.stem for file in SHIPPED}
+
+
+def test_without_a_name_it_is_cifar10() -> None:
+    assert read() == read("--config", "cifar10")
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_what_is_written_runs_again_verbatim(file: Path, tmp_path: Path) -> None:
+    config = read("--config", str(file), "--data.image_size", "[16, 24]", "--optim.betas", "[0.8, 0.95]")
+    stored = tmp_path / "config.yaml"
+    stored.write_text(to_yaml(config))
+    assert asdict(stored_config(stored)) == asdict(config)
+    assert asdict(read("--config", str(stored))) == asdict(config)
+    assert first_difference(stored, config) is None
+
+
+def test_options_win_over_the_file_wherever_they_stand() -> None:
+    assert read("--optim.lr", "0.5", "--config", "digits").optim.lr == 0.5
+    assert read("--config=digits", "--optim.lr=0.5").optim.lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("optim: {lrr: 1}", "unknown key optim.lrr; did you mean optim.lr"),
+        ("optm: {lr: 1}", "unknown key optm; did you mean optim"),
+        ("optim: 3", "optim is 3, expected a section"),
+        ("- 1", "holds list"),
+        ("optim: {lr: [", "cannot be read"),
+        ("", "holds NoneType"),
+    ],
+)
+def test_bad_files(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "c.yaml").write_text(content)
+    with pytest.raises(UsageError, match=words):
+        read("--config", str(tmp_path / "c.yaml"))
+
+
+def test_an_unknown_config_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean digits"):
+        read("--config", "digit")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--data.batch_size", "0", "data.batch_size is 0, expected at least 1"),
+        ("--data.val_fraction", "1.5", "expected between 0 and 1"),
+        ("--model.width", "100", "expected a multiple of heads"),
+        ("--model.pool", "cls", "expected mean or attention where class_token is false"),
+        ("--trainer.max_time", "30m", "expected DD:HH:MM:SS"),
+        ("--trainer.max_time", "null", "one of them ends the run"),
+    ],
+)
+def test_values_that_cannot_work(option: str, value: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read("--config", "cifar10", option, value)
+
+
+def test_the_first_difference_is_named(tmp_path: Path) -> None:
+    config = read("--config", "digits")
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    config.trainer.max_epochs = 99
+    assert first_difference(tmp_path / "config.yaml", config) is None
+    config.model.depth += 1
+    assert "model.depth is" in str(first_difference(tmp_path / "config.yaml", config))

@@ -1,0 +1,54 @@
+"""What holds for the project as a whole."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "vit").rglob("*.py"))
+
+
+def test_attention_is_written_once() -> None:
+    """Softmax over scores and the fused kernel stand in one file."""
+    words = re.compile(r"scaled_dot_product_attention|flex_attention|MultiheadAttention")
+    assert [str(p.relative_to(ROOT)) for p in SOURCES if words.search(p.read_text())] == [
+        "vit/core/attention.py"
+    ]
+    core = [p for p in SOURCES if p.parent.name == "core" and "softmax(" in p.read_text()]
+    assert [p.name for p in core] == ["attention.py"]
+
+
+def test_modules_are_of_one_idea() -> None:
+    assert [str(p) for p in SOURCES if len(p.read_text().splitlines()) > 400] == []
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_the_configs(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    subprocess.run(command, check=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+    for file in (ROOT / "configs").glob("*.yaml"):
+        assert f"vit/configs/{file.name}" in names
+    assert "vit/py.typed" in names
+
+
+def test_extras_are_those_of_the_contract() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert {"text", "serve", "ray", "export", "loggers", "docs", "all", "dev"} <= extras.keys()

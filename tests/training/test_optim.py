@@ -1,0 +1,103 @@
+"""Optimisers, groups, schedule."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Muon
+
+from vit.training.optim import Together, build_optimizer, decay_groups, rate
+from vit.vision import VisionTransformer
+
+
+def tower() -> VisionTransformer:
+    return VisionTransformer(3, (8, 8), width=12, depth=1, heads=2, tokenizer="conv", registers=1)
+
+
+def test_only_matrices_decay() -> None:
+    model = tower()
+    decayed, free = decay_groups(model.named_parameters(), 0.3)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.3, 0.0)
+    names = {id(p): name for name, p in model.named_parameters()}
+    for parameter in free["params"]:
+        name = names[id(parameter)]
+        assert parameter.ndim == 1 or name in ("class_token", "registers", "positions.table"), name
+    for parameter in decayed["params"]:
+        assert names[id(parameter)].endswith("weight")
+    assert len(decayed["params"]) + len(free["params"]) == len(names)
+
+
+def test_muon_takes_the_matrices_of_the_encoder() -> None:
+    model = tower()
+    optimizer = build_optimizer(model, "muon", lr=0.1, muon_lr=0.5, weight_decay=0.2)
+    assert isinstance(optimizer, Together)
+    muon, adamw = optimizer.parts
+    assert isinstance(muon, Muon)
+    assert isinstance(adamw, AdamW)
+    taken = {id(p) for group in muon.param_groups for p in group["params"]}
+    assert taken == {id(p) for n, p in model.named_parameters() if n.startswith("encoder.") and p.ndim == 2}
+    shrink = [
+        group["lr"] * group["weight_decay"] for group in optimizer.param_groups if group["weight_decay"]
+    ]
+    assert shrink == pytest.approx([0.02] * len(shrink))
+    with pytest.raises(ValueError, match="'sgd', expected 'adamw' or 'muon'"):
+        build_optimizer(model, "sgd")
+
+
+def two_parameters() -> tuple[nn.Parameter, nn.Parameter]:
+    torch.manual_seed(3)
+    return nn.Parameter(torch.randn(3)), nn.Parameter(torch.randn(5))
+
+
+def step(optimizer: torch.optim.Optimizer, *parameters: nn.Parameter) -> None:
+    optimizer.zero_grad()
+    sum(p.square().sum() for p in parameters).backward()
+    optimizer.step()
+
+
+def test_together_equals_apart_and_goes_on_after_a_checkpoint() -> None:
+    a, b = two_parameters()
+    together = Together([SGD([a], lr=0.1, momentum=0.9), AdamW([b], lr=0.01)])
+    c, d = two_parameters()
+    first, second = SGD([c], lr=0.1, momentum=0.9), AdamW([d], lr=0.01)
+    for _ in range(3):
+        step(together, a, b)
+        step(first, c)
+        step(second, d)
+    assert torch.equal(a, c)
+    assert torch.equal(b, d)
+
+    e, f = (nn.Parameter(p.detach().clone()) for p in (a, b))
+    resumed = Together([SGD([e], lr=0.7, momentum=0.9), AdamW([f], lr=0.7)])
+    resumed.load_state_dict(together.state_dict())
+    assert [group["lr"] for group in resumed.param_groups] == [0.1, 0.01]
+    for _ in range(3):
+        step(together, a, b)
+        step(resumed, e, f)
+    assert torch.equal(a, e)
+    assert torch.equal(b, f)
+
+
+def test_a_schedule_reaches_both_parts() -> None:
+    a, b = two_parameters()
+    together = Together([SGD([a], lr=0.1), AdamW([b], lr=0.01)])
+    schedule = torch.optim.lr_scheduler.LambdaLR(together, lambda step: 1 / (1 + step))
+    step(together, a, b)
+    schedule.step()
+    assert [part.param_groups[0]["lr"] for part in together.parts] == [0.05, 0.005]
+
+
+def test_the_rate() -> None:
+    assert rate(0.0, warmup=0.1) == 0.0
+    assert rate(0.05, warmup=0.1) == pytest.approx(0.5)
+    assert rate(0.1, warmup=0.1) == pytest.approx(1.0)
+    for schedule in ("cosine", "linear"):
+        assert rate(1.0, schedule=schedule) == pytest.approx(0.0)
+        assert rate(7.0, schedule=schedule) == pytest.approx(0.0)
+    assert rate(0.55, warmup=0.1, schedule="linear") == pytest.approx(0.5)
+    assert rate(0.325, warmup=0.1, schedule="cosine") == pytest.approx(0.5 + 0.5 * math.cos(math.pi / 4))
+    assert rate(0.9, schedule="constant") == 1.0
+    assert rate(0.0, warmup=0.0) == 1.0
+    with pytest.raises(ValueError, match="'step', expected"):
+        rate(0.5, schedule="step")

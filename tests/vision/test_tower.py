@@ -1,0 +1,98 @@
+"""The vision transformer on sizes that no two axes share."""
+
+import pytest
+import torch
+from torch import nn
+
+from vit.vision import ConvTokenizer, PatchTokenizer, VisionTransformer
+
+B, C, CLASSES = 2, 3, 13
+
+
+def test_patches_are_a_strided_convolution() -> None:
+    tokenizer = PatchTokenizer(C, 11, (2, 3))
+    images = torch.randn(B, C, 10, 21)
+    conv = nn.Conv2d(C, 11, (2, 3), stride=(2, 3))
+    conv.load_state_dict(
+        {"weight": tokenizer.project.weight.unflatten(1, (C, 2, 3)), "bias": tokenizer.project.bias}
+    )
+    tokens = tokenizer(images)
+    assert tokens.shape == (B, 5, 7, 11)
+    torch.testing.assert_close(tokens, conv(images).permute(0, 2, 3, 1), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8])
+def test_the_conv_tokenizer_has_the_grid_of_patches(stride: int) -> None:
+    tokenizer = ConvTokenizer(C, 33, (stride, stride)).eval()
+    tokens = tokenizer(torch.randn(B, C, 3 * stride, 5 * stride))
+    assert tokens.shape == (B, 3, 5, 33)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (4, 2), (1, 1)])
+def test_the_conv_tokenizer_refuses_other_strides(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="expected a power of two"):
+        ConvTokenizer(C, 33, size)
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean", "attention"])
+@pytest.mark.parametrize("positions", ["learned", "sincos"])
+@pytest.mark.parametrize("registers", [0, 2])
+@pytest.mark.parametrize("class_token", [True, False])
+def test_every_shape(class_token: bool, registers: int, positions: str, pool: str) -> None:
+    if pool == "cls" and not class_token:
+        with pytest.raises(ValueError, match="set pool to 'mean'"):
+            VisionTransformer(CLASSES, (10, 21), pool=pool, class_token=class_token)
+        return
+    model = VisionTransformer(
+        CLASSES, (10, 21), patch_size=(2, 3), width=36, depth=2, heads=3,
+        class_token=class_token, registers=registers, positions=positions, pool=pool, layer_scale=0.1,
+    ).eval()  # fmt: skip
+    nn.init.normal_(model.head.weight)
+    images = torch.randn(B, C, 10, 21)
+    logits = model(images)
+    assert logits.shape == (B, CLASSES)
+    assert model.encode(images).shape == (B, int(class_token) + registers + 5 * 7, 36)
+    torch.testing.assert_close(torch.cat([model(image[None]) for image in images]), logits, atol=1e-5, rtol=0)
+    assert model(torch.randn(B, C, 4, 33)).shape == (B, CLASSES)  # another size, another shape of grid
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    model = VisionTransformer(
+        CLASSES, (8, 16), tokenizer="conv", width=24, depth=2, heads=3, registers=2, pool="attention",
+        layer_scale=0.1, qk_norm=True, embedding_norm=True, pool_norm=True,
+    )  # fmt: skip
+    nn.init.normal_(model.head.weight)
+    model(torch.randn(B, C, 8, 16)).square().sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    # The keys' bias shifts all scores of a query alike, which softmax does not see.
+    assert [name for name in without if not name.endswith("key.bias")] == []
+
+
+def test_all_classes_start_even() -> None:
+    logits = VisionTransformer(CLASSES, (8, 8), width=24, heads=3, depth=1)(torch.randn(B, C, 8, 8))
+    assert torch.equal(logits, torch.zeros(B, CLASSES))
+
+
+def test_without_classes_features_come_out() -> None:
+    model = VisionTransformer(0, (8, 8), width=24, heads=3, depth=1)
+    assert model(torch.randn(B, C, 8, 8)).shape == (B, 24)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((B, C, 9, 8), "9 x 8 pixels, expected multiples of the patch, 4 x 4"),
+        ((B, 1, 8, 8), r"\(2, 1, 8, 8\), expected \(B, 3, height, width\)"),
+        ((C, 8, 8), r"\(3, 8, 8\), expected"),
+        ((B, C, 0, 8), "0 x 8 pixels"),
+    ],
+)
+def test_images_that_do_not_fit(shape: tuple[int, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        VisionTransformer(CLASSES, (8, 8), width=24, heads=3, depth=1)(torch.randn(shape))
+
+
+@pytest.mark.parametrize("argument", ["tokenizer", "positions", "pool"])
+def test_unknown_words_are_named(argument: str) -> None:
+    with pytest.raises(ValueError, match="'nonsense', expected"):
+        VisionTransformer(CLASSES, (8, 8), width=24, heads=3, depth=1, **{argument: "nonsense"})

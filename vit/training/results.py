@@ -1,0 +1,79 @@
+"""What a finished run leaves to look at: plots and `report.html`."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torchvision.transforms.v2.functional import to_pil_image
+
+from vit.data import Images
+from vit.training.callbacks import read_metrics
+from vit.training.evaluate import Evaluation
+from vit.training.plots import confusion, curves, png, wrongest
+from vit.training.report import write_report
+
+WRONGEST = 12
+
+
+def write_results(
+    folder: Path,
+    *,
+    labels: list[str],
+    parameters: int,
+    val: Images,
+    result: Evaluation,
+    config_yaml: str,
+    machine: dict[str, Any],
+) -> None:
+    """Write `plots/*.png` and `report.html` into a run folder.
+
+    Args:
+        folder: The run folder, with its `metrics.csv`.
+        labels: Class names.
+        parameters: Number of the model's parameters.
+        val: The validation pictures, in the order of `result`.
+        result: What the best model did on them.
+        config_yaml: The run's config.
+        machine: The run's environment.
+    """
+    rows = read_metrics(folder / "metrics.csv")
+    wrong = (result.predicted != result.targets).nonzero()[:, 0]
+    worst = wrong[result.scores[wrong].argsort(descending=True)][:WRONGEST].tolist()
+    figures = {
+        "Curves": png(curves(rows)),
+        "Confusion on validation": png(confusion(result.confusion, labels)),
+        "Most confidently wrong": png(
+            wrongest(
+                [_picture(val, index) for index in worst],
+                [labels[result.targets[index]] for index in worst],
+                [labels[result.predicted[index]] for index in worst],
+                [float(result.scores[index]) for index in worst],
+                [val.names[index] for index in worst],
+            )
+        ),
+    }
+    plots = folder / "plots"
+    plots.mkdir(exist_ok=True)
+    for file, content in zip(("curves", "confusion", "wrongest"), figures.values(), strict=True):
+        (plots / f"{file}.png").write_bytes(content)
+    write_report(
+        folder,
+        title=folder.name,
+        facts={
+            "val accuracy": f"{100 * result.accuracy:.2f} %",
+            "val top-5": f"{100 * result.accuracy_top5:.2f} %",
+            "val pictures": f"{result.n:,}",
+            "epochs": f"{rows[-1]['epoch'] or 0:.0f}",
+            "time": f"{(rows[-1]['seconds'] or 0) / 60:.1f} min",
+            "images/s": f"{rows[-1]['images_per_second'] or 0:,.0f}",
+            "parameters": f"{parameters / 1e6:.2f} M",
+        },
+        rows=rows,
+        figures=figures,
+        config_yaml=config_yaml,
+        environment={key: str(value) for key, value in machine.items()},
+    )
+
+
+def _picture(images: Images, index: int) -> Image.Image:
+    return to_pil_image(images[[index]][0][0])
