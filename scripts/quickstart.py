@@ -18,14 +18,14 @@ from torchvision.transforms.v2.functional import to_pil_image
 from vit.data import load
 
 PLACE = Path("quickstart")
-RUN = Path("runs/digits")
+RUN = Path("runs/quickstart")
 
 
 def main() -> int:
     """Run the four commands; 1 if one of them fails."""
     started = time.monotonic()
     shutil.rmtree(PLACE, ignore_errors=True)
-    vit("train", "--config", "digits", "--name", "digits", "--overwrite")
+    vit("train", "--config", "digits", "--name", RUN.name, "--overwrite")
     pictures = write_held_out(PLACE / "pictures")
     vit("predict", str(RUN), str(pictures), "--output", str(PLACE / "labels.csv"))
     vit("attend", str(RUN), *map(str, some(pictures)), "--output", str(PLACE / "overlays"))

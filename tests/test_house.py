@@ -19,7 +19,7 @@ def test_attention_is_written_once() -> None:
     assert [str(p.relative_to(ROOT)) for p in SOURCES if words.search(p.read_text())] == [
         "vit/core/attention.py"
     ]
-    core = [p for p in SOURCES if p.parent.name == "core" and "softmax(" in p.read_text()]
+    core = [p for p in SOURCES if p.parent.name == "core" and ".softmax(" in p.read_text()]
     assert [p.name for p in core] == ["attention.py"]
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import grayscale_to_rgb, rgb_to_grayscale
 
 from vit.config import DATASETS, AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, nearest
 from vit.data import Augment, Mix, Preprocess, Splits, statistics
@@ -74,9 +73,11 @@ def vision_tower(arguments: dict[str, Any]) -> VisionTransformer:
     Raises:
         VitError: Unknown arguments, or ones that do not fit each other.
     """
-    tuples = {name: tuple(arguments[name]) for name in ("image_size", "patch_size")}
     try:
+        tuples = {name: tuple(arguments[name]) for name in ("image_size", "patch_size")}
         return VisionTransformer(**arguments | tuples)
+    except KeyError as missing:
+        raise VitError(f"the model cannot be built: its architecture lacks {missing}") from None
     except (TypeError, ValueError) as error:
         raise VitError(f"the model cannot be built: {error}") from None
 
@@ -97,19 +98,24 @@ def classifier(config: Config, model: nn.Module, classes: int, preprocess: Prepr
 
 
 def precision(word: str, accelerator: str = "auto") -> str:
-    """`auto` becomes bf16-mixed where the processor multiplies matrices in bf16, else 32-true."""
+    """`auto` becomes bf16-mixed where the hardware computes in bf16, 16-mixed on older GPUs, else 32-true."""
     if word != "auto":
         return word
     if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     if accelerator in ("auto", "cpu"):
         found = torch.cpu.get_capabilities()
         return "bf16-mixed" if found.get("amx_bf16") or found.get("avx512_bf16") else "32-true"
     return "32-true"
 
 
+def best_device() -> torch.device:
+    """The accelerator of this machine, or the CPU."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
 def load_model(word: str | Path) -> VisionTransformer:
-    """A model in eval mode, with `labels` and `preprocess`.
+    """A model in eval mode, on the CPU, with `labels` and `preprocess`.
 
     Args:
         word: A run folder, a bundle folder, the name of a shipped model, or `timm:NAME`.
@@ -189,20 +195,26 @@ def describe(word: str | Path) -> dict[str, Any]:
     return facts
 
 
-def fingerprint(model: nn.Module) -> str:
-    """A digest of all weights: two models with the same one give the same answers."""
-    digest = sha256()
+def fingerprint(model: VisionTransformer) -> str:
+    """A digest of weights, labels and preprocessing: models that share it give the same rows."""
+    digest = sha256(repr((model, model.labels, model.preprocess)).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
 def match_channels(pixels: Tensor, channels: int) -> Tensor:
-    """uint8 (B, 1 or 3, height, width) -> the same with the channels a model reads: grey to RGB or back."""
+    """uint8 (B, 1 or 3, height, width) -> the same with the channels a model reads: grey to RGB or back.
+
+    Luma is that of ITU-R 601, rounded as Pillow rounds it, so that a grey picture keeps its levels.
+    """
     if pixels.shape[1] == channels:
         return pixels
-    return grayscale_to_rgb(pixels) if channels == 3 else rgb_to_grayscale(pixels)
+    if channels == 3:
+        return pixels.expand(-1, 3, -1, -1)
+    luma = (pixels.int() * torch.tensor([19595, 38470, 7471]).view(3, 1, 1)).sum(1, keepdim=True)
+    return (luma + 0x8000 >> 16).to(torch.uint8)
 
 
 def _load_timm(name: str) -> VisionTransformer:
@@ -220,6 +232,8 @@ def _load_timm(name: str) -> VisionTransformer:
         ) from None
     model = from_timm(theirs)
     settings = timm.data.resolve_model_data_config(theirs)
+    if settings["crop_mode"] != "center":
+        raise VitError(f"timm:{name} wants its pictures {settings['crop_mode']}ed, which vit does not do")
     channels, height, width = settings["input_size"]
     model.preprocess = Preprocess(
         height,

@@ -63,6 +63,7 @@ def _run(verb: str, words: list[str]) -> int:
         prog=f"vit {verb}",
         description=command.__doc__,
         exit_on_error=False,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
@@ -82,7 +83,14 @@ def _explain(parser: ArgumentParser, words: list[str], error: Exception) -> str:
         option = word.partition("=")[0]
         if option.startswith("--") and len(option) > 2 and option not in known:
             return f"unknown option {option}{nearest(option, known)}"
-    return f"{error} (see {parser.prog} --help)"
+    message = str(error)
+    head, required, names = message.partition("are required: ")
+    if required:  # argparse gives their bare names
+        options = {
+            action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings
+        }
+        message = head + required + ", ".join(options.get(name, name) for name in names.split(", "))
+    return f"{message} (see {parser.prog} --help)"
 
 
 def _overview() -> str:

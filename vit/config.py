@@ -30,7 +30,7 @@ class DataConfig:
         image_size: Pixels the model sees, one side or [height, width]. None: the dataset's own size.
         batch_size: Pictures per step.
         val_fraction: Part of train held out for validation, stratified by class, where the dataset has none.
-        test_fraction: Part held out for the final figure, where the dataset brings no test part of its own.
+        test_fraction: Part held out for the final figure, where the dataset brings train alone.
         split_seed: Seed of these splits; not the run's seed, so that runs can be compared.
         memory_gb: Datasets whose pixels fit in this many GB are decoded once; larger ones batch by batch.
     """
@@ -147,7 +147,7 @@ class TrainerConfig:
     Args:
         max_epochs: Passes over the training pictures.
         max_time: Wall clock as DD:HH:MM:SS; the schedule follows it to its end.
-        precision: `auto`: bf16-mixed where the processor computes in bf16, else 32-true.
+        precision: `auto`: bf16-mixed where the hardware has bf16, 16-mixed on older GPUs, else 32-true.
         accelerator: As Lightning's.
         devices: As Lightning's: a number, or `auto`.
         num_nodes: Machines.
@@ -159,7 +159,7 @@ class TrainerConfig:
 
     max_epochs: int | None = 20
     max_time: str | None = None
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: str = "auto"
     devices: int | str = "auto"
     num_nodes: int = 1
@@ -213,10 +213,10 @@ def config_file(word: str) -> Path:
 
 def nearest(word: str, known: list[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, or all of a few."""
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    close = get_close_matches(word, known, n=1, cutoff=0.5 if len(known) <= 20 else 0.0)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; known: {', '.join(known)}" if len(known) <= 20 else ""
+    return f"; known: {', '.join(known)}"
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:
@@ -225,12 +225,11 @@ def add_config_arguments(parser: ArgumentParser) -> None:
     parser.add_class_arguments(Config)
 
 
-def resolve_config(argv: list[str], default: str = "cifar10") -> list[str]:
+def resolve_config(argv: list[str]) -> list[str]:
     """Put `--config` first, as the path of a file that has been checked, so that every option wins over it.
 
     Args:
-        argv: The words after the verb.
-        default: The shipped config used when none is named.
+        argv: The words after the verb. Without `--config` it is `cifar10`.
 
     Raises:
         UsageError: No such config, more than one, or a key in it that does not exist.
@@ -246,7 +245,7 @@ def resolve_config(argv: list[str], default: str = "cifar10") -> list[str]:
             rest.append(word)
     if len(named) > 1:
         raise UsageError(f"--config is given {len(named)} times, expected once")
-    file = config_file(named[0] if named else default)
+    file = config_file(named[0] if named else "cifar10")
     _check_keys(file)
     return [f"--config={file}", *rest]
 
@@ -290,17 +289,29 @@ def check(config: Config) -> Config:
         ("data.test_fraction", data.test_fraction, 0 <= data.test_fraction < 1, "from 0 up to 1"),
         ("augment.padding", augment.padding, 0 <= augment.padding < 1, "from 0 up to 1"),
         ("augment.erase", augment.erase, 0 <= augment.erase <= 1, "from 0 to 1"),
-        ("model.width", model.width, model.width % model.heads == 0, f"a multiple of heads = {model.heads}"),
+        ("model.heads", model.heads, model.heads >= 1, "at least 1"),
+        (
+            "model.width", model.width, model.width > 0 and model.width % max(model.heads, 1) == 0,
+            f"a multiple of heads = {model.heads}",
+        ),
         ("model.depth", model.depth, model.depth >= 1, "at least 1"),
         (
             "model.pool", model.pool, model.pool != "cls" or model.class_token,
             "mean or attention where class_token is false",
         ),
+        ("augment.scale", augment.scale, 0 < augment.scale[0] <= augment.scale[1] <= 1, "two areas up to 1"),
+        ("model.registers", model.registers, model.registers >= 0, "0 or more"),
+        ("model.drop_path", model.drop_path, 0 <= model.drop_path < 1, "from 0 up to 1"),
+        ("model.dropout", model.dropout, 0 <= model.dropout < 1, "from 0 up to 1"),
         ("optim.lr", optim.lr, optim.lr > 0, "above 0"),
+        ("optim.muon_lr", optim.muon_lr, optim.muon_lr > 0, "above 0"),
+        ("optim.label_smoothing", optim.label_smoothing, 0 <= optim.label_smoothing < 1, "from 0 up to 1"),
+        ("trainer.accumulate", trainer.accumulate, trainer.accumulate >= 1, "at least 1"),
         ("optim.warmup", optim.warmup, 0 <= optim.warmup < 1, "a part of the run, from 0 up to 1"),
         ("optim.ema", optim.ema, 0 <= optim.ema < 1, "from 0 up to 1"),
         (
-            "trainer.max_epochs", trainer.max_epochs, bool(trainer.max_epochs or trainer.max_time),
+            "trainer.max_epochs", trainer.max_epochs,
+            trainer.max_time is not None if trainer.max_epochs is None else trainer.max_epochs >= 1,
             "a number, or trainer.max_time: one of them ends the run",
         ),
         ("trainer.max_time", trainer.max_time, _is_duration(trainer.max_time), "DD:HH:MM:SS"),

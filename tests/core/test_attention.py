@@ -13,6 +13,7 @@ B, N, M, H, K = 2, 5, 7, 3, 11
 D = H * K
 
 
+@torch.no_grad()
 def reference(layer: Attention, tokens: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
     """Equation 1 and multi-head attention, one query of one head at a time, in float64."""
     layer, tokens, context = layer.double(), tokens.double(), context.double()

@@ -1,6 +1,7 @@
 """Optimisers, groups, schedule."""
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -70,7 +71,7 @@ def test_together_equals_apart_and_goes_on_after_a_checkpoint() -> None:
 
     e, f = (nn.Parameter(p.detach().clone()) for p in (a, b))
     resumed = Together([SGD([e], lr=0.7, momentum=0.9), AdamW([f], lr=0.7)])
-    resumed.load_state_dict(together.state_dict())
+    resumed.load_state_dict(deepcopy(together.state_dict()))
     assert [group["lr"] for group in resumed.param_groups] == [0.1, 0.01]
     for _ in range(3):
         step(together, a, b)

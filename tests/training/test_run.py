@@ -133,7 +133,7 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
             Image.fromarray(pixels.byte().numpy()).save(folder / f"{index}.png")
     (tmp_path / "pictures" / "dark" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     words = "--config folder --data.root pictures --data.image_size 16 --model.width 24 --model.depth 1"
-    assert main(["train", *words.split(), "--trainer.max_epochs", "2", "--data.batch_size", "8"]) == 0
+    assert main(["train", *words.split(), "--trainer.max_epochs", "2", "--data.batch_size", "8"]) == 3
     assert "dark/broken.jpg" in Path("runs/folder/train.log").read_text()
     assert vit.load_model("runs/folder").labels == ["dark", "light"]
 

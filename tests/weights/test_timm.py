@@ -19,7 +19,7 @@ MODELS = {
     "vit_wee_patch16_reg1_gap_256": {"depth": 4},
     "vit_medium_patch16_gap_240": {"depth": 4},
     "vit_so150m_patch16_reg4_map_256": {"depth": 2, "num_classes": 7},
-    "vit_base_patch16_siglip_224": {"depth": 2, "num_classes": 7},
+    "vit_base_patch16_siglip_224": {"depth": 1, "num_classes": 7},
     "vit_base_patch32_clip_224": {"depth": 2, "num_classes": 5},
 }
 

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vit.errors import VitError
+from vit.errors import UsageError, VitError
 
 Query = Literal["cls", "mean"] | tuple[int, int]
 
@@ -14,7 +14,7 @@ def parse_query(query: str | tuple[int, int]) -> Query:
     """`cls`, `mean`, `ROW,COL` or (row, col) -> a query.
 
     Raises:
-        VitError: Anything else.
+        UsageError: Anything else.
     """
     if query == "cls" or query == "mean":
         return query
@@ -22,7 +22,7 @@ def parse_query(query: str | tuple[int, int]) -> Query:
     try:
         row, col = (int(part) for part in parts)
     except ValueError:
-        raise VitError(
+        raise UsageError(
             f"query is {query!r}, expected cls, mean, or a patch as ROW,COL counted from 0"
         ) from None
     return row, col

@@ -35,7 +35,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
 def run(arguments: "Namespace") -> int:
     """Write the overlays; 3 where some files were bad."""
     from vit.attribution import parse_query
-    from vit.build import load_model
+    from vit.build import best_device, load_model
     from vit.commands.common import require_positive, summary, ticker
     from vit.errors import UsageError, VitError
     from vit.inference.attend import METHODS
@@ -53,7 +53,7 @@ def run(arguments: "Namespace") -> int:
         )
     require_positive("--batch-size", arguments.batch_size)
     query = parse_query(arguments.query)
-    model = load_model(arguments.model)
+    model = load_model(arguments.model).to(best_device())
     with ticker("pictures") as tell:
         counts = draw_overlays(
             model,

@@ -46,8 +46,7 @@ def run(arguments: "Namespace") -> int:
                     "channels": splits.train.channels,
                     "counts": counts,
                     "skipped": [{"path": name, "error": reason} for name, reason in splits.skipped],
-                },
-                ensure_ascii=False,
+                }
             )
         )
         return 3 if splits.skipped else 0

@@ -6,6 +6,7 @@ example:
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def run(arguments: "Namespace") -> int:
     from vit.training.evaluate import evaluate
 
     require_positive("--batch-size", arguments.batch_size)
-    model = require_labels(build.load_model(arguments.model), arguments.model)
+    model = require_labels(build.load_model(arguments.model).to(build.best_device()), arguments.model)
     preprocess = model.preprocess
     config = _data_config(arguments.model, arguments.data)
     config.image_size = (preprocess.height, preprocess.width)
@@ -70,7 +71,7 @@ def run(arguments: "Namespace") -> int:
     }
     if arguments.json:
         print(json.dumps(figures))
-        return 0
+        return 3 if splits.skipped else 0
     print(
         f"{figures['data']}, {arguments.split}, n = {result.n}: accuracy {100 * result.accuracy:.2f} %, "
         f"top-5 {100 * result.accuracy_top5:.2f} %, loss {result.loss:.4f}, "
@@ -78,25 +79,29 @@ def run(arguments: "Namespace") -> int:
     )
     if splits.skipped:
         print(f"{len(splits.skipped)} files skipped, the first is {': '.join(splits.skipped[0])}")
+        return 3
     return 0
 
 
 def _data_config(model: str, word: str | None) -> DataConfig:
-    """What to measure on: the word, or what the model was trained on, with the same splits."""
+    """What to measure on, split as the model's run split it: its test pictures are those it never saw."""
     from vit.build import named_data, open_bundle
 
     run = Path(model) / "config.yaml"
-    trained_on = stored_config(run).data if run.is_file() else None
-    if word is not None:
-        named = named_data(word)
-        # The run's own dataset is split as the run split it: its test pictures are those it never saw.
-        return trained_on if trained_on is not None and trained_on.name == word else named
-    if trained_on is not None:
-        return trained_on
-    recorded = {} if model.startswith("timm:") else open_bundle(model).training.get("data", {})
-    if recorded.get("name") not in DATASETS:
-        raise UsageError(f"--data is missing: {model} does not say which pictures to measure it on")
-    return DataConfig(**recorded)
+    recorded: DataConfig | None = None
+    if run.is_file():
+        recorded = stored_config(run).data
+    elif not model.startswith("timm:"):
+        of_bundle = open_bundle(model).training.get("data")
+        recorded = DataConfig(**of_bundle) if of_bundle else None
+    if word is None:
+        if recorded is None or (recorded.root is None and recorded.name not in DATASETS):
+            raise UsageError(f"--data is missing: {model} does not say which pictures to measure it on")
+        return recorded
+    named = named_data(word)
+    if recorded is None or recorded.name != named.name:
+        return named
+    return replace(recorded, root=named.root or recorded.root)
 
 
 def _class_order(model_labels: list[str], data_labels: list[str], name: str) -> Any:

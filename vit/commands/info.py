@@ -23,7 +23,7 @@ def run(arguments: "Namespace") -> int:
 
     facts: dict[str, Any] = {"model": arguments.model} | describe(arguments.model)
     if arguments.json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print(json.dumps(facts))
         return 0
 
     from rich.console import Console

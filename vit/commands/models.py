@@ -7,6 +7,9 @@ example:
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vit.config import RUNS
+from vit.errors import VitError
+
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
@@ -21,7 +24,6 @@ def run(arguments: "Namespace") -> int:
     from rich.table import Table
 
     from vit.build import shipped_models
-    from vit.config import RUNS
 
     table = Table(box=None, pad_edge=False)
     for column in ("MODEL", "classes", "pixels", "val accuracy", "trained on"):
@@ -30,7 +32,7 @@ def run(arguments: "Namespace") -> int:
         table.add_row(folder.name, *_columns(folder))
     for folder in sorted(RUNS.glob("*/model/config.json")):
         table.add_row(str(folder.parent.parent), *_columns(folder.parent))
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if table.row_count:
         console.print(table)
     else:
@@ -45,7 +47,10 @@ def _columns(folder: Path) -> tuple[str, str, str, str]:
     """What the description says; the weights are not read."""
     from vit.weights.bundle import read_description
 
-    bundle = read_description(folder)
+    try:
+        bundle = read_description(folder)
+    except VitError:
+        return "-", "-", "-", "cannot be read: see vit info"
     height, width = bundle["architecture"]["image_size"]
     accuracy = bundle["scores"].get("val", {}).get("accuracy")
     return (

@@ -28,13 +28,13 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 def run(arguments: "Namespace") -> int:
     """Write the table; 3 where some files were bad."""
-    from vit.build import fingerprint, load_model
+    from vit.build import best_device, fingerprint, load_model
     from vit.commands.common import require_labels, require_positive, summary, ticker
     from vit.inference.predict import predict
 
     require_positive("--topk", arguments.topk)
     require_positive("--batch-size", arguments.batch_size)
-    model = require_labels(load_model(arguments.model), arguments.model)
+    model = require_labels(load_model(arguments.model).to(best_device()), arguments.model)
     with ticker("pictures") as tell:
         counts = predict(
             model,

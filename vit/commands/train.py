@@ -6,11 +6,14 @@ example:
   vit train --config folder --data.root my_pictures --model.width 256
 """
 
+import argparse
 import json
 import logging
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +27,7 @@ from vit.config import (
     to_config,
     to_yaml,
 )
-from vit.errors import VitError
+from vit.errors import UsageError, VitError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from vit.data import Splits
 
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # of torchrun, Lightning, SLURM
 PORTABLE = ("name", "val_fraction", "test_fraction", "split_seed")  # what a bundle says of its data: no path
 
 
@@ -44,20 +48,26 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 
 def prepare(words: list[str]) -> list[str]:
-    """Find the config; a run that is resumed by name brings its own."""
-    default = "cifar10"
-    if "--resume" in words and "--name" in words[:-1]:
-        own = RUNS / words[words.index("--name") + 1] / "config.yaml"
-        default = str(own) if own.is_file() else default
-    return resolve_config(words, default)
+    """Find the config; a run that is resumed brings its own."""
+    if "--resume" not in words:
+        return resolve_config(words)
+    given = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    given.add_argument("--name")
+    given.add_argument("--config", default="cifar10")
+    known, rest = given.parse_known_args(words)
+    name = known.name or Path(known.config).stem
+    own = RUNS / name / "config.yaml"
+    # A shipped config may have been changed by options; the run's own says what it is.
+    config = own if own.is_file() and not Path(known.config).is_file() else known.config
+    return [*resolve_config([f"--config={config}", *rest]), "--name", name]
 
 
 def run(arguments: "Namespace") -> int:
     """Train, keep the best model as a bundle, and write the report."""
     config = check(to_config(arguments))
-    folder = RUNS / (arguments.name or Path(str(arguments.config[0])).stem)
+    folder = RUNS / _run_name(arguments.name or Path(str(arguments.config[0])).stem)
     # Other processes of a distributed run find the folder that the first one made.
-    first = all(os.environ.get(rank, "0") == "0" for rank in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    first = all(os.environ.get(rank, "0") == "0" for rank in RANKS)
     if first:
         _refuse(folder, config, arguments.resume, arguments.overwrite)
 
@@ -73,7 +83,7 @@ def run(arguments: "Namespace") -> int:
     from vit.training.run import best_weights, fit
     from vit.weights import Bundle, write_bundle
 
-    console = Console(highlight=False, soft_wrap=True, quiet=not first)
+    console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not first)
     L.seed_everything(config.seed, verbose=False)
     splits = build.load_data(config.data)
     preprocess = build.preprocess_for(splits)
@@ -82,28 +92,27 @@ def run(arguments: "Namespace") -> int:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if config.trainer.compile:
         model.compile()
+    module = build.classifier(config, model, len(splits.labels), preprocess)
     machine = environment()
-    if first:
-        if arguments.overwrite and folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-        (folder / "env.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
-        _log_to(folder / "train.log")
-        _open(console, folder, splits, parameters)
-
     started = time.monotonic()
     options = {name: value for name, value in vars(config.trainer).items() if name != "compile"}
-    trainer = fit(
-        build.classifier(config, model, len(splits.labels), preprocess),
-        Pictures(splits, config.data.batch_size, config.seed),
-        folder,
-        console=console,
-        clip=config.optim.clip,
-        ema=config.optim.ema,
-        resume=arguments.resume,
-        **options | {"precision": build.precision(config.trainer.precision, config.trainer.accelerator)},
-    )
+    options["precision"] = build.precision(config.trainer.precision, config.trainer.accelerator)
+    with _run_folder(folder, arguments.resume) if first else nullcontext():
+        if first:
+            (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+            (folder / "env.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
+            _log_to(folder / "train.log")
+            _open(console, folder, splits, parameters)
+        trainer = fit(
+            module,
+            Pictures(splits, config.data.batch_size, config.seed),
+            folder,
+            console=console,
+            clip=config.optim.clip,
+            ema=config.optim.ema,
+            resume=arguments.resume,
+            **options,
+        )
     if not trainer.is_global_zero:
         return 0
 
@@ -118,7 +127,7 @@ def run(arguments: "Namespace") -> int:
             "steps": trainer.global_step,
         },
     )
-    best = build.from_bundle(bundle)
+    best = build.from_bundle(bundle).to(build.best_device())
     result = evaluate(best, loader(splits.val, 256), preprocess.normalise, len(splits.labels))
     bundle.scores = {"val": result.figures()}
     write_bundle(folder / "model", bundle)
@@ -136,7 +145,14 @@ def run(arguments: "Namespace") -> int:
         f"val accuracy {100 * result.accuracy:.2f} % (n = {result.n}), "
         f"{bundle.training['seconds']:.0f} s; model {folder / 'model'}, report {folder / 'report.html'}",
     )
-    return 0
+    return 3 if splits.skipped else 0
+
+
+def _run_name(name: str) -> str:
+    """A name that is one folder below `runs/`, and no way out of it."""
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise UsageError(f"--name is {name!r}, expected a folder's name: the run goes to runs/NAME")
+    return name
 
 
 def _refuse(folder: Path, config: Config, resume: bool, overwrite: bool) -> None:
@@ -144,7 +160,7 @@ def _refuse(folder: Path, config: Config, resume: bool, overwrite: bool) -> None
     if resume:
         last = folder / "checkpoints" / "last.ckpt"
         if not last.is_file():
-            raise VitError(f"{last} does not exist: there is nothing to resume in {folder}")
+            raise VitError(f"{last} does not exist: there is nothing to resume; --overwrite starts anew")
         other = first_difference(folder / "config.yaml", config)
         if other:
             raise VitError(f"cannot resume {folder}: {other}")
@@ -152,6 +168,30 @@ def _refuse(folder: Path, config: Config, resume: bool, overwrite: bool) -> None
         raise VitError(
             f"{folder} exists: --resume continues it, --overwrite replaces it, --name starts another"
         )
+    elif folder.exists() and not (folder / "config.yaml").is_file():
+        raise VitError(
+            f"{folder} has no config.yaml, so it is no run: it is not replaced; choose another --name"
+        )
+
+
+@contextmanager
+def _run_folder(folder: Path, resume: bool) -> Iterator[None]:
+    """Make the folder; where the run fails before its first checkpoint, what stood there before comes back."""
+    before = folder.with_name(folder.name + ".replaced")
+    if folder.exists() and not resume:
+        shutil.rmtree(before, ignore_errors=True)
+        folder.rename(before)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if (folder / "checkpoints").is_dir():
+            shutil.rmtree(before, ignore_errors=True)
+        else:
+            logging.shutdown()
+            shutil.rmtree(folder)
+            if before.is_dir():
+                before.rename(folder)
 
 
 def _open(console: "Console", folder: Path, splits: "Splits", parameters: int) -> None:

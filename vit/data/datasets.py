@@ -50,8 +50,8 @@ def load(
 ) -> Splits:
     """Read a dataset and divide it.
 
-    Parts that the dataset brings are kept as they are. Where it has no test part, `test_fraction` of train is
-    held out for it, and where it has no val part, `val_fraction` of what remains; both class by class.
+    Parts that the dataset brings are kept as they are. Where it brings train alone, `test_fraction` of it is
+    held out for test; where it has no val part, `val_fraction` of what remains is; both class by class.
 
     Args:
         name: `cifar10`, `cifar100`, `digits`, `folder` or `parquet`.
@@ -80,7 +80,7 @@ def load(
     }
     parts, labels, skipped = readers[name]()
     train, val, test = parts["train"], parts.get("val"), parts.get("test")
-    if test is None and test_fraction:
+    if parts.keys() == {"train"} and test_fraction:
         train, test = _divided(train, test_fraction, split_seed)
     if val is None:
         train, val = _divided(train, val_fraction, split_seed)

@@ -60,8 +60,9 @@ class EpochSampler:
         return mine // self.batch_size if self.drop_last else -(-mine // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
+        # Drawn at the first batch, not when the iterator is made: Lightning tells the epoch in between.
         mine = self._order()[self.rank :: self.world].tolist()
-        return (mine[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self)))
+        yield from (mine[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self)))
 
     def _order(self) -> Tensor:
         if not self.shuffle or self.n == 0:

@@ -27,7 +27,8 @@ class Entry(NamedTuple):
 def list_files(inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[Entry]:
     """Every file that the inputs stand for, once each, sorted by name.
 
-    Folders are read one at a time, as the caller consumes the entries. Links to folders are not followed.
+    Folders are read one at a time, as the caller consumes the entries. Links to folders are not followed;
+    pipes and sockets are no files. A link that leads nowhere is a file that is missing.
 
     Args:
         inputs: Files, folders (recursive) or glob patterns (`**` is recursive).
@@ -39,9 +40,9 @@ def list_files(inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[E
     found: list[str] = []
     for word in inputs:
         if os.path.lexists(word):
-            found.append(word)
+            found.append(os.path.normpath(word))
             continue
-        matches = sorted(glob.glob(word, recursive=True))
+        matches = [os.path.normpath(match) for match in glob.glob(word, recursive=True)]
         if not matches:
             what = "matches nothing" if glob.has_magic(word) else "does not exist"
             raise VitError(f"{word} {what}: expected a file, a folder, or a glob pattern")
@@ -49,10 +50,10 @@ def list_files(inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[E
     own = frozenset(os.path.abspath(path) for path in without)
     if len(found) == 1 and os.path.isdir(found[0]):
         return _walk(found[0], "", own)
-    streams = [
-        _walk(word, word.rstrip("/") + "/", own) if os.path.isdir(word) else iter([Entry(word, Path(word))])
-        for word in found
-    ]
+    folders = [word for word in found if os.path.isdir(word)]
+    files = sorted((word for word in found if not os.path.isdir(word)), key=os.fsencode)
+    streams = [_walk(folder, folder.rstrip("/") + "/", own) for folder in folders]
+    streams.append(Entry(word, Path(word)) for word in files)
     return _once(heapq.merge(*streams, key=lambda entry: os.fsencode(entry.name)))
 
 
@@ -61,7 +62,9 @@ def _walk(folder: str, prefix: str, without: frozenset[str]) -> Iterator[Entry]:
     try:
         with os.scandir(folder) as scan:
             entries = [
-                (item.name + "/" if item.is_dir(follow_symlinks=False) else item.name) for item in scan
+                item.name + "/" if item.is_dir(follow_symlinks=False) else item.name
+                for item in scan
+                if item.is_dir(follow_symlinks=False) or item.is_file() or not os.path.exists(item.path)
             ]
     except OSError as error:
         raise VitError(f"{folder} cannot be listed: {error.strerror}") from None
@@ -77,4 +80,4 @@ def _walk(folder: str, prefix: str, without: frozenset[str]) -> Iterator[Entry]:
 
 def _once(entries: Iterator[Entry]) -> Iterator[Entry]:
     """Drop a file that two inputs both reach; equal names stand side by side."""
-    return (next(group) for _, group in groupby(entries, key=lambda entry: os.path.normpath(entry.name)))
+    return (next(group) for _, group in groupby(entries, key=lambda entry: entry.name))

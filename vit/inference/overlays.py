@@ -57,6 +57,8 @@ def draw_overlays(
         VitError: An input does not exist, or the folder holds an earlier run.
     """
     entries = list_files(inputs, without=[folder])
+    if any(os.path.abspath(word) == os.path.abspath(folder) for word in inputs):
+        raise VitError(f"{folder} is input and output: give the overlays a folder of their own")
     if folder.exists() and not folder.is_dir():
         raise VitError(f"{folder} is a file, expected a folder for the overlays")
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,9 +71,10 @@ def draw_overlays(
         for pictures in read_batches(
             entries, model.preprocess, batch_size, threads=max(os.cpu_count() or 1, 2)
         ):
-            images = model.preprocess.normalise(torch.stack([picture.pixels for picture in pictures]))
+            pixels = torch.stack([picture.pixels for picture in pictures])
+            images = model.preprocess.normalise(pixels.to(next(model.parameters()).device))
             maps, logits = explain(model, images, method, None, query)
-            scores, classes = (part[:, 0].tolist() for part in top_classes(logits, 1))
+            scores, classes = (part[:, 0].tolist() for part in top_classes(logits.cpu(), 1))
             rows = []
             for picture, heat, score, index in zip(pictures, maps, scores, classes, strict=True):
                 row = dict.fromkeys(COLUMNS)
@@ -80,7 +83,7 @@ def draw_overlays(
                     label = model.labels[index] if model.labels else ""
                     title = f"{label}  {100 * score:.0f} %" if label else ""
                     caption = f"{picture.entry.name} · {method} from {where}"
-                    drawn = overlay(picture.window, heat, title=title, caption=caption, side=side)
+                    drawn = overlay(picture.window, heat.cpu(), title=title, caption=caption, side=side)
                     target = folder / _target(picture.entry)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     drawn.save(target)
@@ -100,6 +103,6 @@ def draw_overlays(
 
 
 def _target(entry: Entry) -> Path:
-    """Where an overlay goes: the input's name below the folder, whatever `..` or root it begins with."""
-    parts = [part for part in PurePath(os.path.normpath(entry.name)).parts if part not in ("..", "/")]
+    """Where an overlay goes: the input's name below the folder; `..` and the root become folders there."""
+    parts = [{"..": "_up", "/": "_root"}.get(part, part) for part in PurePath(entry.name).parts]
     return Path(*parts[:-1], parts[-1] + ".png")

@@ -4,13 +4,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vit.errors import VitError
 from vit.inference.files import list_files
 from vit.inference.pictures import Picture, read_batches
 from vit.inference.table import Row, Table, partial_files
@@ -54,7 +54,8 @@ def predict(
         tell: Called with the number of rows after each batch.
 
     Raises:
-        VitError: An input does not exist, OUTPUT exists, or an interrupted run was another command's.
+        VitError: An input does not exist, OUTPUT exists, or an interrupted run was another command's or
+            had another input.
     """
     command = {
         "command": "predict",
@@ -65,10 +66,16 @@ def predict(
     counts: Counter[str] = Counter()
     entries = list_files(inputs, without=(output, *partial_files(output)))
     with Table(output, COLUMNS, command, overwrite=overwrite) as table:
-        counts.update(row["status"] for row in table.rows())
-        rest = islice(entries, table.done, None)
+        for row in table.rows():
+            entry = next(entries, None)
+            if entry is None or entry.name != row["path"]:
+                raise VitError(
+                    f"{table.partial} has a row for {row['path']} where the input now has "
+                    f"{entry.name if entry else 'nothing'}: the input changed; --overwrite starts over"
+                )
+            counts[row["status"]] += 1
         threads = max(os.cpu_count() or 1, 2)
-        for pictures in read_batches(rest, model.preprocess, batch_size, threads=threads):
+        for pictures in read_batches(entries, model.preprocess, batch_size, threads=threads):
             rows = list(_rows(model, pictures, topk))
             table.write(rows)
             counts.update(row["status"] for row in rows)
@@ -78,8 +85,9 @@ def predict(
 
 
 def _rows(model: VisionTransformer, pictures: list[Picture], topk: int) -> Iterator[Row]:
-    images = model.preprocess.normalise(torch.stack([picture.pixels for picture in pictures]))
-    scores, classes = top_classes(model(images), topk)
+    pixels = torch.stack([picture.pixels for picture in pictures])
+    images = model.preprocess.normalise(pixels.to(model.head.weight.device))
+    scores, classes = top_classes(model(images).cpu(), topk)
     for picture, its_scores, its_classes in zip(pictures, scores, classes, strict=True):
         row: dict[str, Any] = dict.fromkeys(COLUMNS)
         row |= {"path": picture.entry.name, "status": picture.status, "error": picture.error}

@@ -49,12 +49,18 @@ class Table:
         self.partial, self.made = partial_files(output)
         self.done = 0
         first = json.dumps(command, sort_keys=True)
-        if self.partial.exists() and not overwrite:
+        if self.partial.exists() and overwrite and not self._is_ours(first):
+            self.partial.unlink()
+        if self.partial.exists():
             self.done = self._recover(first)
             self.stream = self.partial.open("ab")
         else:
             self.stream = self.partial.open("wb")
             self.stream.write(first.encode() + b"\n")
+
+    def _is_ours(self, first: str) -> bool:
+        with self.partial.open("rb") as stream:
+            return stream.readline() == first.encode() + b"\n"
 
     def _recover(self, first: str) -> int:
         """Count the whole rows of an interrupted run and cut off a half-written one."""

@@ -189,7 +189,7 @@ class ProgressBar(Callback):
             completed=done,
             epoch=trainer.current_epoch + 1,
             rate=(self.images - images) / (now - since),
-            loss=f"{float(outputs['loss']):.3f}",
+            loss=f"{float(outputs['loss']) * trainer.accumulate_grad_batches:.3f}",
             val="-" if accuracy is None else f"{100 * float(accuracy):.1f} %",
             left=_clock((now - self.started) / gained * (1 - done)) if gained > 0 else "-",
         )

@@ -13,6 +13,8 @@ from torchmetrics.classification import (
     MulticlassConfusionMatrix,
 )
 
+from vit.errors import VitError
+
 
 @dataclass
 class Evaluation:
@@ -65,13 +67,14 @@ def evaluate(
         class_order: int64, the model's class for each of the dataset's; None: the same order.
 
     Raises:
-        ValueError: No batch.
+        VitError: No picture.
     """
     device = next(model.parameters()).device
-    top1 = MulticlassAccuracy(classes, average="micro")
-    top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
-    calibration = MulticlassCalibrationError(classes)
-    confusion = MulticlassConfusionMatrix(classes)
+    alone: dict[str, Any] = {"sync_on_compute": False}  # this process has seen every picture itself
+    top1 = MulticlassAccuracy(classes, average="micro", **alone)
+    top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes), **alone)
+    calibration = MulticlassCalibrationError(classes, **alone)
+    confusion = MulticlassConfusionMatrix(classes, **alone)
     loss, kept = 0.0, []
     for pixels, targets, _ in batches:
         truth = targets if class_order is None else class_order[targets]
@@ -83,7 +86,7 @@ def evaluate(
         score, predicted = probabilities.max(-1)
         kept.append((predicted, score, truth))
     if not kept:
-        raise ValueError("evaluate got no batches: the split is empty")
+        raise VitError("the split has no pictures: choose another with --split")
     predicted, scores, truths = (torch.cat(parts) for parts in zip(*kept, strict=True))
     return Evaluation(
         n=len(truths),

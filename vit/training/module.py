@@ -92,7 +92,7 @@ class Classifier(L.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """The optimiser, and a schedule that follows `progress` step by step."""
         optimizer = self.make_optimizer(self.model)
-        schedule = LambdaLR(optimizer, lambda _: self.rate(self.progress()))
+        schedule = LambdaLR(optimizer, lambda _: self.rate(self.common_progress()))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def progress(self) -> float:
@@ -101,10 +101,18 @@ class Classifier(L.LightningModule):
         done = 0.0
         if trainer.max_epochs is not None and trainer.max_epochs > 0:
             done = trainer.global_step / max(int(trainer.estimated_stepping_batches), 1)
-        for timer in (callback for callback in trainer.callbacks if isinstance(callback, Timer)):  # type: ignore[attr-defined]
+        for timer in self._timers():
             left = timer.time_remaining()
             if left is not None:
                 elapsed = timer.time_elapsed()
                 done = max(done, elapsed / max(elapsed + left, 1e-9))
-        # Clocks differ between processes; a schedule must not.
-        return trainer.strategy.broadcast(done) if trainer.world_size > 1 else done
+        return done
+
+    def common_progress(self) -> float:
+        """The first process's progress: clocks differ between processes, and the schedule must not."""
+        if self.trainer.world_size > 1 and self._timers():
+            return self.trainer.strategy.broadcast(self.progress())
+        return self.progress()
+
+    def _timers(self) -> list[Timer]:
+        return [callback for callback in self.trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]

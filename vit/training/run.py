@@ -70,10 +70,10 @@ def fit(
             filename="best",
             monitor="val_accuracy",
             mode="max",
-            save_last=True,
-            auto_insert_metric_name=False,
             enable_version_counter=False,
         ),
+        # Without a figure to watch it keeps the newest, after every epoch.
+        ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False),
     ]
     if progress:
         callbacks.append(ProgressBar(console))
@@ -122,6 +122,7 @@ def quiet_lightning() -> Iterator[None]:
     before = [logging.getLogger(name).level for name in names]
     with warnings.catch_warnings():
         for text in (
+            ".*overridden `on_after_batch_transfer`.*",
             ".*smaller than the logging interval.*",
             ".*does not have many workers.*",
             ".*exists and is not empty.*",

@@ -31,7 +31,7 @@ class Bundle:
         preprocess: Fields of `vit.data.Preprocess`.
         weights: The state dict.
         scores: What the model reached, for example {"val": {"accuracy": 0.98, "n": 144}}.
-        training: What it was trained on: dataset name, split seed, epochs, seconds, version of vit.
+        training: How it was trained: the dataset's name and splits, seconds, optimiser steps.
     """
 
     architecture: dict[str, Any]
@@ -61,7 +61,7 @@ def write_description(folder: Path, bundle: Bundle) -> None:
     """Write `config.json` alone, for example when a score has been added."""
     description = {"format": FORMAT} | {k: v for k, v in vars(bundle).items() if k != "weights"}
     partial = folder / (CONFIG + ".partial")
-    partial.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, folder / CONFIG)
 
 
