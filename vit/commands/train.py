@@ -176,7 +176,7 @@ def _refuse(folder: Path, config: Config, resume: bool, overwrite: bool) -> None
 
 @contextmanager
 def _run_folder(folder: Path, resume: bool) -> Iterator[None]:
-    """Make the folder; where the run fails before its first checkpoint, what stood there before comes back."""
+    """Make the folder; if the run fails before its first checkpoint, what stood there comes back."""
     before = folder.with_name(folder.name + ".replaced")
     if folder.exists() and not resume:
         shutil.rmtree(before, ignore_errors=True)

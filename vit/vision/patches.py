@@ -42,10 +42,10 @@ class PatchTokenizer(nn.Module):
 
 
 class ConvTokenizer(nn.Module):
-    """3x3 convolutions of stride 2, one for each halving, then a linear map (Xiao et al. 2021, section 3).
+    """3x3 convolutions, one at full resolution and one of stride 2 for each halving (Xiao et al. 2021).
 
     The grid is that of plain patches of the same size, but each token has seen its neighbourhood, which is
-    worth several points of accuracy on small datasets. Channels double from layer to layer up to D.
+    worth several points of accuracy on small datasets. Channels grow evenly from layer to layer up to D.
 
     Args:
         channels: C.
@@ -64,17 +64,20 @@ class ConvTokenizer(nn.Module):
                 f"patch_size is {patch_size}, expected a power of two on both sides for the conv tokenizer"
             )
         self.patch_size = patch_size
-        halvings = stride.bit_length() - 1
-        widths = [max(width >> (halvings - 1 - layer), 16) for layer in range(halvings)]
-        layers: list[nn.Module] = []
-        for before, after in zip([channels, *widths], widths, strict=False):
-            layers += [
-                nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(inplace=True),
-            ]
-        self.layers = nn.Sequential(*layers)
-        self.project = nn.Linear(widths[-1], width)
+        strides = [1] + [2] * (stride.bit_length() - 1)
+        widths = [channels, *(width * (layer + 1) // len(strides) for layer in range(len(strides)))]
+        self.layers = nn.Sequential(
+            *(
+                part
+                for before, after, step in zip(widths, widths[1:], strides, strict=False)
+                for part in (
+                    nn.Conv2d(before, after, 3, stride=step, padding=1, bias=False),
+                    nn.BatchNorm2d(after),
+                    nn.ReLU(inplace=True),
+                )
+            )
+        )
+        self.project = nn.Linear(width, width)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, height, width) -> (B, rows, cols, D)."""
