@@ -177,13 +177,14 @@ def describe(word: str | Path) -> dict[str, Any]:
     """What a model is, in plain values: architecture, sizes, labels, preprocessing, scores."""
     model = load_model(word)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    blocks: Any = model.encoder.blocks
     facts: dict[str, Any] = {
         "parameters": parameters,
         "image_size": list(model.image_size),
         "patch_size": list(model.patch_size),
         "width": model.positions.table.shape[-1],
-        "depth": len(model.encoder.blocks),
-        "heads": model.encoder.blocks[0].attention.heads,
+        "depth": len(blocks),
+        "heads": blocks[0].attention.heads,
         "prefix_tokens": model.prefix,
         "pool": model.pool_kind,
         "labels": model.labels,
@@ -224,7 +225,7 @@ def _load_timm(name: str) -> VisionTransformer:
     if name.partition(".")[0] not in known:
         raise VitError(f"timm has no vision transformer {name}{nearest(name, known)}")
     try:
-        theirs = timm.create_model(name, pretrained=True)
+        theirs: Any = timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's own errors have no common base
         raise VitError(
             f"timm:{name} could not be loaded ({type(error).__name__}: {error}): its weights are downloaded "

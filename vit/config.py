@@ -258,7 +258,7 @@ def _check_keys(file: Path) -> None:
         raise UsageError(f"{file} cannot be read: {_one_line(error)}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{file} holds {type(content).__name__}, expected sections such as data and model")
-    sections = {part.name: part.default_factory for part in fields(Config)}
+    sections: dict[str, Any] = {part.name: part.default_factory for part in fields(Config)}
     for key, value in content.items():
         if key not in sections:
             raise UsageError(f"{file}: unknown key {key}{nearest(str(key), list(sections))}")

@@ -16,8 +16,10 @@ def parse_query(query: str | tuple[int, int]) -> Query:
     Raises:
         UsageError: Anything else.
     """
-    if query == "cls" or query == "mean":
-        return query
+    if query == "cls":
+        return "cls"
+    if query == "mean":
+        return "mean"
     parts = query.split(",") if isinstance(query, str) else list(query)
     try:
         row, col = (int(part) for part in parts)
@@ -58,7 +60,7 @@ def seed_row(
     seed = torch.zeros(1, prefix + patches)
     if query == "cls" and pool == "cls":
         seed[:, 0] = 1
-    elif query in ("cls", "mean"):
+    elif isinstance(query, str):
         seed[:, prefix:] = 1 / patches
     else:
         row, col = query

@@ -7,7 +7,7 @@ keys, which exist anyway, and recomputes softmax(Q K^T) of a layer when it is as
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +95,7 @@ def record_attention(model: nn.Module) -> Iterator[Tape]:
             f"{type(model).__name__} has no `encoder.blocks`, expected a model of vit: "
             "convert a timm model with vit.from_timm(model)"
         )
-    attentions = {layer: block.attention for layer, block in enumerate(blocks)}
+    attentions: dict[int, Any] = {layer: block.attention for layer, block in enumerate(blocks)}
     pool = getattr(getattr(model, "pool", None), "attention", None)
     if pool is not None:
         attentions[POOL] = pool

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 
 import torch
+from PIL import Image
 
 from vit.errors import VitError
 from vit.inference.attend import explain
@@ -63,7 +64,7 @@ def draw_overlays(
         raise VitError(f"{folder} is a file, expected a folder for the overlays")
     folder.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
-    sheet = []
+    sheet: list[Image.Image] = []
     where = query if isinstance(query, str) else f"patch {query[0]},{query[1]}"
     # Overlays are not continued behind an interruption but drawn anew: each of them is a file of its own.
     (folder / "attend.csv.partial").unlink(missing_ok=True)

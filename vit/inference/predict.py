@@ -86,7 +86,7 @@ def predict(
 
 def _rows(model: VisionTransformer, pictures: list[Picture], topk: int) -> Iterator[Row]:
     pixels = torch.stack([picture.pixels for picture in pictures])
-    images = model.preprocess.normalise(pixels.to(model.head.weight.device))
+    images = model.preprocess.normalise(pixels.to(next(model.parameters()).device))
     scores, classes = top_classes(model(images).cpu(), topk)
     for picture, its_scores, its_classes in zip(pictures, scores, classes, strict=True):
         row: dict[str, Any] = dict.fromkeys(COLUMNS)

@@ -1,10 +1,10 @@
 """The Lightning module: a model that learns to classify. It knows no architecture."""
 
 from collections.abc import Callable
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
@@ -89,7 +89,7 @@ class Classifier(L.LightningModule):
         self.log("val_loss", self.val_loss)
         self.log("val_accuracy", self.val_accuracy)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, and a schedule that follows `progress` step by step."""
         optimizer = self.make_optimizer(self.model)
         schedule = LambdaLR(optimizer, lambda _: self.rate(self.common_progress()))

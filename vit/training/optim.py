@@ -15,7 +15,8 @@ def decay_groups(named: Iterable[tuple[str, Tensor]], weight_decay: float) -> li
 
     What is added to every picture alike (a token, a position, a bias) has no reason to be small.
     """
-    decayed, free = [], []
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
     for name, parameter in named:
         matrix = parameter.ndim > 1 and name.endswith("weight")
         (decayed if matrix else free).append(parameter)

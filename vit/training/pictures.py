@@ -27,6 +27,7 @@ class Pictures(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled; an incomplete last batch is left out where there is a complete one."""
+        assert self.trainer is not None
         full = len(self.splits.train) >= self.batch_size * self.trainer.world_size
         return loader(
             self.splits.train,

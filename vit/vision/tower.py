@@ -1,5 +1,7 @@
 """The vision transformer."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -82,7 +84,7 @@ class VisionTransformer(nn.Module):
         if pool == "cls" and not class_token:
             raise ValueError("pool is 'cls' and class_token is False: set pool to 'mean' or add the token")
         self.labels: list[str] = []
-        self.preprocess = None
+        self.preprocess: Any = None
         self.channels = channels
         self.image_size = image_size
         self.patch_size = patch_size

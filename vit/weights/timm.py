@@ -1,6 +1,7 @@
 """Copy a timm `VisionTransformer` into ours: the same logits, and attention that can be recorded."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from vit.vision import VisionTransformer
 POOLS = {"token": "cls", "avg": "mean", "map": "attention"}
 
 
-def from_timm(model: nn.Module) -> VisionTransformer:
+def from_timm(model: Any) -> VisionTransformer:
     """Copy the weights of a timm `VisionTransformer` (ViT, DeiT, DINOv2, with registers, any of their pools).
 
     Dropout and stochastic depth are not copied. The result is in eval mode, on the device and in the dtype
@@ -35,7 +36,7 @@ def from_timm(model: nn.Module) -> VisionTransformer:
         )
     for what, found in _unsupported(model):
         raise VitError(f"cannot import this timm model: its {what} is {found}, which vit does not have")
-    block = model.blocks[0]
+    block: Any = model.blocks[0]
     width = model.embed_dim
     ours = VisionTransformer(
         model.num_classes,
@@ -65,12 +66,12 @@ def from_timm(model: nn.Module) -> VisionTransformer:
     return ours.eval()
 
 
-def _unsupported(model: nn.Module) -> Iterator[tuple[str, str]]:
+def _unsupported(model: Any) -> Iterator[tuple[str, str]]:
     """Yield (part, what it is) for everything that ours could not reproduce."""
     from timm.layers import Mlp, PatchEmbed
     from timm.models.vision_transformer import Attention, Block
 
-    block = model.blocks[0]
+    block: Any = model.blocks[0]
     kinds = [
         ("patch embedding", model.patch_embed, PatchEmbed),
         ("patch norm", model.patch_embed.norm, nn.Identity),
@@ -100,7 +101,7 @@ def _unsupported(model: nn.Module) -> Iterator[tuple[str, str]]:
         yield "position embedding", "absent"
 
 
-def _converted(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def _converted(model: Any) -> Iterator[tuple[str, Tensor]]:
     """Yield our names and timm's tensors."""
     state = model.state_dict()
     yield "tokenizer.project.weight", state["patch_embed.proj.weight"].flatten(1)
