@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import vit
+from vit.build import fingerprint
 from vit.cli import main
 from vit.training.evaluate import evaluate
 
@@ -76,11 +77,37 @@ def test_a_wall_clock_budget_ends_the_run_with_the_rate_at_zero() -> None:
     assert float(last["lr"]) < 0.05 * 0.002
 
 
-def test_resume_goes_on_behind_the_last_epoch() -> None:
-    run = train("long", "--trainer.max_epochs", "1")
-    assert main(["train", "--name", "long", "--resume", "--trainer.max_epochs", "3"]) == 0
+def test_resume_goes_on_behind_the_last_epoch_and_not_behind_the_best() -> None:
+    run = train("long", "--trainer.max_epochs", "3", "--optim.lr", "0.2", "--optim.schedule", "constant")
+    epochs = [
+        torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
+        for name in ("best", "last")
+    ]
+    assert epochs[0] < epochs[1] == 2  # at this rate the last epoch is not the best
+    assert main(["train", "--name=long", "--resume", "--trainer.max_epochs", "5"]) == 0
     with (run / "metrics.csv").open() as stream:
-        assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2", "3"]
+        assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "/tmp/x"])
+def test_a_run_stays_below_runs(name: str) -> None:
+    assert main(["train", *SMALL, "--name", name, "--overwrite"]) == 2
+
+
+def test_a_folder_that_is_no_run_is_not_replaced() -> None:
+    Path("runs/mine").mkdir(parents=True)
+    Path("runs/mine/letter.txt").write_text("dear")
+    assert main(["train", *SMALL, "--name", "mine", "--overwrite"]) == 1
+    assert Path("runs/mine/letter.txt").read_text() == "dear"
+
+
+def test_a_run_that_cannot_start_leaves_what_it_would_have_replaced() -> None:
+    run = train("kept", "--trainer.max_epochs", "1")
+    before = sorted(path.relative_to(run) for path in run.rglob("*"))
+    assert main(["train", *SMALL, "--name", "kept", "--overwrite", "--trainer.accelerator", "abacus"]) == 1
+    assert sorted(path.relative_to(run) for path in run.rglob("*")) == before
+    assert main(["train", *SMALL, "--name", "fresh", "--trainer.accelerator", "abacus"]) == 1
+    assert not Path("runs/fresh").exists()
 
 
 @pytest.mark.parametrize(
@@ -109,6 +136,7 @@ def test_what_can_be_switched_on_runs(words: list[str]) -> None:
     model = vit.load_model(run)
     image = model.preprocess(__import__("PIL.Image").Image.new("L", (9, 9), 40))
     assert model(image[None]).isfinite().all()
+    assert fingerprint(model) == fingerprint(vit.load_model(run))
 
 
 def test_the_averaged_weights_are_those_that_are_kept() -> None:

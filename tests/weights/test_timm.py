@@ -31,7 +31,7 @@ def randomised(name: str, **arguments: object) -> nn.Module:
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if parameter.ndim > 1:
-                nn.init.normal_(parameter, std=1.5 * parameter[0].numel() ** -0.5)
+                nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
             else:
                 parameter.copy_(float("norm" in parameter_name) + 0.2 * torch.randn_like(parameter))
     return model
@@ -47,7 +47,9 @@ def test_logits_equal_timms(name: str) -> None:
         with torch.no_grad():
             expected, features = theirs(images), theirs.forward_features(images)
             assert expected.abs().max() > 0.1
-            assert (ours(images) - expected).abs().max() <= 1e-5
+            difference = float((ours(images) - expected).abs().max())
+            print(f"{name} at {size[0]} x {size[1]}: {difference:.1e} of {float(expected.abs().max()):.1f}")
+            assert difference <= 1e-5
             torch.testing.assert_close(ours.encode(images), features, atol=1e-4, rtol=1e-4)
     assert not ours.training
 
