@@ -99,7 +99,7 @@ def draw_overlays(
             tell(counts.total())
         table.finish()
     if sheet:
-        contact_sheet(sheet).save(folder / "sheet.png")
+        contact_sheet(sheet, columns=min(2, len(sheet))).save(folder / "sheet.png")
     return counts
 
 
