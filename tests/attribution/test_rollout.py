@@ -111,7 +111,7 @@ def test_a_timm_model() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"method": "gradcam"}, "'gradcam', expected one of: rollout"),
+        ({"method": "gradcam"}, "'gradcam', expected one of: raw, rollout"),
         ({"target": 3}, "leave the target out"),
         ({"query": "5,0"}, "patch 5,0, expected 0,0 to 4,6: the grid is 5 x 7"),
         ({"query": "-1,0"}, "patch -1,0"),

@@ -31,7 +31,7 @@ def parse_query(query: str | tuple[int, int]) -> Query:
 
 
 def seed_row(
-    query: Query, grid: tuple[int, int], prefix: int, *, pool: str, pool_weights: Tensor | None = None
+    query: Query, grid: tuple[int, int], prefix: int, *, pool: str, pool_row: Tensor | None = None
 ) -> Tensor:
     """The weighting of final tokens that a query stands for.
 
@@ -43,7 +43,8 @@ def seed_row(
         grid: (rows, cols) of patches.
         prefix: Number of tokens before the patches.
         pool: `cls`, `mean` or `attention`: what the head reads.
-        pool_weights: (B, H, 1, patches), needed where `pool` is `attention` and `query` is `cls`.
+        pool_row: (B, patches), what the attention pool drew from each patch; needed where `pool` is
+            `attention` and `query` is `cls`, and returned as it is.
 
     Returns:
         float32, (1 or B, N) with N = prefix + rows * cols; each row sums to 1.
@@ -54,9 +55,9 @@ def seed_row(
     rows, cols = grid
     patches = rows * cols
     if query == "cls" and pool == "attention":
-        if pool_weights is None:
-            raise ValueError("the model pools by attention: pass the tape's pool_weights()")
-        return torch.nn.functional.pad(pool_weights.mean(1)[:, 0], (prefix, 0))
+        if pool_row is None:
+            raise ValueError("the model pools by attention: pass the row of its pool")
+        return torch.nn.functional.pad(pool_row, (prefix, 0))
     seed = torch.zeros(1, prefix + patches)
     if query == "cls" and pool == "cls":
         seed[:, 0] = 1

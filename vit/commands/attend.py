@@ -38,7 +38,7 @@ def run(arguments: "Namespace") -> int:
     from vit.build import best_device, load_model
     from vit.commands.common import require_positive, summary, ticker
     from vit.errors import UsageError, VitError
-    from vit.inference.attend import METHODS
+    from vit.inference.explain import METHODS
     from vit.inference.overlays import draw_overlays
 
     if arguments.text is not None:

@@ -1,18 +1,42 @@
 """Scaled dot-product multi-head attention: the one place in vit where attention is computed."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from vit.core.masks import broadcast_mask
 
-# Up to this many keys a CPU trains faster through two plain matrix products: its fused kernel is quick
-# forward and slow backward (docs/architecture.md has the measurement).
+# Up to this many keys a CPU trains faster in half precision through two plain matrix products: its fused
+# kernel is quick forward and slow backward (docs/architecture.md has the measurement).
 PLAIN_CPU_KEYS = 256
 
-Recorder = Callable[[Tensor, Tensor, Tensor | None, float], None]
+
+class Recording(NamedTuple):
+    """What a call's attention weights follow from.
+
+    Args:
+        query: (B, H, N, K)
+        key: (B, H, M, K)
+        mask: bool, broadcastable to (B, H, N, M), or None.
+        scale: Factor on the scores.
+    """
+
+    query: Tensor
+    key: Tensor
+    mask: Tensor | None
+    scale: float
+
+    def weights(self) -> Tensor:
+        """(B, H, N, M), at least float32, also where the model computed in half precision."""
+        dtype = torch.promote_types(self.query.dtype, torch.float32)
+        return attention_weights(self.query.to(dtype), self.key.to(dtype), self.mask, self.scale)
+
+
+# The tensors are the values (B, H, M, K) and their weighted sums (B, H, N, K).
+Recorder = Callable[[Recording, Tensor, Tensor], None]
 
 
 class Attention(nn.Module):
@@ -24,12 +48,12 @@ class Attention(nn.Module):
         qkv_bias: Bias on the query, key and value projections.
         output_bias: Bias on the output projection.
         qk_norm: LayerNorm over K on queries and keys (Dehghani et al. 2023, section 2).
-        dropout: Dropout of the attention weights while training.
         norm_eps: Epsilon of those norms.
 
     Attributes:
-        recorder: Called with (queries, keys, mask, scale) of each forward pass; None, the default, costs
-            nothing. `vit.core.tape.record_attention` sets it for the time of a `with` block.
+        recorder: Called in each forward pass with its `Recording`, the values (B, H, M, K) and their weighted
+            sums (B, H, N, K); None, the default, costs nothing. `vit.core.tape.watch_attention` sets it for
+            the time of a `with` block.
 
     Raises:
         ValueError: `width` is not a multiple of `heads`.
@@ -45,7 +69,6 @@ class Attention(nn.Module):
         qkv_bias: bool = True,
         output_bias: bool = True,
         qk_norm: bool = False,
-        dropout: float = 0.0,
         norm_eps: float = 1e-6,
     ):
         super().__init__()
@@ -53,7 +76,6 @@ class Attention(nn.Module):
             raise ValueError(f"width is {width}, expected a multiple of heads = {heads}")
         self.heads = heads
         self.scale = (width // heads) ** -0.5
-        self.dropout = dropout
         self.query = nn.Linear(width, width, bias=qkv_bias)
         self.key = nn.Linear(width, width, bias=qkv_bias)
         self.value = nn.Linear(width, width, bias=qkv_bias)
@@ -79,10 +101,9 @@ class Attention(nn.Module):
         query = self.query_norm(self._split(self.query(tokens)))  # (B, H, N, K)
         key = self.key_norm(self._split(self.key(context)))  # (B, H, M, K)
         value = self._split(self.value(context))  # (B, H, M, K)
+        mixed = attend(query, key, value, mask, self.scale)  # (B, H, N, K)
         if self.recorder is not None:
-            self.recorder(query, key, mask, self.scale)
-        drop = self.dropout if self.training else 0.0
-        mixed = attend(query, key, value, mask, scale=self.scale, drop=drop)  # (B, H, N, K)
+            self.recorder(Recording(query, key, mask, self.scale), value, mixed)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
     def _split(self, tokens: Tensor) -> Tensor:
@@ -90,15 +111,12 @@ class Attention(nn.Module):
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float, drop: float = 0.0
-) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
     """softmax(Q K^T scale) V by the fastest exact path. (B, H, N, K), (B, H, M, K) twice -> (B, H, N, K)."""
     trains_on_cpu = query.device.type == "cpu" and query.requires_grad
-    if trains_on_cpu and key.shape[-2] <= PLAIN_CPU_KEYS:
-        weights = attention_weights(query, key, mask, scale)
-        return dropout(weights, drop).to(value.dtype) @ value
-    return scaled_dot_product_attention(query, key, value, mask, dropout_p=drop, scale=scale)
+    if trains_on_cpu and query.dtype.itemsize < 4 and key.shape[-2] <= PLAIN_CPU_KEYS:
+        return attention_weights(query, key, mask, scale).to(value.dtype) @ value
+    return scaled_dot_product_attention(query, key, value, mask, scale=scale)
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:

@@ -1,34 +1,49 @@
 """Recording attention while fused attention stays on.
 
-A fused kernel never forms the weights, so there is nothing to hook. The tape keeps each layer's queries and
-keys, which exist anyway, and recomputes softmax(Q K^T) of a layer when it is asked for.
+A fused kernel never forms the weights, so there is nothing to hook. What they follow from exists anyway:
+each layer's queries and keys. `watch_attention` hands them over as a layer computes them; the tape keeps
+them, and recomputes softmax(Q K^T) of a layer when it is asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from vit.core.attention import attention_weights
+from vit.core.attention import Recording
 
 POOL = -1  # the slot of the attention pool, which is no layer of the encoder
 
+Visit = Callable[[int, Recording, Tensor, Tensor], None]
 
-class Recording(NamedTuple):
-    """What a layer's weights follow from: query (B, H, N, K), key (B, H, M, K), mask or None, scale."""
 
-    query: Tensor
-    key: Tensor
-    mask: Tensor | None
-    scale: float
+@contextmanager
+def watch_attention(model: nn.Module, visit: Visit) -> Iterator[None]:
+    """Call `visit(layer, recording, values, mixed)` whenever a layer attends inside the block.
 
-    def weights(self) -> Tensor:
-        """(B, H, N, M), at least float32, also where the model computed in half precision."""
-        dtype = torch.promote_types(self.query.dtype, torch.float32)
-        return attention_weights(self.query.to(dtype), self.key.to(dtype), self.mask, self.scale)
+    Fused attention stays on and the logits are the same bit for bit. Nothing is kept but what `visit` keeps.
+
+    Args:
+        model: A tower of vit: it has `encoder.blocks`, and perhaps a `pool` with attention.
+        visit: Gets the layer, counted from 0 (`POOL`: the attention pool), and what a recorder gets.
+
+    Raises:
+        TypeError: The model has no encoder of ours.
+    """
+    attentions: dict[int, Any] = {layer: block.attention for layer, block in enumerate(_blocks(model))}
+    pool = getattr(getattr(model, "pool", None), "attention", None)
+    if pool is not None:
+        attentions[POOL] = pool
+    before = {slot: attention.recorder for slot, attention in attentions.items()}
+    try:
+        for slot, attention in attentions.items():
+            attention.recorder = partial(visit, slot)
+        yield
+    finally:
+        for slot, attention in attentions.items():
+            attention.recorder = before[slot]
 
 
 class Tape:
@@ -42,9 +57,9 @@ class Tape:
         self.depth = depth
         self._recordings: dict[int, Recording] = {}
 
-    def keep(self, slot: int, query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> None:
+    def keep(self, slot: int, recording: Recording, values: Tensor, mixed: Tensor) -> None:
         """Store one layer's recording; a new forward pass replaces the old one layer by layer."""
-        self._recordings[slot] = Recording(query, key, mask, scale)
+        self._recordings[slot] = recording
 
     def __len__(self) -> int:
         return sum(slot != POOL for slot in self._recordings)
@@ -89,22 +104,16 @@ def record_attention(model: nn.Module) -> Iterator[Tape]:
     Raises:
         TypeError: The model has no encoder of ours.
     """
+    tape = Tape(len(_blocks(model)))
+    with watch_attention(model, tape.keep):
+        yield tape
+
+
+def _blocks(model: nn.Module) -> nn.ModuleList:
     blocks = getattr(getattr(model, "encoder", None), "blocks", None)
     if not isinstance(blocks, nn.ModuleList):
         raise TypeError(
             f"{type(model).__name__} has no `encoder.blocks`, expected a model of vit: "
             "convert a timm model with vit.from_timm(model)"
         )
-    attentions: dict[int, Any] = {layer: block.attention for layer, block in enumerate(blocks)}
-    pool = getattr(getattr(model, "pool", None), "attention", None)
-    if pool is not None:
-        attentions[POOL] = pool
-    tape = Tape(len(blocks))
-    before = {slot: attention.recorder for slot, attention in attentions.items()}
-    try:
-        for slot, attention in attentions.items():
-            attention.recorder = partial(tape.keep, slot)
-        yield tape
-    finally:
-        for slot, attention in attentions.items():
-            attention.recorder = before[slot]
+    return blocks

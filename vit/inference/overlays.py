@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from vit.errors import VitError
-from vit.inference.attend import explain
+from vit.inference.explain import explain
 from vit.inference.files import Entry, list_files
 from vit.inference.pictures import read_batches
 from vit.inference.predict import top_classes
@@ -74,7 +74,7 @@ def draw_overlays(
         ):
             pixels = torch.stack([picture.pixels for picture in pictures])
             images = model.preprocess.normalise(pixels.to(next(model.parameters()).device))
-            maps, logits = explain(model, images, method, None, query)
+            maps, logits, *_ = explain(model, images, method, None, query)
             scores, classes = (part[:, 0].tolist() for part in top_classes(logits.cpu(), 1))
             rows = []
             for picture, heat, score, index in zip(pictures, maps, scores, classes, strict=True):

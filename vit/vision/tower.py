@@ -119,7 +119,19 @@ class VisionTransformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, height, width) float -> logits (B, classes)."""
-        return self.head(self.pool_norm(self.pool(self.encode(images), self.prefix)))
+        return self.read(self.encode(images))
+
+    def read(self, states: Tensor) -> Tensor:
+        """What the head makes of final tokens: (B, N, D), as `encode` gives them -> logits (B, classes)."""
+        return self.head(self.pool_norm(self.pool(states, self.prefix)))
+
+    def read_token(self, tokens: Tensor) -> Tensor:
+        """What the head makes of a token when that is all it reads (the "logit lens").
+
+        (..., D), of those that `encode` gives -> logits (..., classes).
+        """
+        alone = self.pool(tokens.reshape(-1, 1, tokens.shape[-1]), 0)  # each a sequence of its own
+        return self.head(self.pool_norm(alone)).unflatten(0, tokens.shape[:-1])
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, C, height, width) float -> (B, N, D), after the final norm, prefix tokens included."""

@@ -1,0 +1,147 @@
+"""The slow references: change the picture, and see what the score does. They look at no attention."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from vit.errors import UsageError
+
+Score = Callable[[Tensor, Tensor], Tensor]  # (images (n, C, h, w), target (n,)) -> the targets' scores (n,)
+
+
+def mean_colour(images: Tensor) -> Tensor:
+    """Each picture's own mean colour, as a picture: (B, C, height, width) -> the same shape."""
+    return images.mean((2, 3), keepdim=True).expand_as(images)
+
+
+def occlusion(
+    images: Tensor,
+    targets: Tensor,
+    score: Score,
+    grid: tuple[int, int],
+    *,
+    window: int = 1,
+    batch_size: int = 256,
+) -> Tensor:
+    """How much the score falls when patches are covered (Zeiler & Fergus 2014, section 4.2).
+
+    A square of `window` x `window` patches is covered by the picture's mean colour, at every place where it
+    lies within the grid; a patch gets the mean fall over the squares that cover it.
+
+    Args:
+        images: (B, C, height, width)
+        targets: int64 (B,)
+        score: Called with variants of one picture at a time.
+        grid: (rows, cols) that tile the pictures.
+        window: Patches per side of the square.
+        batch_size: Variants per call.
+
+    Returns:
+        (B, rows, cols), in units of the score; negative where covering a patch raises it.
+
+    Raises:
+        UsageError: A window larger than the grid, or below 1.
+    """
+    rows, cols = grid
+    if not 1 <= window <= min(rows, cols):
+        raise UsageError(f"window is {window} patches, expected 1 to {min(rows, cols)}: the grid is {grid}")
+    places = [(row, col) for row in range(rows - window + 1) for col in range(cols - window + 1)]
+    covers = torch.zeros(len(places), rows, cols, device=images.device)
+    for cover, (row, col) in zip(covers, places, strict=True):
+        cover[row : row + window, col : col + window] = 1
+    return torch.stack(
+        [
+            _fall(image, colour, target, score, covers, batch_size)
+            for image, colour, target in zip(images, mean_colour(images), targets, strict=True)
+        ]
+    )
+
+
+def _fall(image: Tensor, colour: Tensor, target: Tensor, score: Score, covers: Tensor, size: int) -> Tensor:
+    """The mean fall of one picture's score over the covers of each patch, (rows, cols)."""
+    whole = score(image[None], target[None])
+    falls = torch.cat(
+        [
+            whole - score(torch.lerp(image, colour, pixels), target.expand(len(pixels)))
+            for pixels in _spread(covers, image.shape[-2:], size)
+        ]
+    )
+    return torch.einsum("n,nrc->rc", falls, covers) / covers.sum(0)
+
+
+def _spread(covers: Tensor, size: torch.Size, batch_size: int) -> Iterator[Tensor]:
+    """(n, rows, cols) -> (up to batch_size, 1, height, width) at a time, each patch a block of pixels."""
+    for part in covers.split(batch_size):
+        yield interpolate(part[:, None], tuple(size), mode="nearest-exact")
+
+
+def rise(
+    images: Tensor,
+    targets: Tensor,
+    score: Score,
+    grid: tuple[int, int],
+    *,
+    samples: int = 1000,
+    cells: int = 7,
+    keep: float = 0.5,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> Tensor:
+    """RISE (Petsiuk, Das & Saenko 2018, "Randomized input sampling for explanation", section 3).
+
+    Random masks of `cells` x `cells`, each cell kept with probability `keep`, are enlarged bilinearly and
+    shifted by a random part of a cell (section 3.2). What they hide takes the picture's mean colour. The map
+    is the mean of the masks weighted by the scores, over the probability of being kept (eq. 6).
+
+    Args:
+        images: (B, C, height, width)
+        targets: int64 (B,)
+        score: Probabilities in the paper; called with variants of one picture at a time.
+        grid: (rows, cols) of the map; the mask's pixels are averaged over each patch.
+        samples: Number of masks, the same for every picture.
+        cells: Cells per side of a mask.
+        keep: Probability that a cell is kept.
+        seed: Of the masks.
+        batch_size: Variants per call.
+
+    Returns:
+        (B, rows, cols), in units of the score.
+
+    Raises:
+        UsageError: No sample.
+    """
+    if samples < 1:
+        raise UsageError(f"samples is {samples}, expected at least 1")
+    size = (images.shape[2], images.shape[3])
+    total = torch.zeros(len(images), *grid, device=images.device)
+    colours = mean_colour(images)
+    for masks in _rise_masks(size, samples, cells, keep, seed, batch_size):
+        masks = masks.to(images.device)  # (n, 1, height, width)
+        shown = interpolate(masks, grid, mode="area")[:, 0]  # (n, rows, cols)
+        for map_, image, colour, target in zip(total, images, colours, targets, strict=True):
+            scores = score(torch.lerp(colour, image, masks), target.expand(len(masks)))
+            map_ += torch.einsum("n,nrc->rc", scores, shown)
+    return total / (samples * keep)
+
+
+def _rise_masks(
+    size: tuple[int, int], samples: int, cells: int, keep: float, seed: int, batch_size: int
+) -> Iterator[Tensor]:
+    """(up to batch_size, 1, height, width) masks in [0, 1] at a time."""
+    chance = torch.Generator().manual_seed(seed)
+    cell = [-(-side // cells) for side in size]  # pixels of a cell, rounded up
+    large = ((cells + 1) * cell[0], (cells + 1) * cell[1])
+    for start in range(0, samples, batch_size):
+        n = min(batch_size, samples - start)
+        grids = (torch.rand(n, 1, cells + 1, cells + 1, generator=chance) < keep).float()
+        tops = torch.randint(0, cell[0], (n,), generator=chance).tolist()
+        lefts = torch.randint(0, cell[1], (n,), generator=chance).tolist()
+        smooth = interpolate(grids, large, mode="bilinear", align_corners=False)
+        yield torch.stack(
+            [
+                mask[:, top : top + size[0], left : left + size[1]]
+                for mask, top, left in zip(smooth, tops, lefts, strict=True)
+            ]
+        )

@@ -1,0 +1,322 @@
+"""Maps for a model and its images: run the model as a method needs it, hand tensors to `vit.attribution`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vit.attribution import (
+    Layer,
+    Query,
+    fuse_heads,
+    grad_rollout,
+    helpful,
+    legrad,
+    occlusion,
+    outlier_patches,
+    parse_query,
+    relevance,
+    rise,
+    rollout,
+    seed_row,
+    to_grid,
+    weights_gradient,
+)
+from vit.core import POOL, Recording, watch_attention
+from vit.errors import UsageError, VitError
+from vit.inference.targets import as_targets
+from vit.vision import VisionTransformer
+
+Target = int | str | Tensor | None
+
+
+class Explanation(NamedTuple):
+    """What a method found.
+
+    Args:
+        maps: (B, rows, cols), at least float32.
+        logits: (B, classes), the model's own, of the same pass.
+        targets: int64 (B,), the classes explained; None where the method explains none.
+        tokens: (B, N), the row that `maps` is the patches' part of; None where the method sees no tokens.
+        outliers: bool (B, patches), patches of unusual norm (`vit.attribution.mass`); None likewise.
+    """
+
+    maps: Tensor
+    logits: Tensor
+    targets: Tensor | None
+    tokens: Tensor | None
+    outliers: Tensor | None
+
+
+@torch.no_grad()
+def explain(
+    model: VisionTransformer,
+    images: Tensor,
+    method: str = "rollout",
+    target: Target = None,
+    query: str | tuple[int, int] = "cls",
+    **options: Any,
+) -> Explanation:
+    """`vit.attend`, with what stands beside the maps. Arguments and errors are those of `vit.attend`."""
+    if method not in METHODS:
+        raise VitError(f"method is {method!r}, expected one of: {', '.join(METHODS)}")
+    how = METHODS[method]
+    for name in options:
+        if name not in how.options:
+            takes = ", ".join(how.options) or "no option"
+            raise UsageError(f"{method} does not know {name}, expected {takes}")
+    if not how.of_a_class:
+        if target is not None:
+            raise VitError(f"target is {target}, but {method} looks at no class: leave the target out")
+        return how.run(model, images, parse_query(query), **options)
+    if not isinstance(model.head, nn.Linear):
+        raise VitError(f"{method} explains a class, and this model has no head: use rollout or raw")
+    targets = as_targets(target, len(images), model.head.out_features, model.labels)
+    targets = None if targets is None else targets.to(images.device)
+    return how.run(model, images, parse_query(query), targets, **options)
+
+
+class _Forward:
+    """One forward pass whose layers can be had while it runs, so that none need be kept.
+
+    Attributes:
+        last: (B, N, D), after the last block.
+        states: (B, N, D), after the final norm.
+        pool: The attention pool's recording, if there is one.
+    """
+
+    def __init__(self, model: VisionTransformer, images: Tensor):
+        self.model, self.images = model, images
+        self.grid = model.grid(images)
+        self.pool: Recording | None = None
+
+    def layers(self) -> Iterator[Recording]:
+        """Yield each layer's recording, first layer first; read the attributes when it is exhausted."""
+        seen: dict[int, Recording] = {}
+
+        def visit(layer: int, recording: Recording, values: Tensor, mixed: Tensor) -> None:
+            seen[layer] = recording
+
+        with watch_attention(self.model, visit):
+            tokens = self.model.embed(self.images)
+            for layer, block in enumerate(self.model.encoder.blocks):
+                tokens = block(tokens)
+                _require_depth(len(seen), 1, f"block {layer}")
+                yield seen.popitem()[1]
+            self.last, self.states = tokens, self.model.encoder.norm(tokens)
+            self.logits = self.model.read(self.states)
+            self.pool = seen.get(POOL)
+
+    def row(self, query: Query, joint: Tensor) -> Explanation:
+        """The row of `joint` (B, N, N) that the query stands for."""
+        weights = None if self.pool is None else self.pool.weights().mean(1)[:, 0]
+        model = self.model
+        seed = seed_row(query, self.grid, model.prefix, pool=model.pool_kind, pool_row=weights)
+        tokens = torch.bmm(seed.to(joint).expand(len(joint), -1)[:, None], joint)[:, 0]
+        outliers = outlier_patches(self.last, model.prefix)
+        return Explanation(to_grid(tokens, self.grid, model.prefix), self.logits, None, tokens, outliers)
+
+
+def _raw(
+    model: VisionTransformer,
+    images: Tensor,
+    query: Query,
+    *,
+    layer: int = -1,
+    head: int | None = None,
+    fusion: str = "mean",
+) -> Explanation:
+    depth = len(model.encoder.blocks)
+    if not -depth <= layer < depth:
+        raise UsageError(f"layer is {layer}, expected 0 to {depth - 1}, or -1 for the last")
+    forward = _Forward(model, images)
+    for index, recording in enumerate(forward.layers()):
+        if index == layer % depth:
+            weights = recording.weights()
+            heads = weights.shape[1]
+            if head is not None and not 0 <= head < heads:
+                raise UsageError(f"head is {head}, expected 0 to {heads - 1}, or none for all of them")
+            fused = fuse_heads(weights if head is None else weights[:, head : head + 1], fusion)
+    return forward.row(query, fused)
+
+
+def _rollout(
+    model: VisionTransformer, images: Tensor, query: Query, *, fusion: str = "mean", discard: float = 0.0
+) -> Explanation:
+    forward = _Forward(model, images)
+    layers = (recording.weights() for recording in forward.layers())
+    return forward.row(query, rollout(layers, fusion=fusion, discard=discard, prefix=model.prefix))
+
+
+class _Watched(NamedTuple):
+    """What a layer gave while gradients were on: its recording, values (B, H, M, K), mixed (B, H, N, K)."""
+
+    recording: Recording
+    values: Tensor
+    mixed: Tensor
+
+
+def _weighted(
+    product: Callable[[Tensor, Iterator[Layer]], Tensor],
+    fuse_pool: Callable[[Tensor, Tensor], Tensor],
+    model: VisionTransformer,
+    images: Tensor,
+    query: Query,
+    targets: Tensor | None,
+) -> Explanation:
+    """Methods that multiply weights and their gradients through the layers: one backward pass."""
+    watched: dict[int, _Watched] = {}
+    with _gradients_to_attention(model, watched):
+        tokens = model.embed(_outside_inference(images))
+        for block in model.encoder.blocks:
+            tokens = block(tokens)
+        states = model.encoder.norm(tokens)
+        logits = model.read(states)
+        targets = logits.argmax(1) if targets is None else targets
+        reads_pool = query == "cls" and POOL in watched
+        score = logits if query == "cls" else _reading(model, states, query, model.grid(images))
+        depth = len(model.encoder.blocks)
+        _require_depth(sum(slot != POOL for slot in watched), depth, "the whole model")
+        slots = [*range(depth), *([POOL] if reads_pool else [])]
+        found = torch.autograd.grad(_chosen(score, targets).sum(), [watched[slot].mixed for slot in slots])
+    gradients = dict(zip(slots, found, strict=True))
+
+    def layer(slot: int) -> Layer:
+        recording, values, _ = watched[slot]
+        return recording.weights(), weights_gradient(gradients[slot], values)
+
+    grid = model.grid(images)
+    pool_row = fuse_pool(*layer(POOL))[:, 0] if reads_pool else None
+    seed = seed_row(query, grid, model.prefix, pool=model.pool_kind, pool_row=pool_row)
+    seed = seed.to(logits.device, torch.promote_types(logits.dtype, torch.float32)).expand(len(images), -1)
+    row = product(seed, (layer(slot) for slot in reversed(range(depth))))
+    outliers = outlier_patches(tokens, model.prefix)
+    return Explanation(to_grid(row, grid, model.prefix), logits.detach(), targets, row, outliers)
+
+
+def _relevance(model: VisionTransformer, images: Tensor, query: Query, targets: Tensor | None) -> Explanation:
+    return _weighted(relevance, helpful, model, images, query, targets)
+
+
+def _grad_rollout(
+    model: VisionTransformer, images: Tensor, query: Query, targets: Tensor | None, *, discard: float = 0.0
+) -> Explanation:
+    def share(weights: Tensor, gradient: Tensor) -> Tensor:
+        fused = (weights * gradient).mean(1).clamp_(min=0)
+        return fused / fused.sum(-1, keepdim=True).clamp(min=torch.finfo(fused.dtype).tiny)
+
+    product = partial(grad_rollout, discard=discard, prefix=model.prefix)
+    return _weighted(product, share, model, images, query, targets)
+
+
+def _legrad(model: VisionTransformer, images: Tensor, query: Query, targets: Tensor | None) -> Explanation:
+    # In a model that pools by attention the paper explains each layer through the pool's weights (its
+    # section 3.3); a query other than the pool itself goes round the pool.
+    through_pool = query == "cls" and model.pool_kind == "attention"
+    watched: dict[int, _Watched] = {}
+    kept: list[_Watched] = []
+    scores: list[Tensor] = []
+    with _gradients_to_attention(model, watched):
+        tokens = model.embed(_outside_inference(images))
+        for layer, block in enumerate(model.encoder.blocks):
+            tokens = block(tokens.detach())  # a layer's score has its gradient in this layer alone
+            states = model.encoder.norm(tokens)
+            scores.append(_reading(model, states, query, model.grid(images)))
+            _require_depth(int(layer in watched), 1, f"block {layer}")
+            kept.append(watched[POOL if through_pool else layer])
+        logits = model.read(states)
+        targets = logits.argmax(1) if targets is None else targets
+        total = torch.stack([_chosen(score, targets) for score in scores]).sum()
+        gradients = torch.autograd.grad(total, [part.mixed for part in kept])
+    row = legrad(weights_gradient(g, part.values) for g, part in zip(gradients, kept, strict=True))
+    if through_pool:
+        row = nn.functional.pad(row, (model.prefix, 0))
+    outliers = outlier_patches(tokens, model.prefix)
+    grid = model.grid(images)
+    return Explanation(to_grid(row, grid, model.prefix), logits.detach(), targets, row, outliers)
+
+
+def _perturbed(
+    method: Callable[..., Tensor],
+    to_score: Callable[[Tensor], Tensor],
+    model: VisionTransformer,
+    images: Tensor,
+    query: Query,
+    targets: Tensor | None,
+    **options: Any,
+) -> Explanation:
+    """Methods that ask the model about changed pictures."""
+    logits = model(images)
+    targets = logits.argmax(1) if targets is None else targets
+    grid = model.grid(images)
+
+    def score(variants: Tensor, classes: Tensor) -> Tensor:
+        return _chosen(to_score(_reading(model, model.encode(variants), query, grid)), classes)
+
+    return Explanation(method(images, targets, score, grid, **options), logits, targets, None, None)
+
+
+def _reading(model: VisionTransformer, states: Tensor, query: Query, grid: tuple[int, int]) -> Tensor:
+    """The logits a query stands for: the model's own, or what the head makes of one token alone."""
+    if query == "cls":
+        return model.read(states)
+    seed = seed_row(query, grid, model.prefix, pool=model.pool_kind)[0]
+    return model.read_token(torch.einsum("n,bnd->bd", seed.to(states), states))
+
+
+def _chosen(logits: Tensor, targets: Tensor) -> Tensor:
+    """(B, classes), (B,) -> (B,)."""
+    return logits.gather(1, targets[:, None])[:, 0]
+
+
+def _require_depth(found: int, expected: int, what: str) -> None:
+    if found != expected:
+        raise RuntimeError(
+            f"{what} recorded {found} layers of attention, expected {expected}: "
+            "each block's attention must be vit.core.Attention"
+        )
+
+
+@contextmanager
+def _gradients_to_attention(model: nn.Module, watched: dict[int, _Watched]) -> Iterator[None]:
+    """Gradients on for the mixed values, the leaves of the graph, and off for weights and pictures."""
+
+    def visit(slot: int, recording: Recording, values: Tensor, mixed: Tensor) -> None:
+        watched[slot] = _Watched(recording, values, mixed.requires_grad_())
+
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        with torch.inference_mode(False), torch.enable_grad(), watch_attention(model, visit):
+            yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_()
+
+
+def _outside_inference(images: Tensor) -> Tensor:
+    """Pictures made under `torch.inference_mode()` cannot enter a graph; their copy can."""
+    return images.clone() if images.is_inference() else images
+
+
+class Method(NamedTuple):
+    """How a method runs, whether it explains a class, and the options it knows."""
+
+    run: Callable[..., Explanation]
+    of_a_class: bool
+    options: tuple[str, ...]
+
+
+METHODS = {
+    "raw": Method(_raw, False, ("layer", "head", "fusion")),
+    "rollout": Method(_rollout, False, ("fusion", "discard")),
+    "grad_rollout": Method(_grad_rollout, True, ("discard",)),
+    "relevance": Method(_relevance, True, ()),
+    "legrad": Method(_legrad, True, ()),
+    "occlusion": Method(partial(_perturbed, occlusion, lambda logits: logits), True, ("window",)),
+    "rise": Method(partial(_perturbed, rise, lambda logits: logits.softmax(-1)), True, ("samples",)),
+}
