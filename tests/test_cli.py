@@ -61,7 +61,7 @@ def test_version() -> None:
         (["train", "--model.pool", "sum"], "pool"),
         (["predict", "m", "x"], "--output"),
         (["predict", "m", "x", "--output", "o.csv", "--topk", "0"], "--topk is 0, expected at least 1"),
-        (["attend", "m", "x", "--output", "o", "--method", "lime"], "expected one of: rollout"),
+        (["attend", "m", "x", "--output", "o", "--method", "lime"], "expected one of: raw, rollout"),
         (["attend", "m", "x", "--output", "o", "--target", "cat"], "looks at no class"),
         (["attend", "m", "--output", "o"], "INPUT is missing"),
         (["evaluate", "m", "--split", "tset"], "did you mean test?"),

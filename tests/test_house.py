@@ -28,7 +28,7 @@ def test_modules_are_of_one_idea() -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_carries_the_configs(tmp_path: Path) -> None:
+def test_the_wheel_carries_configs_and_assets(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -46,6 +46,8 @@ def test_the_wheel_carries_the_configs(tmp_path: Path) -> None:
     for file in (ROOT / "configs").glob("*.yaml"):
         assert f"vit/configs/{file.name}" in names
     assert "vit/py.typed" in names
+    for file in (ROOT / "vit" / "viewer").glob("page*"):
+        assert f"vit/viewer/{file.name}" in names
 
 
 def test_extras_are_those_of_the_contract() -> None:

@@ -12,8 +12,10 @@ from vit.config import DATASETS, AugmentConfig, Config, DataConfig, ModelConfig,
 from vit.data import Augment, Mix, Preprocess, Splits, statistics
 from vit.data import load as load_splits
 from vit.errors import VitError
+from vit.inference.explain import explain
 from vit.training.module import Classifier
 from vit.training.optim import build_optimizer, rate
+from vit.training.overlays import Overlays, one_of_each
 from vit.vision import VisionTransformer
 from vit.weights import Bundle, from_timm, read_bundle
 from vit.weights.bundle import is_bundle
@@ -95,6 +97,22 @@ def classifier(config: Config, model: nn.Module, classes: int, preprocess: Prepr
         rate=partial(rate, warmup=optim.warmup, schedule=optim.schedule),
         label_smoothing=optim.label_smoothing,
     )
+
+
+def overlays(config: Config, splits: Splits, preprocess: Preprocess, folder: Path) -> list[Overlays]:
+    """The callback that draws a few validation pictures after each epoch; none where none are wanted."""
+    chosen = one_of_each(splits.val.targets, config.trainer.overlays)
+    if not chosen:
+        return []
+    pixels, targets, _ = splits.val[chosen]
+    method = config.trainer.overlay_method
+
+    def maps(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+        found = explain(model, images, method)  # type: ignore[arg-type]
+        return found.maps, found.logits
+
+    truths = [splits.labels[target] for target in targets.tolist()]
+    return [Overlays(folder / "overlays", pixels, truths, splits.labels, preprocess.normalise, maps, method)]
 
 
 def precision(word: str, accelerator: str = "auto") -> str:

@@ -155,6 +155,8 @@ class TrainerConfig:
         accumulate: Batches per optimiser step.
         compile: Compile the model with torch.compile.
         progress: Show the progress bar (on a terminal; a line per epoch elsewhere).
+        overlays: Validation pictures whose attention is drawn after each epoch, to `overlays/`; 0 is none.
+        overlay_method: Method of these pictures, see `vit attend --help`.
     """
 
     max_epochs: int | None = 20
@@ -167,6 +169,8 @@ class TrainerConfig:
     accumulate: int = 1
     compile: bool = False
     progress: bool = True
+    overlays: int = 8
+    overlay_method: Literal["raw", "rollout", "grad_rollout", "relevance", "legrad"] = "legrad"
 
 
 @dataclass
@@ -306,6 +310,7 @@ def check(config: Config) -> Config:
         ("optim.lr", optim.lr, optim.lr > 0, "above 0"),
         ("optim.muon_lr", optim.muon_lr, optim.muon_lr > 0, "above 0"),
         ("optim.label_smoothing", optim.label_smoothing, 0 <= optim.label_smoothing < 1, "from 0 up to 1"),
+        ("trainer.overlays", trainer.overlays, trainer.overlays >= 0, "0 or more"),
         ("trainer.accumulate", trainer.accumulate, trainer.accumulate >= 1, "at least 1"),
         ("optim.warmup", optim.warmup, 0 <= optim.warmup < 1, "a part of the run, from 0 up to 1"),
         ("optim.ema", optim.ema, 0 <= optim.ema < 1, "from 0 up to 1"),

@@ -150,3 +150,18 @@ def test_contact_sheet_of_nothing_is_refused():
         contact_sheet([])
     with pytest.raises(VitError, match="columns=0"):
         contact_sheet([noise(3, 5)], columns=0)
+
+
+def test_the_marked_patch_is_outlined_and_out_of_the_range() -> None:
+    heat = torch.full((3, 5), 0.1)
+    heat[0, 1], heat[2, 4] = 0.2, 50.0  # the patch that was asked from outshines all
+    picture = Image.new("RGB", (160, 96), (90, 90, 90))
+    plain, marked = overlay(picture, heat, side=320), overlay(picture, heat, side=320, mark=(2, 4))
+    assert plain.size == marked.size
+    left = 320 // 24 + 320 + 320 // 32  # margin, first panel, gap
+    place = (left + 64 + 32, 320 // 24 + 32)  # the middle of patch 0,1
+    assert plain.getpixel(place)[0] < 60 < marked.getpixel(place)[0]
+    corner = (320 // 24 + 4 * 64, 320 // 24 + 2 * 64)  # of the marked patch, in the first panel
+    assert marked.getpixel(corner) != plain.getpixel(corner)
+    with pytest.raises(VitError, match=r"mark is \(3, 0\), expected \(0, 0\) to \(2, 4\)"):
+        overlay(picture, heat, mark=(3, 0))

@@ -6,7 +6,6 @@ import re
 import shutil
 import statistics
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -547,10 +546,3 @@ def test_the_page_answers_at_once(show, record_property, layers, heads, grid, ho
     print(f"{layers} x {heads}, {grid}: hover {hover:.1f} ms, slider {slider:.1f} ms")
     assert hover <= hover_limit
     assert slider <= slider_limit
-
-
-def test_the_assets_travel_with_the_package():
-    import vit.viewer.page as module
-
-    folder = Path(module.__file__).parent
-    assert {path.name for path in folder.glob("page*")} >= {"page.html", "page.css", *module.SCRIPTS}

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vit.errors import UsageError, VitError
 
@@ -29,6 +29,28 @@ def summary(counts: Counter[str]) -> str:
     total = counts.total()
     parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items(), key=lambda item: -item[1]))
     return f"{total} file{'' if total == 1 else 's'}: {parts or 'nothing to do'}"
+
+
+def faithfulness_table(rows: list[dict[str, Any]]) -> str:
+    """The figures of `vit.inference.faithful.Faithfulness.rows` as aligned text."""
+    lines: list[tuple[str, ...]] = [
+        ("method", "baseline", "MoRF", "LeRF", "LeRF - MoRF", "95 % interval", "shuffled")
+    ]
+    for row in rows:
+        bounds = "-" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}"
+        alike = "-" if row["shuffled"] is None else f"{row['shuffled']:.2f}"
+        figures = (f"{row['morf']:.3f}", f"{row['lerf']:.3f}", f"{row['difference']:+.3f}")
+        lines.append((row["method"], row["baseline"], *figures, bounds, alike))
+    if all(row["shuffled"] is None for row in rows):
+        lines = [line[:-1] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
 
 
 @contextmanager

@@ -3,9 +3,17 @@
 example:
   vit evaluate runs/digits
   vit evaluate runs/digits --data my_pictures --split all --json
+  vit evaluate runs/digits --attribution --pictures 300
+
+--attribution also measures how faithful the maps of vit attend are. Patches are taken away in a map's order,
+the most relevant first (MoRF) and the least relevant first (LeRF), and the figure is the area under the
+predicted class's probability: deletion is MoRF, insertion LeRF, and a good map has a large LeRF - MoRF. A
+random map and one that knows only the picture's centre stand beside them. "shuffled" is the mean rank
+correlation with the maps of a model whose weights are shuffled: near 1, a map does not look at the model.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +23,14 @@ from vit.errors import UsageError, VitError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
+    from torch import Tensor
 
     from vit.data import Images, Splits
+    from vit.vision import VisionTransformer
 
 SPLITS = ("train", "val", "test", "all")
+BATCH = 32  # pictures whose maps are made at once
+METHODS = ("raw", "rollout", "grad_rollout", "relevance", "legrad")  # occlusion and rise are slow
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
@@ -30,6 +42,10 @@ def add_arguments(parser: "ArgumentParser") -> None:
         help=f"{', '.join(DATASETS)}, class folders, or parquet (default: what it was trained on)",
     )
     parser.add_argument("--split", default="test", help=f"one of {', '.join(SPLITS)} (default: test)")
+    parser.add_argument("--attribution", action="store_true", help="measure the methods of vit attend, too")
+    parser.add_argument("--methods", help=f"separated by commas (default: {','.join(METHODS)})")
+    parser.add_argument("--pictures", type=int, default=200, help="drawn for them at random (default: 200)")
+    parser.add_argument("--steps", type=int, default=16, help="parts in which patches go (default: 16)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument(
         "--batch-size", type=int, default=256, help="pictures per forward pass (default: 256)"
@@ -42,20 +58,21 @@ def run(arguments: "Namespace") -> int:
         raise UsageError(f"--split is {arguments.split}{nearest(arguments.split, list(SPLITS))}")
 
     from vit import build
-    from vit.commands.common import require_labels, require_positive
+    from vit.commands.common import faithfulness_table, require_labels, require_positive
     from vit.data import loader
     from vit.training.evaluate import evaluate
 
-    require_positive("--batch-size", arguments.batch_size)
+    for option in ("batch_size", "pictures", "steps"):
+        require_positive("--" + option.replace("_", "-"), arguments[option])
+    methods = _methods(arguments.methods) if arguments.attribution else []
     model = require_labels(build.load_model(arguments.model).to(build.best_device()), arguments.model)
     preprocess = model.preprocess
     config = _data_config(arguments.model, arguments.data)
     config.image_size = (preprocess.height, preprocess.width)
     splits = build.load_data(config)
     order = _class_order(model.labels, splits.labels, splits.name)
-    batches = (
-        batch for images in _chosen(splits, arguments.split) for batch in loader(images, arguments.batch_size)
-    )
+    chosen = _chosen(splits, arguments.split)
+    batches = (batch for images in chosen for batch in loader(images, arguments.batch_size))
     result = evaluate(
         model,
         ((build.match_channels(pixels, preprocess.channels), *rest) for pixels, *rest in batches),
@@ -69,6 +86,8 @@ def run(arguments: "Namespace") -> int:
         "model": arguments.model,
         "skipped": len(splits.skipped),
     }
+    if methods:
+        figures["attribution"] = _attribution(model, chosen, methods, arguments.pictures, arguments.steps)
     if arguments.json:
         print(json.dumps(figures))
         return 3 if splits.skipped else 0
@@ -77,10 +96,46 @@ def run(arguments: "Namespace") -> int:
         f"top-5 {100 * result.accuracy_top5:.2f} %, loss {result.loss:.4f}, "
         f"calibration error {result.calibration_error:.4f}"
     )
+    if methods:
+        rows = figures["attribution"]
+        print(f"faithfulness of maps for the predicted class, {arguments.split}, n = {rows[0]['n']}:")
+        print(faithfulness_table(rows))
     if splits.skipped:
         print(f"{len(splits.skipped)} files skipped, the first is {': '.join(splits.skipped[0])}")
         return 3
     return 0
+
+
+def _methods(words: str | None) -> list[str]:
+    """The methods asked for."""
+    from vit.inference.explain import METHODS as KNOWN
+
+    methods = list(METHODS) if words is None else [word.strip() for word in words.split(",")]
+    for method in methods:
+        if method not in KNOWN:
+            raise UsageError(f"--methods has {method!r}, expected some of: {', '.join(KNOWN)}")
+    return methods
+
+
+def _attribution(
+    model: "VisionTransformer", chosen: "list[Images]", methods: list[str], pictures: int, steps: int
+) -> list[dict[str, Any]]:
+    """The figures of faithfulness, on pictures drawn by a fixed seed."""
+    import torch
+
+    from vit.build import match_channels
+    from vit.inference.faithful import measure
+
+    places = [(images, index) for images in chosen for index in range(len(images))]
+    order = torch.randperm(len(places), generator=torch.Generator().manual_seed(0))[:pictures]
+    device = next(model.parameters()).device
+
+    def batches() -> "Iterator[Tensor]":
+        for part in order.split(BATCH):
+            drawn = [images[[index]][0] for images, index in (places[place] for place in part.tolist())]
+            yield model.preprocess.normalise(match_channels(torch.cat(drawn), model.channels).to(device))
+
+    return measure(model, batches(), {method: {} for method in methods}, steps=steps)
 
 
 def _data_config(model: str, word: str | None) -> DataConfig:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vit.data import Splits
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # of torchrun, Lightning, SLURM
+NOT_OF_FIT = ("compile", "overlays", "overlay_method")
 PORTABLE = ("name", "val_fraction", "test_fraction", "split_seed")  # what a bundle says of its data: no path
 
 
@@ -95,7 +96,7 @@ def run(arguments: "Namespace") -> int:
     module = build.classifier(config, model, len(splits.labels), preprocess)
     machine = environment()
     started = time.monotonic()
-    options = {name: value for name, value in vars(config.trainer).items() if name != "compile"}
+    options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_OF_FIT}
     options["precision"] = build.precision(config.trainer.precision, config.trainer.accelerator)
     with _run_folder(folder, arguments.resume) if first else nullcontext():
         if first:
@@ -110,6 +111,7 @@ def run(arguments: "Namespace") -> int:
             console=console,
             clip=config.optim.clip,
             ema=config.optim.ema,
+            callbacks=build.overlays(config, splits, preprocess, folder),
             resume=arguments.resume,
             **options,
         )

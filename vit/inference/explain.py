@@ -27,6 +27,7 @@ from vit.attribution import (
 )
 from vit.core import POOL, Recording, watch_attention
 from vit.errors import UsageError, VitError
+from vit.inference.forward import Forward, require_depth
 from vit.inference.targets import as_targets
 from vit.vision import VisionTransformer
 
@@ -79,47 +80,6 @@ def explain(
     return how.run(model, images, parse_query(query), targets, **options)
 
 
-class _Forward:
-    """One forward pass whose layers can be had while it runs, so that none need be kept.
-
-    Attributes:
-        last: (B, N, D), after the last block.
-        states: (B, N, D), after the final norm.
-        pool: The attention pool's recording, if there is one.
-    """
-
-    def __init__(self, model: VisionTransformer, images: Tensor):
-        self.model, self.images = model, images
-        self.grid = model.grid(images)
-        self.pool: Recording | None = None
-
-    def layers(self) -> Iterator[Recording]:
-        """Yield each layer's recording, first layer first; read the attributes when it is exhausted."""
-        seen: dict[int, Recording] = {}
-
-        def visit(layer: int, recording: Recording, values: Tensor, mixed: Tensor) -> None:
-            seen[layer] = recording
-
-        with watch_attention(self.model, visit):
-            tokens = self.model.embed(self.images)
-            for layer, block in enumerate(self.model.encoder.blocks):
-                tokens = block(tokens)
-                _require_depth(len(seen), 1, f"block {layer}")
-                yield seen.popitem()[1]
-            self.last, self.states = tokens, self.model.encoder.norm(tokens)
-            self.logits = self.model.read(self.states)
-            self.pool = seen.get(POOL)
-
-    def row(self, query: Query, joint: Tensor) -> Explanation:
-        """The row of `joint` (B, N, N) that the query stands for."""
-        weights = None if self.pool is None else self.pool.weights().mean(1)[:, 0]
-        model = self.model
-        seed = seed_row(query, self.grid, model.prefix, pool=model.pool_kind, pool_row=weights)
-        tokens = torch.bmm(seed.to(joint).expand(len(joint), -1)[:, None], joint)[:, 0]
-        outliers = outlier_patches(self.last, model.prefix)
-        return Explanation(to_grid(tokens, self.grid, model.prefix), self.logits, None, tokens, outliers)
-
-
 def _raw(
     model: VisionTransformer,
     images: Tensor,
@@ -132,7 +92,7 @@ def _raw(
     depth = len(model.encoder.blocks)
     if not -depth <= layer < depth:
         raise UsageError(f"layer is {layer}, expected 0 to {depth - 1}, or -1 for the last")
-    forward = _Forward(model, images)
+    forward = Forward(model, images)
     for index, recording in enumerate(forward.layers()):
         if index == layer % depth:
             weights = recording.weights()
@@ -140,15 +100,23 @@ def _raw(
             if head is not None and not 0 <= head < heads:
                 raise UsageError(f"head is {head}, expected 0 to {heads - 1}, or none for all of them")
             fused = fuse_heads(weights if head is None else weights[:, head : head + 1], fusion)
-    return forward.row(query, fused)
+    return _row(forward, query, fused)
 
 
 def _rollout(
     model: VisionTransformer, images: Tensor, query: Query, *, fusion: str = "mean", discard: float = 0.0
 ) -> Explanation:
-    forward = _Forward(model, images)
+    forward = Forward(model, images)
     layers = (recording.weights() for recording in forward.layers())
-    return forward.row(query, rollout(layers, fusion=fusion, discard=discard, prefix=model.prefix))
+    return _row(forward, query, rollout(layers, fusion=fusion, discard=discard, prefix=model.prefix))
+
+
+def _row(forward: Forward, query: Query, joint: Tensor) -> Explanation:
+    """The row of `joint` (B, N, N) that the query stands for."""
+    tokens = torch.bmm(forward.seed(query).to(joint).expand(len(joint), -1)[:, None], joint)[:, 0]
+    outliers = outlier_patches(forward.last, forward.model.prefix)
+    maps = to_grid(tokens, forward.grid, forward.model.prefix)
+    return Explanation(maps, forward.logits, None, tokens, outliers)
 
 
 class _Watched(NamedTuple):
@@ -179,7 +147,7 @@ def _weighted(
         reads_pool = query == "cls" and POOL in watched
         score = logits if query == "cls" else _reading(model, states, query, model.grid(images))
         depth = len(model.encoder.blocks)
-        _require_depth(sum(slot != POOL for slot in watched), depth, "the whole model")
+        require_depth(sum(slot != POOL for slot in watched), depth, "the whole model")
         slots = [*range(depth), *([POOL] if reads_pool else [])]
         found = torch.autograd.grad(_chosen(score, targets).sum(), [watched[slot].mixed for slot in slots])
     gradients = dict(zip(slots, found, strict=True))
@@ -225,7 +193,7 @@ def _legrad(model: VisionTransformer, images: Tensor, query: Query, targets: Ten
             tokens = block(tokens.detach())  # a layer's score has its gradient in this layer alone
             states = model.encoder.norm(tokens)
             scores.append(_reading(model, states, query, model.grid(images)))
-            _require_depth(int(layer in watched), 1, f"block {layer}")
+            require_depth(int(layer in watched), 1, f"block {layer}")
             kept.append(watched[POOL if through_pool else layer])
         logits = model.read(states)
         targets = logits.argmax(1) if targets is None else targets
@@ -270,14 +238,6 @@ def _reading(model: VisionTransformer, states: Tensor, query: Query, grid: tuple
 def _chosen(logits: Tensor, targets: Tensor) -> Tensor:
     """(B, classes), (B,) -> (B,)."""
     return logits.gather(1, targets[:, None])[:, 0]
-
-
-def _require_depth(found: int, expected: int, what: str) -> None:
-    if found != expected:
-        raise RuntimeError(
-            f"{what} recorded {found} layers of attention, expected {expected}: "
-            "each block's attention must be vit.core.Attention"
-        )
 
 
 @contextmanager

@@ -1,20 +1,26 @@
-"""Overlays of a whole input: one PNG per picture, and one row per file."""
+"""Overlays of a whole input: a PNG and a page for each picture, a row for each file, and figures."""
 
+import csv
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
+from typing import Any
 
 import torch
 from PIL import Image
 
+from vit.attribution import attention_mass, parse_query
 from vit.errors import VitError
-from vit.inference.explain import explain
+from vit.inference.explain import Explanation, explain
+from vit.inference.faithful import FIELDS, Faithfulness
 from vit.inference.files import Entry, list_files
-from vit.inference.pictures import read_batches
+from vit.inference.pages import view_of
+from vit.inference.pictures import Picture, read_batches
 from vit.inference.predict import top_classes
 from vit.inference.table import Table
-from vit.viewer import contact_sheet, overlay
+from vit.inference.targets import class_index
+from vit.viewer import contact_sheet, overlay, page
 from vit.vision import VisionTransformer
 
 COLUMNS: dict[str, type] = {
@@ -23,9 +29,15 @@ COLUMNS: dict[str, type] = {
     "error": str,
     "label": str,
     "score": float,
+    "explained": str,
+    "class_mass": float,
+    "register_mass": float,
+    "outlier_mass": float,
+    "outliers": int,
     "overlay": str,
+    "page": str,
 }
-SHEET_PICTURES = 12
+FIRST = 12  # pictures on the sheet, and pages unless somebody asks for more
 
 
 def draw_overlays(
@@ -34,10 +46,15 @@ def draw_overlays(
     folder: Path,
     *,
     method: str = "rollout",
+    target: str | None = None,
     query: str | tuple[int, int] = "cls",
+    options: Mapping[str, Any] | None = None,
+    pages: int = FIRST,
+    figures: Faithfulness | None = None,
     batch_size: int = 16,
     side: int = 384,
     overwrite: bool = False,
+    caption: str = "",
     tell: Callable[[int], None] = lambda rows: None,
 ) -> Counter[str]:
     """Draw every picture of the inputs and return the number of files by status.
@@ -45,65 +62,152 @@ def draw_overlays(
     Args:
         model: In eval mode, with `preprocess`.
         inputs: Files, folders, glob patterns.
-        folder: Gets `NAME.png` for each input NAME (with the input's own folders), `attend.csv` with one row
-            per file, and `sheet.png` with the first twelve overlays.
+        folder: Gets `NAME.png` for each input NAME (with the input's own folders), `NAME.html` for the first
+            of them, `attend.csv` with one row per file, `sheet.png` with the first twelve overlays, and
+            `faithfulness.csv` where figures are asked for.
         method: See `vit.attend`.
+        target: Label or index of the class to explain; None: the one predicted for each picture.
         query: See `vit.attend`.
+        options: Of the method, see `vit.attend`.
+        pages: Number of pictures that get an interactive page.
+        figures: Gets the maps, to say how faithful they are, and is written to `faithfulness.csv`.
         batch_size: Pictures per forward pass.
         side: Pixels of a drawn picture's longer side.
         overwrite: Replace the overlays of an earlier run.
+        caption: The model's name, for the pages.
         tell: Called with the number of files after each batch.
 
     Raises:
-        VitError: An input does not exist, or the folder holds an earlier run.
+        VitError: An input does not exist, the folder holds an earlier run, or the model cannot serve what
+            is asked.
     """
     entries = list_files(inputs, without=[folder])
     if any(os.path.abspath(word) == os.path.abspath(folder) for word in inputs):
         raise VitError(f"{folder} is input and output: give the overlays a folder of their own")
     if folder.exists() and not folder.is_dir():
         raise VitError(f"{folder} is a file, expected a folder for the overlays")
+    index = None if target is None else class_index(target, len(model.labels), model.labels)
     folder.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
     sheet: list[Image.Image] = []
-    where = query if isinstance(query, str) else f"patch {query[0]},{query[1]}"
+    words = _words(method, query, options or {})
     # Overlays are not continued behind an interruption but drawn anew: each of them is a file of its own.
     (folder / "attend.csv.partial").unlink(missing_ok=True)
     with Table(folder / "attend.csv", COLUMNS, {}, overwrite=overwrite) as table:
-        for pictures in read_batches(
-            entries, model.preprocess, batch_size, threads=max(os.cpu_count() or 1, 2)
-        ):
-            pixels = torch.stack([picture.pixels for picture in pictures])
+        for batch in read_batches(entries, model.preprocess, batch_size, threads=max(os.cpu_count() or 1, 2)):
+            # Pictures that could not be read keep their place, so that their neighbours' maps stay the same.
+            pixels = torch.stack([picture.pixels for picture in batch])
             images = model.preprocess.normalise(pixels.to(next(model.parameters()).device))
-            maps, logits, *_ = explain(model, images, method, None, query)
-            scores, classes = (part[:, 0].tolist() for part in top_classes(logits.cpu(), 1))
+            found = explain(model, images, method, index, query, **(options or {}))
             rows = []
-            for picture, heat, score, index in zip(pictures, maps, scores, classes, strict=True):
-                row = dict.fromkeys(COLUMNS)
-                row |= {"path": picture.entry.name, "status": picture.status, "error": picture.error}
-                if picture.window is not None:
-                    label = model.labels[index] if model.labels else ""
-                    title = f"{label}  {100 * score:.0f} %" if label else ""
-                    caption = f"{picture.entry.name} · {method} from {where}"
-                    drawn = overlay(picture.window, heat.cpu(), title=title, caption=caption, side=side)
-                    target = folder / _target(picture.entry)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    drawn.save(target)
-                    if len(sheet) < SHEET_PICTURES:
-                        sheet.append(drawn)
-                    row["overlay"] = str(target.relative_to(folder))
-                    if label:
-                        row |= {"label": label, "score": round(score, 6)}
+            good: list[int] = []
+            for place, (picture, facts) in enumerate(zip(batch, _facts(model, found), strict=True)):
+                row = _row(picture)
                 rows.append(row)
+                if picture.window is None:
+                    continue
+                row |= facts
+                drawn = _draw(picture.window, row, found.maps[place], words, query, side)
+                row["overlay"] = _save(folder, picture.entry, ".png", drawn.save)
+                if len(sheet) < FIRST:
+                    sheet.append(drawn)
+                if counts["ok"] + len(good) < pages:
+                    name = picture.entry.name
+                    view = view_of(
+                        model, images[place], picture.window, name=name, caption=caption, target=index
+                    )
+                    row["page"] = _save(folder, picture.entry, ".html", _writer(page(view)))
+                good.append(place)
             table.write(rows)
-            counts.update(picture.status for picture in pictures)
+            if figures is not None and good:
+                targets = found.logits.argmax(1) if found.targets is None else found.targets
+                maps = {method: found.maps[good]}
+                figures.add(images[good], targets[good], maps, counts["ok"])
+            counts.update(picture.status for picture in batch)
             tell(counts.total())
         table.finish()
     if sheet:
         contact_sheet(sheet, columns=min(2, len(sheet))).save(folder / "sheet.png")
+    if figures is not None:
+        _write_figures(folder / "faithfulness.csv", figures.rows())
     return counts
 
 
-def _target(entry: Entry) -> Path:
-    """Where an overlay goes: the input's name below the folder; `..` and the root become folders there."""
+def _words(method: str, query: str | tuple[int, int], options: Mapping[str, Any]) -> str:
+    """`raw, layer 2 from patch 3,4`: what a caption says of the map."""
+    parsed = parse_query(query)
+    where = parsed if isinstance(parsed, str) else f"patch {parsed[0]},{parsed[1]}"
+    return ", ".join([method, *(f"{name} {value}" for name, value in options.items())]) + f" from {where}"
+
+
+def _row(picture: Picture) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    return row | {"path": picture.entry.name, "status": picture.status, "error": picture.error}
+
+
+def _facts(model: VisionTransformer, found: Explanation) -> list[dict[str, Any]]:
+    """What a row says of each picture of a batch, besides where its overlay went."""
+    rows: list[dict[str, Any]] = [{} for _ in found.maps]
+    if model.labels:
+        scores, classes = (part[:, 0].tolist() for part in top_classes(found.logits.cpu(), 1))
+        for row, label, value in zip(rows, classes, scores, strict=True):
+            row |= {"label": model.labels[label], "score": round(value, 6)}
+    if found.targets is not None:
+        for row, explained in zip(rows, found.targets.tolist(), strict=True):
+            row["explained"] = model.labels[explained]
+    if found.outliers is not None:
+        for row, count in zip(rows, found.outliers.sum(1).tolist(), strict=True):
+            row["outliers"] = count
+    if found.targets is None and found.tokens is not None and found.outliers is not None:
+        mass = attention_mass(found.tokens, model.prefix, model.class_token is not None, found.outliers)
+        for column, kind in (
+            ("class_mass", "class"),
+            ("register_mass", "registers"),
+            ("outlier_mass", "outliers"),
+        ):
+            for row, value in zip(rows, mass[kind].tolist(), strict=True):
+                row[column] = round(value, 6)
+    return rows
+
+
+def _draw(
+    window: Image.Image,
+    row: Mapping[str, Any],
+    heat: torch.Tensor,
+    words: str,
+    query: str | tuple[int, int],
+    side: int,
+) -> Image.Image:
+    title = f"{row['label']}  {100 * row['score']:.0f} %" if row["label"] else ""
+    of_class = f" · for {row['explained']}" if row["explained"] not in (None, row["label"]) else ""
+    parsed = parse_query(query)
+    return overlay(
+        window,
+        heat.cpu(),
+        title=title,
+        caption=f"{row['path']} · {words}{of_class}",
+        side=side,
+        mark=None if isinstance(parsed, str) else parsed,
+    )
+
+
+def _save(folder: Path, entry: Entry, suffix: str, save: Callable[[Path], Any]) -> str:
+    """Save below the input's name; `..` and the root become folders there. Return the path in the folder."""
     parts = [{"..": "_up", "/": "_root"}.get(part, part) for part in PurePath(entry.name).parts]
-    return Path(*parts[:-1], parts[-1] + ".png")
+    path = folder / Path(*parts[:-1], parts[-1] + suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(path)
+    return str(path.relative_to(folder))
+
+
+def _writer(text: str) -> Callable[[Path], Any]:
+    return lambda path: path.write_text(text, encoding="utf-8")
+
+
+def _write_figures(file: Path, rows: list[dict[str, Any]]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(
+            stream, [name for name in FIELDS if name != "shuffled"], extrasaction="ignore"
+        )
+        writer.writeheader()
+        writer.writerows(rows)

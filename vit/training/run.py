@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +36,7 @@ def fit(
     clip: float = 0.0,
     ema: float = 0.0,
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
     resume: bool = False,
 ) -> L.Trainer:
     """Train, validate after each epoch, keep the last and the best checkpoint.
@@ -55,6 +56,7 @@ def fit(
         accumulate: Batches per optimiser step.
         clip: Largest gradient norm; 0 is off.
         ema: Decay of the averaged weights; 0 is off.
+        callbacks: Further ones; they see the averaged weights after a validation.
         progress: Draw the bar where the console is a terminal, say a line per epoch elsewhere.
         resume: Continue from `checkpoints/last.ckpt`.
 
@@ -63,7 +65,7 @@ def fit(
     """
     checkpoints = folder / "checkpoints"
     drawn = progress and console.is_terminal
-    callbacks: list[Callback] = [
+    working: list[Callback] = [
         EpochLog(folder / "metrics.csv", (lambda line: None) if drawn else console.print),
         ModelCheckpoint(
             checkpoints,
@@ -74,15 +76,16 @@ def fit(
         ),
         # Without a figure to watch it keeps the newest, after every epoch.
         ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False),
+        *callbacks,
     ]
     if progress:
-        callbacks.append(ProgressBar(console))
+        working.append(ProgressBar(console))
     if max_time is not None:
         days, hours, minutes, seconds = (int(part) for part in max_time.split(":"))
         limit = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-        callbacks.append(Timer(limit, interval="step", verbose=False))
+        working.append(Timer(limit, interval="step", verbose=False))
     if ema:
-        callbacks.append(averaging(ema))
+        working.append(averaging(ema))
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=-1 if max_epochs is None else max_epochs,
@@ -93,7 +96,7 @@ def fit(
             strategy=strategy,
             accumulate_grad_batches=accumulate,
             gradient_clip_val=clip or None,
-            callbacks=callbacks,
+            callbacks=working,
             logger=TensorBoardLogger(folder, name="", version="tensorboard"),
             default_root_dir=folder,
             num_sanity_val_steps=0,

@@ -31,7 +31,13 @@ SMALLEST_SIDE = 96  # pixels; below it no text is legible
 
 
 def overlay(
-    picture: Image.Image, heat: Tensor, *, title: str = "", caption: str = "", side: int = 384
+    picture: Image.Image,
+    heat: Tensor,
+    *,
+    title: str = "",
+    caption: str = "",
+    side: int = 384,
+    mark: tuple[int, int] | None = None,
 ) -> Image.Image:
     """Draw `picture`, and beside it `heat` laid over its grey copy, with a colour bar and two lines of text.
 
@@ -43,21 +49,28 @@ def overlay(
         title: the first line below, say label and score; shortened in its middle where too long.
         caption: the second line, smaller, say file name and method; shortened likewise.
         side: longest side of each of the two panels, in pixels; at least 96.
+        mark: (row, col) of the patch that was asked from. It is outlined, and its own value, mostly far above
+            all others, takes no part in the range of colours.
 
     Returns:
         An RGB picture.
 
     Raises:
-        VitError: `heat` is not (rows, cols), is empty or holds NaN or infinity, or `side` is too small.
+        VitError: `heat` is not (rows, cols), is empty or holds NaN or infinity, `side` is too small, or
+            `mark` lies outside the grid.
     """
     if side < SMALLEST_SIDE:
         raise VitError(
             f"overlay has side={side} pixels, expected at least {SMALLEST_SIDE} so that text is legible"
         )
-    share, low, high = _normalise(heat)
+    share, low, high = _normalise(heat, mark)
     original = _fit(picture.convert("RGB"), side)
     patch = min(picture.height / heat.shape[0], picture.width / heat.shape[1])
     lit = _light(original, share, smooth=patch >= SMOOTH_FROM)
+    if mark is not None:
+        original = original.copy()
+        for panel in (original, lit):
+            _outline(panel, mark, (heat.shape[0], heat.shape[1]), side)
     body = _beside(original, lit, _colour_bar(max(original.height, side // 4), low, high, side), side)
     return _frame(body, title, caption, side)
 
@@ -70,7 +83,7 @@ def colour(share: Tensor) -> Tensor:
     return table[(share.clamp(0, 1) * 255).round().long().cpu()]
 
 
-def _normalise(heat: Tensor) -> tuple[Tensor, float, float]:
+def _normalise(heat: Tensor, mark: tuple[int, int] | None) -> tuple[Tensor, float, float]:
     """Return `heat` (rows, cols) stretched over [0, 1] as float32, and its smallest and largest value."""
     if heat.ndim != 2 or heat.numel() == 0:
         raise VitError(f"heat has shape {tuple(heat.shape)}, expected (rows, cols): one value per patch")
@@ -80,8 +93,16 @@ def _normalise(heat: Tensor) -> tuple[Tensor, float, float]:
         raise VitError(
             f"heat has NaN or infinity in {broken} of {heat.numel()} cells, expected finite values only"
         )
-    low, high = heat.min().item(), heat.max().item()
-    share = (heat - low) / (high - low) if high > low else torch.full_like(heat, FLAT)
+    counted = heat.flatten()
+    if mark is not None:
+        rows, cols = heat.shape
+        if not (0 <= mark[0] < rows and 0 <= mark[1] < cols):
+            raise VitError(f"mark is {mark}, expected (0, 0) to ({rows - 1}, {cols - 1})")
+        if heat.numel() > 1:
+            place = mark[0] * cols + mark[1]
+            counted = torch.cat([counted[:place], counted[place + 1 :]])
+    low, high = counted.min().item(), counted.max().item()
+    share = ((heat - low) / (high - low)).clamp(0, 1) if high > low else torch.full_like(heat, FLAT)
     return share.float(), low, high
 
 
@@ -107,6 +128,19 @@ def _light(picture: Image.Image, share: Tensor, *, smooth: bool) -> Image.Image:
     black, contrast = MUTED
     mixed = STRENGTH * colour(spread[0, 0]) + (1 - STRENGTH) * (black + contrast * grey[..., None])
     return Image.fromarray(mixed.round().byte().numpy())
+
+
+def _outline(panel: Image.Image, mark: tuple[int, int], grid: tuple[int, int], side: int) -> None:
+    """Draw a frame around the patch `mark`, light with a dark edge, so that it shows on any picture."""
+    (row, col), (rows, cols) = mark, grid
+    left, right = col * panel.width / cols, (col + 1) * panel.width / cols - 1
+    top, bottom = row * panel.height / rows, (row + 1) * panel.height / rows - 1
+    stroke = max(1, side // 192)
+    draw = ImageDraw.Draw(panel)
+    draw.rectangle((left, top, right, bottom), outline=INK, width=2 * stroke)
+    inner = (left + stroke, top + stroke, right - stroke, bottom - stroke)
+    if inner[2] > inner[0] and inner[3] > inner[1]:
+        draw.rectangle(inner, outline=PAPER, width=stroke)
 
 
 def _colour_bar(height: int, low: float, high: float, side: int) -> Image.Image:

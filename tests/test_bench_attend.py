@@ -1,0 +1,58 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "bench_attend.py"
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_attend", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_compares_and_says_what_is_missing(
+    bench: ModuleType,
+    digits_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "captum", None)  # as if nobody had installed it
+    place = tmp_path / "bench.json"
+    words = f"{digits_run} --data digits --pictures 5 --batch-size 3 --steps 4 --rise-samples 20 --device cpu"
+    methods = "rollout,relevance,rise,captum_saliency"
+    assert bench.main([*words.split(), "--methods", methods, "--output", str(place)]) == 0
+    found = json.loads(place.read_text())
+    assert found["failed"] == {"captum_saliency": "not installed (captum)"}
+    assert found["pictures"] == 5
+    assert {(row["method"], row["n"]) for row in found["faithfulness"]} == {
+        (name, 5) for name in ("rollout", "relevance", "rise", "random", "centre")
+    }
+    assert found["speed"]["rise"]["batches"] == 2
+    shown = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("captum_saliency") and "not installed" in line for line in shown)
+    assert shown[-1].startswith("mean colour, best of ours with one backward pass (relevance")
+
+
+def test_tokens_and_pixels_keep_their_places(bench: ModuleType) -> None:
+    rows, cols, prefix = 2, 3, 2
+    tokens = torch.arange(prefix + rows * cols).float()[None, :, None].expand(1, -1, 5)
+    channels = bench.as_channels(tokens, (rows, cols), prefix)
+    assert channels.shape == (1, 5, rows, cols)
+    assert channels[0, 0].tolist() == [[2, 3, 4], [5, 6, 7]]
+    pixels = channels[:, 0].repeat_interleave(4, 1).repeat_interleave(7, 2)
+    assert bench.per_patch(pixels, (4, 7)).tolist() == channels[:, 0].tolist()
+
+
+def test_meter_sees_every_byte(bench: ModuleType) -> None:
+    expected, seen = bench.meter_check()
+    assert seen == expected

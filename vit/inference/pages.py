@@ -1,0 +1,83 @@
+"""The interactive page of one picture: everything `vit.viewer.page` shows, computed here."""
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vit.attribution import fuse_heads, outlier_patches, rollout
+from vit.inference.explain import explain
+from vit.inference.forward import Forward
+from vit.viewer import View
+from vit.vision import VisionTransformer
+
+CLASSES = 5  # listed on a page, and the explained one
+OF_A_CLASS = ("grad_rollout", "relevance", "legrad")  # the quick ones; the slow take a forward pass a patch
+
+
+@torch.no_grad()
+def view_of(
+    model: VisionTransformer,
+    image: Tensor,
+    window: Image.Image,
+    *,
+    name: str,
+    caption: str = "",
+    target: int | None = None,
+) -> View:
+    """Every weight of every head, the quick methods' maps for the best classes, and the lens of each patch.
+
+    Args:
+        model: In eval mode.
+        image: (C, height, width), preprocessed.
+        window: The same as a picture.
+        name: Of the picture.
+        caption: A line below the name.
+        target: A class to list besides the best ones.
+    """
+    forward = Forward(model, image[None])
+    weights = [recording.weights()[0].cpu() for recording in forward.layers()]
+    prefix = model.prefix
+    maps = {
+        "raw": fuse_heads(weights[-1][None]).cpu(),
+        "rollout": rollout(part[None] for part in weights),
+    }
+    read = forward.seed("cls").cpu()[0]
+    maps = {method: (read @ joint[0])[None, prefix:] for method, joint in maps.items()}
+    last = forward.last.cpu().float()
+    facts = {
+        "outliers": outlier_patches(last, prefix)[0],
+        "norms": last[0, prefix:].norm(dim=-1),
+    }
+    if model.labels:
+        probabilities = forward.logits[0].float().softmax(-1).cpu()
+        listed = probabilities.argsort(descending=True)[:CLASSES].tolist()
+        if target is not None and target not in listed:
+            listed.append(target)
+        copies = image.expand(len(listed), *image.shape)
+        for method in OF_A_CLASS:
+            maps[method] = explain(model, copies, method, torch.tensor(listed)).maps.flatten(1).cpu()
+        lens = model.read_token(forward.states[0, prefix:]).float().softmax(-1).cpu()  # (patches, classes)
+        best = zip(*(part.tolist() for part in lens.max(-1)), strict=True)
+        facts |= {
+            "classes": [(model.labels[index], float(probabilities[index])) for index in listed],
+            "lens": lens[:, listed],
+            "lens_best": [(model.labels[index], score) for score, index in best],
+        }
+    return View(
+        name=name,
+        caption=caption,
+        weights=weights,
+        prefix=prefix,
+        prefix_names=_prefix_names(model),
+        read=read,
+        grid=forward.grid,
+        picture=window,
+        maps=maps,
+        **facts,
+    )
+
+
+def _prefix_names(model: VisionTransformer) -> list[str]:
+    """`class`, `register 1`, ...: what stands before the patches."""
+    names = ["class"] if model.class_token is not None else []
+    return names + [f"register {number}" for number in range(1, model.prefix - len(names) + 1)]

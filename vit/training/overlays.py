@@ -1,0 +1,95 @@
+"""Watch attention form: overlays of a few fixed pictures after each validation."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms.v2.functional import to_pil_image
+
+from vit.viewer import contact_sheet, overlay
+
+SIDE = 160  # pixels of a drawn picture
+Explain = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
+
+
+class Overlays(Callback):
+    """Draw the same pictures after each validation, to `FOLDER/epoch_NNN.png` and to the run's loggers.
+
+    Under averaged weights it draws the averaged model, if it stands before that callback in the list. A model
+    whose weights are divided between processes (FSDP) is not drawn.
+
+    Args:
+        folder: Made when it is needed.
+        pixels: uint8 (n, C, height, width), of validation pictures.
+        truths: Their labels, n strings.
+        labels: Class names in the order of the logits.
+        normalise: Pixels -> float images.
+        explain: (model, images) -> maps (n, rows, cols) and logits (n, classes).
+        caption: What the maps are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pixels: Tensor,
+        truths: Sequence[str],
+        labels: Sequence[str],
+        normalise: Callable[[Tensor], Tensor],
+        explain: Explain,
+        caption: str = "",
+    ):
+        self.folder = folder
+        self.pixels = pixels
+        self.truths = truths
+        self.labels = labels
+        self.normalise = normalise
+        self.explain = explain
+        self.caption = caption
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw, unless this is Lightning's own trial before the training."""
+        whole = isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
+        if trainer.sanity_checking or not trainer.is_global_zero or not whole:
+            return
+        model = pl_module.model
+        assert isinstance(model, nn.Module)
+        maps, logits = self.explain(model, self.normalise(self.pixels.to(pl_module.device)))
+        epoch = trainer.current_epoch + 1
+        sheet = self._sheet(maps.cpu(), logits.float().cpu())
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sheet.save(self.folder / f"epoch_{epoch:03}.png")
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):  # Weights & Biases, MLflow, ...
+                logger.log_image("overlays", [sheet], step=epoch)
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("overlays", np.asarray(sheet), epoch, dataformats="HWC")
+
+    def _sheet(self, maps: Tensor, logits: Tensor) -> Image.Image:
+        scores, found = logits.softmax(-1).max(-1)
+        drawn = []
+        for pixels, heat, score, index, truth in zip(
+            self.pixels, maps, scores.tolist(), found.tolist(), self.truths, strict=True
+        ):
+            label = self.labels[index]
+            title = f"{label} {100 * score:.0f} %" + ("" if label == truth else f", is {truth}")
+            # A run that has gone astray still gets its picture.
+            heat = torch.nan_to_num(heat, nan=0.0, posinf=0.0, neginf=0.0)
+            drawn.append(overlay(to_pil_image(pixels), heat, title=title, caption=self.caption, side=SIDE))
+        return contact_sheet(drawn)
+
+
+def one_of_each(targets: Tensor, count: int) -> list[int]:
+    """Indices of the first picture of every class, then of the second, until there are `count`."""
+    seen: dict[int, int] = {}
+    turns = []
+    for index, target in enumerate(targets.tolist()):
+        turns.append((seen.get(target, 0), target, index))
+        seen[target] = seen.get(target, 0) + 1
+    return [index for _, _, index in sorted(turns)[:count]]
