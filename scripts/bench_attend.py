@@ -566,4 +566,7 @@ def _version(package: str) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except VitError as error:
+        sys.exit(f"bench_attend: {error}")

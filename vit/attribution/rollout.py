@@ -66,7 +66,7 @@ def with_residual(fused: Tensor) -> Tensor:
     """
     mixed = fused.clone()
     mixed.diagonal(dim1=-2, dim2=-1).add_(1)
-    return mixed / mixed.sum(-1, keepdim=True)
+    return mixed.div_(mixed.sum(-1, keepdim=True))
 
 
 def rollout(
@@ -95,8 +95,11 @@ def rollout(
     for weights in layers:
         if weights.ndim != 4 or weights.shape[-1] != weights.shape[-2]:
             raise ValueError(f"attention has shape {tuple(weights.shape)}, expected (B, H, N, N)")
-        mixed = with_residual(discard_weakest(fuse_heads(weights, fusion), discard, prefix))
+        fused = discard_weakest(fuse_heads(weights, fusion), discard, prefix)
+        del weights  # while the next layer runs, nothing but `joint` is alive
+        mixed = with_residual(fused)
         joint = mixed if joint is None else torch.bmm(mixed, joint)
+        del fused, mixed
     if joint is None:
         raise ValueError("rollout got no layers: record the attention of a whole forward pass")
     return joint

@@ -1,5 +1,6 @@
 """Maps for a model and its images: run the model as a method needs it, hand tensors to `vit.attribution`."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -93,13 +94,16 @@ def _raw(
     if not -depth <= layer < depth:
         raise UsageError(f"layer is {layer}, expected 0 to {depth - 1}, or -1 for the last")
     forward = Forward(model, images)
-    for index, recording in enumerate(forward.layers()):
-        if index == layer % depth:
-            weights = recording.weights()
-            heads = weights.shape[1]
-            if head is not None and not 0 <= head < heads:
-                raise UsageError(f"head is {head}, expected 0 to {heads - 1}, or none for all of them")
-            fused = fuse_heads(weights if head is None else weights[:, head : head + 1], fusion)
+    passing = forward.layers()
+    for _ in range(layer % depth):
+        next(passing)
+    weights = next(passing).weights()
+    heads = weights.shape[1]
+    if head is not None and not 0 <= head < heads:
+        raise UsageError(f"head is {head}, expected 0 to {heads - 1}, or none for all of them")
+    fused = fuse_heads(weights if head is None else weights[:, head : head + 1], fusion)
+    del weights
+    deque(passing, maxlen=0)  # the rest of the model
     return _row(forward, query, fused)
 
 
@@ -107,7 +111,7 @@ def _rollout(
     model: VisionTransformer, images: Tensor, query: Query, *, fusion: str = "mean", discard: float = 0.0
 ) -> Explanation:
     forward = Forward(model, images)
-    layers = (recording.weights() for recording in forward.layers())
+    layers = map(Recording.weights, forward.layers())  # a generator's variable would keep a layer alive
     return _row(forward, query, rollout(layers, fusion=fusion, discard=discard, prefix=model.prefix))
 
 
