@@ -253,8 +253,52 @@ def test_models_of_timm() -> None:
 
 def test_half_precision_still_gives_float32_maps() -> None:
     model = tower().bfloat16()
-    for method in ("raw", "rollout", *GRADIENT):
-        assert vit.attend(model, IMAGES.bfloat16(), method).dtype == torch.float32
+    for method in METHODS:
+        maps = vit.attend(model, IMAGES.bfloat16(), method, **QUICK.get(method, {}))
+        assert maps.dtype == torch.float32
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_autocast_changes_nothing(method: str) -> None:
+    model = tower()
+    options = QUICK.get(method, {})
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = vit.attend(model, IMAGES, method, **options)
+    torch.testing.assert_close(maps, vit.attend(model, IMAGES, method, **options), atol=0, rtol=0)
+
+
+def test_a_model_made_in_inference_mode_is_refused() -> None:
+    with torch.inference_mode():
+        model = tower()
+        with pytest.raises(VitError, match="make it outside"):
+            vit.attend(model, IMAGES, "relevance")
+
+
+def test_labels_with_synonyms_and_twins() -> None:
+    from vit.inference.targets import class_index
+
+    labels = ["tench, Tinca tinca", "crane", "cat", "crane"]
+    assert class_index("tench", 4, labels) == 0
+    assert class_index("2", 4, labels) == 2
+    with pytest.raises(VitError, match=r"the classes \[1, 3\] are called"):
+        class_index("crane", 4, labels)
+    for wrong in (1.9, True, None, [1], 4, -1):
+        with pytest.raises(VitError, match="expected a label, or an index from 0 to 3"):
+            class_index(wrong, 4, labels)
+    with pytest.raises(VitError, match="target is dog, expected an index from 0 to 3"):
+        class_index("dog", 4, [])
+
+
+def test_images_and_models_of_other_kinds_are_named() -> None:
+    for method in METHODS:
+        with pytest.raises(ValueError, match=r"\(1, 10, 21\), expected \(B, 1, height, width\)"):
+            vit.attend(tower(), IMAGES[0], method)
+    with pytest.raises(TypeError, match=r"vit\.from_timm"):
+        vit.attend(torch.nn.Linear(3, 3), IMAGES)
+    with pytest.raises(VitError, match="query is None"):
+        vit.attend(tower(), IMAGES, query=None)
+    for method in METHODS:
+        assert vit.attend(tower(), IMAGES[:0], method, **QUICK.get(method, {})).shape == (0, ROWS, COLS)
 
 
 @pytest.mark.parametrize("method", ["raw", "rollout", *GRADIENT])

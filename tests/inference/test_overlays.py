@@ -11,6 +11,7 @@ import vit
 from vit.cli import main
 from vit.inference.explain import METHODS
 from vit.inference.pages import view_of
+from vit.viewer import page
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -31,7 +32,7 @@ def test_every_method_draws(method: str, digits_run: Path, pictures: Path, tmp_p
         assert row["explained"] == (row["label"] if METHODS[method].of_a_class else "")
         if method in ("raw", "rollout"):
             assert 0 < float(row["class_mass"]) < 1
-            assert float(row["register_mass"]) == 0
+            assert row["register_mass"] == ""  # it has none
         else:
             assert row["class_mass"] == ""
 
@@ -54,6 +55,62 @@ def test_a_bad_neighbour_changes_no_map(digits_run: Path, pictures: Path, tmp_pa
     assert main([*words, str(tmp_path / "bad")]) == 3
     for name in ("a.png.png", "c.png.png", "deep/z.png.png"):
         assert (tmp_path / "good" / name).read_bytes() == (tmp_path / "bad" / name).read_bytes()
+
+
+def test_overwriting_leaves_nothing_of_before(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
+    output = tmp_path / "o"
+    words = ["--output", str(output), "--pages"]
+    first = [str(pictures / "a.png"), str(pictures / "b.png")]
+    assert main(["attend", str(digits_run), *first, *words, "1", "--score"]) == 0
+    (output / "mine.txt").write_text("kept")
+    assert main(["attend", str(digits_run), str(pictures / "c.png"), *words, "0", "--overwrite"]) == 0
+    assert sorted(path.name for path in output.iterdir()) == [
+        "attend.csv",
+        "c.png.png",
+        "mine.txt",
+        "sheet.png",
+    ]
+
+
+def test_names_that_collide_or_are_too_long(
+    digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pictures / "a.png").rename(pictures / "sheet")
+    (pictures / "b.png").rename(pictures / ("x" * 248 + ".png"))
+    monkeypatch.chdir(pictures)
+    names = ["sheet", "x" * 248 + ".png"]
+    assert main(["attend", str(digits_run), *names, "--output", str(tmp_path / "o")]) == 0
+    found = rows(tmp_path / "o" / "attend.csv")
+    assert found[0]["overlay"] == "_sheet.png"
+    for row in found:
+        assert (tmp_path / "o" / row["overlay"]).stat().st_size > 0
+        assert len(row["page"]) <= 255
+    assert Image.open(tmp_path / "o" / "sheet.png").size != Image.open(tmp_path / "o" / "_sheet.png").size
+
+
+def test_nothing_is_written_before_the_words_are_good(
+    digits_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    words = ["attend", str(digits_run), str(pictures), "--output", str(tmp_path / "o")]
+    for more in (["--query", "9,9"], ["--discard", "2"], ["--method", "raw", "--head", "9"], ["--side", "5"]):
+        assert main([*words, *more]) in (1, 2)
+        assert not (tmp_path / "o").exists()
+
+
+def test_the_page_opens_on_what_was_asked(digits_run: Path, pictures: Path) -> None:
+    model = vit.load_model(digits_run)
+    window = model.preprocess.window(Image.open(pictures / "a.png"))
+    image = model.preprocess(window)
+    heat = vit.attend(model, image[None], "occlusion", 5)[0]
+    view = view_of(model, image, window, name="a", target=5, query="1,2", asked=("occlusion", heat))
+    assert view.start.shown == "occlusion"
+    assert view.classes[view.start.chosen][0] == "5"
+    cols = model.grid(image[None])[1]
+    assert view.start.query == model.prefix + cols + 2
+    assert '"shown":"method' in page(view)
+    view = view_of(model, image, window, name="a", layer=-1, head=2, fusion="max", discard=0.4)
+    assert (view.start.layer, view.start.head) == (1, 2)
+    assert '"source":{"layer":1,"head":2},"fusion":"max","discard":0.4' in page(view)
 
 
 def test_a_target_is_explained(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
@@ -112,6 +169,8 @@ def test_bad_words(
 
 
 def test_methods_of_evaluate_are_checked(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(digits_run), "--pictures", "5"]) == 2
+    assert "--pictures is of --attribution" in capsys.readouterr().err
     assert main(["evaluate", str(digits_run), "--attribution", "--methods", "lime"]) == 2
     assert "'lime', expected some of: raw, rollout" in capsys.readouterr().err
 

@@ -23,7 +23,7 @@ def occlusion(
     grid: tuple[int, int],
     *,
     window: int = 1,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> Tensor:
     """How much the score falls when patches are covered (Zeiler & Fergus 2014, section 4.2).
 
@@ -39,7 +39,7 @@ def occlusion(
         batch_size: Variants per call.
 
     Returns:
-        (B, rows, cols), in units of the score; negative where covering a patch raises it.
+        float32 (B, rows, cols), in units of the score; negative where covering a patch raises it.
 
     Raises:
         UsageError: A window larger than the grid, or below 1.
@@ -51,20 +51,18 @@ def occlusion(
     covers = torch.zeros(len(places), rows, cols, device=images.device)
     for cover, (row, col) in zip(covers, places, strict=True):
         cover[row : row + window, col : col + window] = 1
-    return torch.stack(
-        [
-            _fall(image, colour, target, score, covers, batch_size)
-            for image, colour, target in zip(images, mean_colour(images), targets, strict=True)
-        ]
-    )
+    falls = torch.zeros(len(images), rows, cols, device=images.device)
+    for fall, image, colour, target in zip(falls, images, mean_colour(images), targets, strict=True):
+        fall += _fall(image, colour, target, score, covers, batch_size)
+    return falls
 
 
 def _fall(image: Tensor, colour: Tensor, target: Tensor, score: Score, covers: Tensor, size: int) -> Tensor:
     """The mean fall of one picture's score over the covers of each patch, (rows, cols)."""
-    whole = score(image[None], target[None])
+    whole = score(image[None], target[None]).float()
     falls = torch.cat(
         [
-            whole - score(torch.lerp(image, colour, pixels), target.expand(len(pixels)))
+            whole - score(torch.lerp(image, colour, pixels.to(image)), target.expand(len(pixels))).float()
             for pixels in _spread(covers, image.shape[-2:], size)
         ]
     )
@@ -87,7 +85,7 @@ def rise(
     cells: int = 7,
     keep: float = 0.5,
     seed: int = 0,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> Tensor:
     """RISE (Petsiuk, Das & Saenko 2018, "Randomized input sampling for explanation", section 3).
 
@@ -107,7 +105,7 @@ def rise(
         batch_size: Variants per call.
 
     Returns:
-        (B, rows, cols), in units of the score.
+        float32 (B, rows, cols), in units of the score.
 
     Raises:
         UsageError: No sample.
@@ -121,7 +119,7 @@ def rise(
         masks = masks.to(images.device)  # (n, 1, height, width)
         shown = interpolate(masks, grid, mode="area")[:, 0]  # (n, rows, cols)
         for map_, image, colour, target in zip(total, images, colours, targets, strict=True):
-            scores = score(torch.lerp(colour, image, masks), target.expand(len(masks)))
+            scores = score(torch.lerp(colour, image, masks.to(image)), target.expand(len(masks))).float()
             map_ += torch.einsum("n,nrc->rc", scores, shown)
     return total / (samples * keep)
 

@@ -20,10 +20,10 @@ def parse_query(query: str | tuple[int, int]) -> Query:
         return "cls"
     if query == "mean":
         return "mean"
-    parts = query.split(",") if isinstance(query, str) else list(query)
     try:
+        parts = query.split(",") if isinstance(query, str) else list(query)
         row, col = (int(part) for part in parts)
-    except ValueError:
+    except (ValueError, TypeError):
         raise UsageError(
             f"query is {query!r}, expected cls, mean, or a patch as ROW,COL counted from 0"
         ) from None

@@ -14,8 +14,9 @@ methods:
   occlusion     how far a class's score falls when patches are covered; slow (--window)
   rise          random masks; slowest (--samples)
 
-Each picture gets NAME.png, and the first ones NAME.html to explore in a browser. Beside them stand sheet.png
-and attend.csv: one row per file, with its status, label, score, and the attention mass on class token,
+photo.jpg gets photo.jpg.png, and the first pictures photo.jpg.html to explore in a browser, which holds every
+weight: 0.1 MB for a 32-pixel model, 6 MB for ViT-B/16 at 224. Beside them stand sheet.png and attend.csv: one
+row per file, with its status, label, score, and for raw and rollout the attention mass on class token,
 registers and patches of unusual norm.
 """
 
@@ -63,6 +64,7 @@ def run(arguments: "Namespace") -> int:
     from vit.inference.explain import METHODS
     from vit.inference.faithful import Faithfulness
     from vit.inference.overlays import draw_overlays
+    from vit.viewer.overlay import SMALLEST_SIDE
 
     if arguments.text is not None:
         raise VitError("--text needs a text model, and this version of vit has image models only")
@@ -81,6 +83,8 @@ def run(arguments: "Namespace") -> int:
     require_positive("--batch-size", arguments.batch_size)
     if arguments.pages < 0:
         raise UsageError(f"--pages is {arguments.pages}, expected 0 or more")
+    if arguments.side < SMALLEST_SIDE:
+        raise UsageError(f"--side is {arguments.side} pixels, expected at least {SMALLEST_SIDE}")
     query = parse_query(arguments.query)
     model = load_model(arguments.model).to(best_device())
     figures = Faithfulness(require_labels(model, arguments.model)) if arguments.score else None
@@ -102,6 +106,8 @@ def run(arguments: "Namespace") -> int:
             tell=tell,
         )
     if figures is not None and counts["ok"]:
+        of = "the predicted class" if arguments.target is None else arguments.target
+        print(f"probability of {of} while patches go, n = {counts['ok']}; a random map has LeRF - MoRF 0:")
         print(faithfulness_table(figures.rows()))
     print(f"{summary(counts)} -> {arguments.output}")
     return 3 if counts.total() > counts["ok"] else 0

@@ -5,7 +5,7 @@ from vit.core.block import Block, LayerScale, Mlp
 from vit.core.encoder import Encoder
 from vit.core.pooling import AttentionPool, ClassPool, MeanPool
 from vit.core.positions import GridPositions
-from vit.core.tape import POOL, Tape, record_attention, watch_attention
+from vit.core.tape import POOL, Tape, record_attention, require_tower, watch_attention
 
 __all__ = [
     "POOL",
@@ -22,5 +22,6 @@ __all__ = [
     "Tape",
     "attention_weights",
     "record_attention",
+    "require_tower",
     "watch_attention",
 ]

@@ -32,7 +32,7 @@ def watch_attention(model: nn.Module, visit: Visit) -> Iterator[None]:
     Raises:
         TypeError: The model has no encoder of ours.
     """
-    attentions: dict[int, Any] = {layer: block.attention for layer, block in enumerate(_blocks(model))}
+    attentions: dict[int, Any] = {layer: block.attention for layer, block in enumerate(require_tower(model))}
     pool = getattr(getattr(model, "pool", None), "attention", None)
     if pool is not None:
         attentions[POOL] = pool
@@ -104,12 +104,17 @@ def record_attention(model: nn.Module) -> Iterator[Tape]:
     Raises:
         TypeError: The model has no encoder of ours.
     """
-    tape = Tape(len(_blocks(model)))
+    tape = Tape(len(require_tower(model)))
     with watch_attention(model, tape.keep):
         yield tape
 
 
-def _blocks(model: nn.Module) -> nn.ModuleList:
+def require_tower(model: nn.Module) -> nn.ModuleList:
+    """The blocks of a tower of vit.
+
+    Raises:
+        TypeError: It has no encoder of ours.
+    """
     blocks = getattr(getattr(model, "encoder", None), "blocks", None)
     if not isinstance(blocks, nn.ModuleList):
         raise TypeError(

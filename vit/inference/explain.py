@@ -26,7 +26,7 @@ from vit.attribution import (
     to_grid,
     weights_gradient,
 )
-from vit.core import POOL, Recording, watch_attention
+from vit.core import POOL, Recording, require_tower, watch_attention
 from vit.errors import UsageError, VitError
 from vit.inference.forward import Forward, require_depth
 from vit.inference.targets import as_targets
@@ -63,6 +63,24 @@ def explain(
     **options: Any,
 ) -> Explanation:
     """`vit.attend`, with what stands beside the maps. Arguments and errors are those of `vit.attend`."""
+    require_tower(model)
+    if images.ndim != 4:
+        raise ValueError(
+            f"images have shape {tuple(images.shape)}, expected (B, {model.channels}, height, width)"
+        )
+    # Autocast would take the maps' own products down to half precision.
+    with torch.autocast(images.device.type, enabled=False):
+        return _explain(model, images, method, target, query, options)
+
+
+def _explain(
+    model: VisionTransformer,
+    images: Tensor,
+    method: str,
+    target: Target,
+    query: str | tuple[int, int],
+    options: dict[str, Any],
+) -> Explanation:
     if method not in METHODS:
         raise VitError(f"method is {method!r}, expected one of: {', '.join(METHODS)}")
     how = METHODS[method]
@@ -251,6 +269,10 @@ def _gradients_to_attention(model: nn.Module, watched: dict[int, _Watched]) -> I
     def visit(slot: int, recording: Recording, values: Tensor, mixed: Tensor) -> None:
         watched[slot] = _Watched(recording, values, mixed.requires_grad_())
 
+    if any(parameter.is_inference() for parameter in model.parameters()):
+        raise VitError(
+            "the model was made under torch.inference_mode() and can have no gradients: make it outside"
+        )
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
         for parameter in learning:

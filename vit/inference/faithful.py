@@ -37,7 +37,7 @@ class Faithfulness:
         batch_size: Pictures per forward pass.
     """
 
-    def __init__(self, model: VisionTransformer, *, steps: int = 16, batch_size: int = 256):
+    def __init__(self, model: VisionTransformer, *, steps: int = 16, batch_size: int = 64):
         self.model = model
         self.steps = steps
         self.batch_size = batch_size

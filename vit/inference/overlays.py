@@ -4,6 +4,7 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -19,7 +20,6 @@ from vit.inference.pages import view_of
 from vit.inference.pictures import Picture, read_batches
 from vit.inference.predict import top_classes
 from vit.inference.table import Table
-from vit.inference.targets import class_index
 from vit.viewer import contact_sheet, overlay, page
 from vit.vision import VisionTransformer
 
@@ -37,6 +37,8 @@ COLUMNS: dict[str, type] = {
     "overlay": str,
     "page": str,
 }
+SHEET = "sheet.png"
+LONGEST = 255  # bytes of a file's name
 FIRST = 12  # pictures on the sheet, and pages unless somebody asks for more
 
 
@@ -86,11 +88,14 @@ def draw_overlays(
         raise VitError(f"{folder} is input and output: give the overlays a folder of their own")
     if folder.exists() and not folder.is_dir():
         raise VitError(f"{folder} is a file, expected a folder for the overlays")
-    index = None if target is None else class_index(target, len(model.labels), model.labels)
+    options = dict(options or {})
+    index = _try(model, method, target, query, options)
+    if overwrite:
+        _remove_earlier(folder)
     folder.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
     sheet: list[Image.Image] = []
-    words = _words(method, query, options or {})
+    words = _words(method, query, options)
     # Overlays are not continued behind an interruption but drawn anew: each of them is a file of its own.
     (folder / "attend.csv.partial").unlink(missing_ok=True)
     with Table(folder / "attend.csv", COLUMNS, {}, overwrite=overwrite) as table:
@@ -98,7 +103,7 @@ def draw_overlays(
             # Pictures that could not be read keep their place, so that their neighbours' maps stay the same.
             pixels = torch.stack([picture.pixels for picture in batch])
             images = model.preprocess.normalise(pixels.to(next(model.parameters()).device))
-            found = explain(model, images, method, index, query, **(options or {}))
+            found = explain(model, images, method, index, query, **options)
             rows = []
             good: list[int] = []
             for place, (picture, facts) in enumerate(zip(batch, _facts(model, found), strict=True)):
@@ -112,9 +117,15 @@ def draw_overlays(
                 if len(sheet) < FIRST:
                     sheet.append(drawn)
                 if counts["ok"] + len(good) < pages:
-                    name = picture.entry.name
                     view = view_of(
-                        model, images[place], picture.window, name=name, caption=caption, target=index
+                        model,
+                        images[place],
+                        picture.window,
+                        name=picture.entry.name,
+                        caption=caption,
+                        target=index,
+                        query=query,
+                        **_start(method, words, found.maps[place], options),
                     )
                     row["page"] = _save(folder, picture.entry, ".html", _writer(page(view)))
                 good.append(place)
@@ -127,17 +138,61 @@ def draw_overlays(
             tell(counts.total())
         table.finish()
     if sheet:
-        contact_sheet(sheet, columns=min(2, len(sheet))).save(folder / "sheet.png")
+        contact_sheet(sheet, columns=min(2, len(sheet))).save(folder / SHEET)
     if figures is not None:
         _write_figures(folder / "faithfulness.csv", figures.rows())
     return counts
 
 
+def _try(
+    model: VisionTransformer,
+    method: str,
+    target: str | None,
+    query: str | tuple[int, int],
+    options: Mapping[str, Any],
+) -> int | None:
+    """Explain a blank picture, so that what cannot be served is refused before anything is written.
+
+    Return the index of the target.
+    """
+    preprocess = model.preprocess
+    blank = torch.zeros(1, preprocess.channels, preprocess.height, preprocess.width)
+    few = dict(options)
+    if few.get("samples", 0) > 1:
+        few["samples"] = 1
+    found = explain(model, blank.to(next(model.parameters()).device), method, target, query, **few)
+    return None if target is None or found.targets is None else int(found.targets[0])
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove what an earlier run has written, by its own list."""
+    table = folder / "attend.csv"
+    if not table.is_file():
+        return
+    with table.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        for row in csv.DictReader(stream):
+            for name in (row.get("overlay"), row.get("page")):
+                if name and ".." not in PurePath(name).parts and not PurePath(name).is_absolute():
+                    (folder / name).unlink(missing_ok=True)
+    for name in ("attend.csv", "faithfulness.csv", SHEET):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _start(method: str, words: str, heat: torch.Tensor, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a page opens on, so that it shows first what the overlay shows."""
+    if method == "rollout":
+        return dict(options)
+    if method == "raw":
+        return {"layer": -1, **options}
+    return {"asked": (words, heat)}
+
+
 def _words(method: str, query: str | tuple[int, int], options: Mapping[str, Any]) -> str:
-    """`raw, layer 2 from patch 3,4`: what a caption says of the map."""
+    """`raw, layer 2, from patch 3,4`: what a caption says of the map."""
     parsed = parse_query(query)
-    where = parsed if isinstance(parsed, str) else f"patch {parsed[0]},{parsed[1]}"
-    return ", ".join([method, *(f"{name} {value}" for name, value in options.items())]) + f" from {where}"
+    where = f"from patch {parsed[0]},{parsed[1]}" if not isinstance(parsed, str) else "from the mean"
+    parts = [method, *(f"{name} {value}" for name, value in options.items())]
+    return ", ".join(parts if parsed == "cls" else [*parts, where])
 
 
 def _row(picture: Picture) -> dict[str, Any]:
@@ -154,17 +209,20 @@ def _facts(model: VisionTransformer, found: Explanation) -> list[dict[str, Any]]
             row |= {"label": model.labels[label], "score": round(value, 6)}
     if found.targets is not None:
         for row, explained in zip(rows, found.targets.tolist(), strict=True):
-            row["explained"] = model.labels[explained]
+            row["explained"] = model.labels[explained] if model.labels else str(explained)
     if found.outliers is not None:
         for row, count in zip(rows, found.outliers.sum(1).tolist(), strict=True):
             row["outliers"] = count
     if found.targets is None and found.tokens is not None and found.outliers is not None:
         mass = attention_mass(found.tokens, model.prefix, model.class_token is not None, found.outliers)
-        for column, kind in (
-            ("class_mass", "class"),
-            ("register_mass", "registers"),
-            ("outlier_mass", "outliers"),
+        registers = model.prefix - (model.class_token is not None)
+        for column, kind, exists in (
+            ("class_mass", "class", model.class_token is not None),
+            ("register_mass", "registers", registers > 0),
+            ("outlier_mass", "outliers", True),
         ):
+            if not exists:
+                continue
             for row, value in zip(rows, mass[kind].tolist(), strict=True):
                 row[column] = round(value, 6)
     return rows
@@ -194,10 +252,22 @@ def _draw(
 def _save(folder: Path, entry: Entry, suffix: str, save: Callable[[Path], Any]) -> str:
     """Save below the input's name; `..` and the root become folders there. Return the path in the folder."""
     parts = [{"..": "_up", "/": "_root"}.get(part, part) for part in PurePath(entry.name).parts]
-    path = folder / Path(*parts[:-1], parts[-1] + suffix)
+    path = folder / Path(*parts[:-1], _file_name(parts[-1], suffix))
+    if path == folder / SHEET:
+        path = folder / f"_{SHEET}"
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path)
     return str(path.relative_to(folder))
+
+
+def _file_name(name: str, suffix: str) -> str:
+    """The name with its suffix; if no disk would take it, cut, with a digest in place of the rest."""
+    whole = os.fsencode(name + suffix)
+    if len(whole) <= LONGEST:
+        return name + suffix
+    digest = sha256(os.fsencode(name)).hexdigest()[:12]
+    kept = whole[: LONGEST - len(digest) - len(suffix) - 1].decode(errors="ignore")
+    return f"{kept}~{digest}{suffix}"
 
 
 def _writer(text: str) -> Callable[[Path], Any]:

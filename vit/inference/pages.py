@@ -4,10 +4,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vit.attribution import fuse_heads, outlier_patches, rollout
+from vit.attribution import fuse_heads, outlier_patches, parse_query, rollout
 from vit.inference.explain import explain
 from vit.inference.forward import Forward
-from vit.viewer import View
+from vit.viewer import Start, View
 from vit.vision import VisionTransformer
 
 CLASSES = 5  # listed on a page, and the explained one
@@ -23,8 +23,16 @@ def view_of(
     name: str,
     caption: str = "",
     target: int | None = None,
+    query: str | tuple[int, int] = "cls",
+    asked: tuple[str, Tensor] | None = None,
+    layer: int | None = None,
+    head: int | None = None,
+    fusion: str = "mean",
+    discard: float = 0.0,
 ) -> View:
     """Every weight of every head, the quick methods' maps for the best classes, and the lens of each patch.
+
+    The page opens on what is named here, and shows the rest when it is chosen there.
 
     Args:
         model: In eval mode.
@@ -32,8 +40,15 @@ def view_of(
         window: The same as a picture.
         name: Of the picture.
         caption: A line below the name.
-        target: A class to list besides the best ones.
+        target: The class to start with; None: the predicted one.
+        query: The patch to start from; `cls` and `mean` start with what the head reads.
+        asked: A name and a map (rows, cols) to start with, such as one that the page cannot compute.
+        layer: Whose raw attention to start with; None is rollout.
+        head: Of that layer; None is all of them.
+        fusion: Of heads, to start with.
+        discard: Of rollout, to start with.
     """
+    parsed = parse_query(query)
     forward = Forward(model, image[None])
     weights = [recording.weights()[0].cpu() for recording in forward.layers()]
     prefix = model.prefix
@@ -43,11 +58,14 @@ def view_of(
     }
     read = forward.seed("cls").cpu()[0]
     maps = {method: (read @ joint[0])[None, prefix:] for method, joint in maps.items()}
+    if asked is not None:
+        maps[asked[0]] = asked[1].cpu().reshape(1, -1)
     last = forward.last.cpu().float()
     facts = {
         "outliers": outlier_patches(last, prefix)[0],
         "norms": last[0, prefix:].norm(dim=-1),
     }
+    listed: list[int] = []
     if model.labels:
         probabilities = forward.logits[0].float().softmax(-1).cpu()
         listed = probabilities.argsort(descending=True)[:CLASSES].tolist()
@@ -73,6 +91,15 @@ def view_of(
         grid=forward.grid,
         picture=window,
         maps=maps,
+        start=Start(
+            shown="" if asked is None else asked[0],
+            query=None if isinstance(parsed, str) else prefix + parsed[0] * forward.grid[1] + parsed[1],
+            chosen=listed.index(target) if target is not None else 0,
+            layer=None if layer is None else layer % len(weights),
+            head=head,
+            fusion=fusion,
+            discard=discard,
+        ),
         **facts,
     )
 

@@ -1,7 +1,7 @@
 """Maps and pictures in, pictures to look at out. Knows no model: tensors and PIL pictures are all it sees."""
 
 from vit.viewer.overlay import colour, overlay
-from vit.viewer.page import View, page
+from vit.viewer.page import Start, View, page
 from vit.viewer.sheet import contact_sheet
 
-__all__ = ["View", "colour", "contact_sheet", "overlay", "page"]
+__all__ = ["Start", "View", "colour", "contact_sheet", "overlay", "page"]

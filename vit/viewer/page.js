@@ -52,7 +52,7 @@ function drawPanels(now) {
     place(...framed(now));
     if (!isLive(map) && drawn.chosen === state.chosen) continue;
     const values = onPatches(map, map.values(now));
-    const limits = limitsOf(map, values);
+    const limits = limitsOf(map, values, now.query);
     paint(values, limits);
     range.textContent = `${limits.low.toPrecision(2)} to ${limits.high.toPrecision(2)}`;
   }
@@ -64,7 +64,7 @@ function drawMain(now) {
   const [query, at] = framed(now);
   const map = maps.find(({ id }) => id === state.shown);
   const values = map.values(now);
-  const limits = limitsOf(map, onPatches(map, values));
+  const limits = limitsOf(map, onPatches(map, values), now.query);
   parts.stage.paint(onPatches(map, values), limits);
   parts.stage.place(query, at);
   if (text) parts.stage.chips.forEach((chip, token) => chip.setAttribute("aria-pressed", token === state.pinned));

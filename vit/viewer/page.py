@@ -35,6 +35,29 @@ QUALITY = 90  # of that JPEG
 BLANK = "␣"  # stands for a token of white space, which would be an empty chip
 
 
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a page shows when it is opened; all of it can be changed there.
+
+    Attributes:
+        shown: Name of one of the view's maps for the main view; empty for what the query attends to.
+        query: A token that is pinned, counted from 0; None for what the head reads.
+        chosen: Place of the explained class among the listed ones.
+        layer: Whose attention; None for the rollout over all layers.
+        head: Of that layer; None for its heads together.
+        fusion: `mean`, `max` or `min` over heads.
+        discard: Share of the weakest links that the rollout leaves out.
+    """
+
+    shown: str = ""
+    query: int | None = None
+    chosen: int = 0
+    layer: int | None = None
+    head: int | None = None
+    fusion: str = "mean"
+    discard: float = 0.0
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class View:
     """What one page shows, about one picture or one text.
@@ -59,6 +82,7 @@ class View:
         lens_best: P times (label, probability): the best of all classes for that patch alone.
         outliers: bool (P,), patches whose output norm is unusually high.
         norms: (P,), the norms.
+        start: What is shown first.
     """
 
     name: str
@@ -77,6 +101,7 @@ class View:
     outliers: Tensor | None = None
     norms: Tensor | None = None
     caption: str = ""
+    start: Start = Start()
 
 
 def page(view: View) -> str:
@@ -144,6 +169,21 @@ def _facts(view: View) -> dict[str, object]:
         "strength": STRENGTH,
         "muted": MUTED,
         "crispFrom": CRISP_FROM,
+        "start": _start(view),
+    }
+
+
+def _start(view: View) -> dict[str, object]:
+    """Return `view.start` in the page's own words."""
+    start, names = view.start, list(view.maps)
+    head = "fused" if start.head is None else start.head
+    return {
+        "shown": f"method {names.index(start.shown)}" if start.shown else "row",
+        "pinned": start.query,
+        "chosen": start.chosen,
+        "source": "rollout" if start.layer is None else {"layer": start.layer, "head": head},
+        "fusion": start.fusion,
+        "discard": start.discard,
     }
 
 
@@ -193,6 +233,9 @@ def _check(view: View) -> None:
     total = view.read.double().sum().item()
     if abs(total - 1) > 1e-3:
         raise VitError(f"read sums to {total:.6g}, expected 1: it weights the final tokens")
+
+    if view.start.shown and view.start.shown not in view.maps:
+        raise VitError(f"start shows {view.start.shown!r}, expected one of the maps: {', '.join(view.maps)}")
 
     patches, classes = tokens - view.prefix, len(view.classes)
     for name, values in view.maps.items():

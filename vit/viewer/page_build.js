@@ -192,13 +192,13 @@ function buildHeads() {
   const whole = choice(ROLLOUT, "Rollout: all layers", "whole");
   whole.append(make("b", "", "Rollout"), make("small", "", "all layers multiplied"));
   host.append(whole, make("i"));
-  for (let head = 0; head < heads; head++) host.append(make("i", "", `${head + 1}`));
+  for (let head = 0; head < heads; head++) host.append(make("i", "", `${head}`));
   parts.fusedTitle = make("i", "together", state.fusion);
   host.append(parts.fusedTitle);
   for (let layer = 0; layer < layers; layer++) {
-    host.append(make("i", "", `${layer + 1}`));
+    host.append(make("i", "", `${layer}`));
     for (const head of [...Array(heads).keys(), FUSED]) {
-      const label = `Layer ${layer + 1}, ${head === FUSED ? "heads together" : `head ${head + 1}`}`;
+      const label = `Layer ${layer}, ${head === FUSED ? "heads together" : `head ${head}`}`;
       const button = choice({ layer, head }, label, "thumb");
       button.dataset.layer = layer;
       button.dataset.head = head;

@@ -28,6 +28,7 @@ const fresh = () => ({
   at: null, // the token under the pointer or the keyboard's cursor, or null
   chosen: 0, // index into the listed classes
   shown: "row", // id of the map in the main view
+  ...facts.start,
 });
 let state = fresh();
 let lastAt = null; // where the keyboard's cursor was before it left
@@ -90,7 +91,7 @@ function nameOf(token) {
 function nameOfSource() {
   if (state.source === ROLLOUT) return `the rollout over ${layers === 1 ? "the layer" : `all ${layers} layers`}`;
   const { layer, head } = state.source;
-  return `layer ${layer + 1}, ${head === FUSED ? `${state.fusion} of its heads` : `head ${head + 1}`}`;
+  return `layer ${layer}, ${head === FUSED ? `${state.fusion} of its heads` : `head ${head}`}`;
 }
 
 /** Write a value with four significant digits, and all its digits beside it for whoever measures. */
@@ -154,4 +155,10 @@ const isLive = (map) => map.id === "row" || map.id === "column"; // drawn anew f
 const onPatches = (map, values) => (isLive(map) ? values.subarray(prefix) : values);
 
 const RESOLUTION = 1 / 255; // of a weight, which is kept as one byte
-const limitsOf = (map, values) => span(values, counted, isLive(map) ? RESOLUTION : 0);
+
+/** The range of a map's colours. A patch's tie to itself, mostly far above all others, takes no part in it. */
+function limitsOf(map, values, query) {
+  if (!isLive(map)) return span(values, counted);
+  const others = counted.filter((place) => place !== query - prefix);
+  return span(values, others.length ? others : counted, RESOLUTION);
+}
