@@ -16,7 +16,7 @@ from vit.errors import VitError
 from vit.inference.explain import Explanation, explain
 from vit.inference.faithful import FIELDS, Faithfulness
 from vit.inference.files import Entry, list_files
-from vit.inference.pages import view_of
+from vit.inference.pages import OF_A_CLASS, view_of
 from vit.inference.pictures import Picture, read_batches
 from vit.inference.predict import top_classes
 from vit.inference.table import Table
@@ -125,7 +125,7 @@ def draw_overlays(
                         caption=caption,
                         target=index,
                         query=query,
-                        **_start(method, words, found.maps[place], options),
+                        **_start(method, words, found.maps[place], options, row["explained"]),
                     )
                     row["page"] = _save(folder, picture.entry, ".html", _writer(page(view)))
                 good.append(place)
@@ -178,13 +178,16 @@ def _remove_earlier(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _start(method: str, words: str, heat: torch.Tensor, options: Mapping[str, Any]) -> dict[str, Any]:
+def _start(
+    method: str, words: str, heat: torch.Tensor, options: Mapping[str, Any], explained: str | None
+) -> dict[str, Any]:
     """What a page opens on, so that it shows first what the overlay shows."""
     if method == "rollout":
         return dict(options)
     if method == "raw":
         return {"layer": -1, **options}
-    return {"asked": (words, heat)}
+    # Under its bare name a quick method has a map for each class on the page; others have the one asked for.
+    return {"asked": (words if words in OF_A_CLASS else f"{words}, for {explained}", heat)}
 
 
 def _words(method: str, query: str | tuple[int, int], options: Mapping[str, Any]) -> str:

@@ -111,10 +111,7 @@ const kind = text ? "token" : "patch";
 const kindPlural = text ? "tokens" : "patches";
 const chosenClass = () => facts.classes[state.chosen]?.[0] ?? "";
 
-function forWhom(perClass) {
-  if (facts.classes.length === 0) return "";
-  return perClass || facts.classes.length === 1 ? `, for ${chosenClass()}` : ", for every class alike";
-}
+const forWhom = (perClass) => (perClass ? `, for ${chosenClass()}` : "");
 
 const maps = [
   {
