@@ -57,13 +57,15 @@ def test_a_bad_neighbour_changes_no_map(digits_run: Path, pictures: Path, tmp_pa
         assert (tmp_path / "good" / name).read_bytes() == (tmp_path / "bad" / name).read_bytes()
 
 
-def test_overwriting_leaves_nothing_of_before(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
+def test_overwriting_leaves_nothing_of_before(
+    digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures)
     output = tmp_path / "o"
     words = ["--output", str(output), "--pages"]
-    first = [str(pictures / "a.png"), str(pictures / "b.png")]
-    assert main(["attend", str(digits_run), *first, *words, "1", "--score"]) == 0
+    assert main(["attend", str(digits_run), "a.png", "b.png", *words, "1", "--score"]) == 0
     (output / "mine.txt").write_text("kept")
-    assert main(["attend", str(digits_run), str(pictures / "c.png"), *words, "0", "--overwrite"]) == 0
+    assert main(["attend", str(digits_run), "c.png", *words, "0", "--overwrite"]) == 0
     assert sorted(path.name for path in output.iterdir()) == [
         "attend.csv",
         "c.png.png",
@@ -85,7 +87,11 @@ def test_names_that_collide_or_are_too_long(
     for row in found:
         assert (tmp_path / "o" / row["overlay"]).stat().st_size > 0
         assert len(row["page"]) <= 255
-    assert Image.open(tmp_path / "o" / "sheet.png").size != Image.open(tmp_path / "o" / "_sheet.png").size
+    sizes = []
+    for name in ("sheet.png", "_sheet.png"):
+        with Image.open(tmp_path / "o" / name) as picture:
+            sizes.append(picture.size)
+    assert sizes[0] != sizes[1]
 
 
 def test_nothing_is_written_before_the_words_are_good(
@@ -99,7 +105,8 @@ def test_nothing_is_written_before_the_words_are_good(
 
 def test_the_page_opens_on_what_was_asked(digits_run: Path, pictures: Path) -> None:
     model = vit.load_model(digits_run)
-    window = model.preprocess.window(Image.open(pictures / "a.png"))
+    with Image.open(pictures / "a.png") as picture:
+        window = model.preprocess.window(picture)
     image = model.preprocess(window)
     heat = vit.attend(model, image[None], "occlusion", 5)[0]
     view = view_of(model, image, window, name="a", target=5, query="1,2", asked=("occlusion", heat))
@@ -177,7 +184,8 @@ def test_methods_of_evaluate_are_checked(digits_run: Path, capsys: pytest.Captur
 
 def test_the_page_says_what_python_says(digits_run: Path, pictures: Path) -> None:
     model = vit.load_model(digits_run)
-    window = model.preprocess.window(Image.open(pictures / "a.png"))
+    with Image.open(pictures / "a.png") as picture:
+        window = model.preprocess.window(picture)
     image = model.preprocess(window)
     view = view_of(model, image, window, name="a.png", target=3)
     assert view.maps["rollout"].shape == (1, len(view.read) - view.prefix)

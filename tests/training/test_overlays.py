@@ -15,9 +15,12 @@ from vit.training.overlays import Overlays, one_of_each
 def test_a_run_has_a_sheet_per_epoch(digits_run: Path) -> None:
     sheets = sorted((digits_run / "overlays").iterdir())
     assert [sheet.name for sheet in sheets] == ["epoch_001.png", "epoch_002.png"]
-    first, second = (Image.open(sheet) for sheet in sheets)
-    assert first.size == second.size
-    assert first.tobytes() != second.tobytes()
+    drawn = []
+    for sheet in sheets:
+        with Image.open(sheet) as picture:
+            drawn.append((picture.size, picture.tobytes()))
+    assert drawn[0][0] == drawn[1][0]
+    assert drawn[0][1] != drawn[1][1]
     events = b"".join(file.read_bytes() for file in (digits_run / "tensorboard").glob("events*"))
     assert events.count(b"\x89PNG") == 2  # and in the log
 
