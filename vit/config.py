@@ -170,7 +170,7 @@ class TrainerConfig:
     compile: bool = False
     progress: bool = True
     overlays: int = 8
-    overlay_method: Literal["raw", "rollout", "grad_rollout", "relevance", "legrad"] = "legrad"
+    overlay_method: Literal["raw", "rollout", "grad_rollout", "relevance", "legrad"] = "relevance"
 
 
 @dataclass

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 import vit
+from vit.attribution.perturbation import _rise_masks
 from vit.errors import VitError
 from vit.inference.explain import METHODS, explain
 
@@ -154,6 +155,39 @@ def test_occlusion(window: int, kind: str) -> None:
             times[row : row + window, col : col + window] += 1
     ours = vit.attend(model, IMAGES, "occlusion", TARGETS, window=window)
     torch.testing.assert_close(ours.double(), expected / times, atol=1e-5, rtol=0)
+
+
+def test_rise() -> None:
+    """Petsiuk et al. 2018, eq. 6: the sum of f(picture under M) M, over N E[M]; mask by mask."""
+    model = tower(**KINDS["registers"])
+    samples = 23
+    masks = torch.cat(list(_rise_masks((10, 21), samples, 7, 0.5, 0, 5))).double()
+    expected = torch.zeros(B, ROWS, COLS, dtype=torch.float64)
+    for b in range(B):
+        picture = IMAGES[b].double()
+        for mask in masks:
+            seen = picture * mask + picture.mean() * (1 - mask)
+            with torch.no_grad():
+                states = Reference(model, seen[None].float())
+                score = states.logits().softmax(-1)[0, TARGETS[b]]
+            for row in range(ROWS):
+                for col in range(COLS):
+                    shown = mask[0, 2 * row : 2 * row + 2, 3 * col : 3 * col + 3].mean()
+                    expected[b, row, col] += score * shown / (samples * 0.5)
+    close(vit.attend(model, IMAGES, "rise", TARGETS, samples=samples), expected.flatten(1))
+
+
+def test_masks_of_rise() -> None:
+    """Bilinear between random cells: in [0, 1], as bright as kept on the mean, smooth, and each another."""
+    masks = torch.cat(list(_rise_masks((32, 48), 400, 7, 0.3, 0, 64)))
+    assert masks.shape == (400, 1, 32, 48)
+    assert masks.min() >= 0
+    assert masks.max() <= 1
+    assert float(masks.mean()) == pytest.approx(0.3, abs=0.02)
+    assert float((masks[..., 1:] - masks[..., :-1]).abs().max()) <= 1 / 7 + 1e-6  # a cell is 7 pixels wide
+    assert len({mask.sum().item() for mask in masks}) > 390
+    again = torch.cat(list(_rise_masks((32, 48), 400, 7, 0.3, 0, 64)))
+    torch.testing.assert_close(masks, again, atol=0, rtol=0)
 
 
 def test_rise_finds_the_patch_that_counts() -> None:

@@ -78,6 +78,7 @@ class Reference:
 
         query, key, value = heads(layer.query(tokens)), heads(layer.key(context)), heads(layer.value(context))
         weights = (query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).softmax(-1)
-        weights.retain_grad()
+        if weights.requires_grad:
+            weights.retain_grad()
         mixed = (weights @ value).transpose(1, 2).flatten(2)
         return layer.output(mixed), weights

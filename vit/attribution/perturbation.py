@@ -127,19 +127,18 @@ def rise(
 def _rise_masks(
     size: tuple[int, int], samples: int, cells: int, keep: float, seed: int, batch_size: int
 ) -> Iterator[Tensor]:
-    """(up to batch_size, 1, height, width) masks in [0, 1] at a time."""
+    """(up to batch_size, 1, height, width) masks in [0, 1] at a time, whose batching changes nothing."""
     chance = torch.Generator().manual_seed(seed)
     cell = [-(-side // cells) for side in size]  # pixels of a cell, rounded up
     large = ((cells + 1) * cell[0], (cells + 1) * cell[1])
-    for start in range(0, samples, batch_size):
-        n = min(batch_size, samples - start)
-        grids = (torch.rand(n, 1, cells + 1, cells + 1, generator=chance) < keep).float()
-        tops = torch.randint(0, cell[0], (n,), generator=chance).tolist()
-        lefts = torch.randint(0, cell[1], (n,), generator=chance).tolist()
-        smooth = interpolate(grids, large, mode="bilinear", align_corners=False)
-        yield torch.stack(
-            [
-                mask[:, top : top + size[0], left : left + size[1]]
-                for mask, top, left in zip(smooth, tops, lefts, strict=True)
-            ]
-        )
+    grids = (torch.rand(samples, 1, cells + 1, cells + 1, generator=chance) < keep).float()
+    tops = torch.randint(0, cell[0], (samples,), generator=chance)
+    lefts = torch.randint(0, cell[1], (samples,), generator=chance)
+    for part, top, left in zip(
+        grids.split(batch_size), tops.split(batch_size), lefts.split(batch_size), strict=True
+    ):
+        smooth = interpolate(part, large, mode="bilinear", align_corners=False).clamp(
+            0, 1
+        )  # against rounding
+        places = zip(smooth, top.tolist(), left.tolist(), strict=True)
+        yield torch.stack([mask[:, y : y + size[0], x : x + size[1]] for mask, y, x in places])

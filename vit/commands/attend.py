@@ -2,7 +2,7 @@
 
 example:
   vit attend runs/digits photos --output overlays
-  vit attend runs/digits photos --output why --method legrad --target 7 --score
+  vit attend runs/digits photos --output why --method relevance --target 7 --score
   vit attend runs/digits photo.png --output overlays --query 3,4
 
 methods:

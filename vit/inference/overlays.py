@@ -239,7 +239,7 @@ def _draw(
     query: str | tuple[int, int],
     side: int,
 ) -> Image.Image:
-    title = f"{row['label']}  {100 * row['score']:.0f} %" if row["label"] else ""
+    title = f"{row['label']} · {100 * row['score']:.0f} %" if row["label"] else ""
     of_class = f" · for {row['explained']}" if row["explained"] not in (None, row["label"]) else ""
     parsed = parse_query(query)
     return overlay(

@@ -15,7 +15,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from vit.viewer import contact_sheet, overlay
 
-SIDE = 160  # pixels of a drawn picture
+SIDE = 224  # pixels of a drawn picture
 Explain = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -78,11 +78,11 @@ class Overlays(Callback):
             self.pixels, maps, scores.tolist(), found.tolist(), self.truths, strict=True
         ):
             label = self.labels[index]
-            title = f"{label} {100 * score:.0f} %" + ("" if label == truth else f", is {truth}")
+            title = f"{label} · {100 * score:.0f} %" + ("" if label == truth else f", is {truth}")
             # A run that has gone astray still gets its picture.
             heat = torch.nan_to_num(heat, nan=0.0, posinf=0.0, neginf=0.0)
             drawn.append(overlay(to_pil_image(pixels), heat, title=title, caption=self.caption, side=SIDE))
-        return contact_sheet(drawn)
+        return contact_sheet(drawn, columns=2)
 
 
 def one_of_each(targets: Tensor, count: int) -> list[int]:

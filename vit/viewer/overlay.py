@@ -147,8 +147,9 @@ def _colour_bar(height: int, low: float, high: float, side: int) -> Image.Image:
     """Draw the scale, `height` pixels high: the largest value at the top, the smallest at the bottom."""
     face = font(side / 30)
     width, gap = max(6, side // 40), max(3, side // 80)
-    room = math.ceil(face.getlength("-0.00e-00"))  # for any value, so that pages share one width
     values = [f"{high:.3g}", f"{low:.3g}"] if high > low else [f"{low:.3g}"]
+    # The same for most values, so that pages share one width.
+    room = math.ceil(max(face.getlength(text) for text in ("-0.000123", *values))) + 1
     ramp = torch.linspace(1, 0, height) if high > low else torch.full((height,), FLAT)
     bar = Image.new("RGB", (width + gap + room, height), PAPER)
     bar.paste(Image.fromarray(colour(ramp[:, None].expand(height, width)).numpy()), (0, 0))
