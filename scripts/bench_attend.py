@@ -32,6 +32,7 @@ from torch.nn.functional import avg_pool2d, one_hot
 from vit import build
 from vit.attribution import rollout
 from vit.attribution.faithfulness import BASELINES
+from vit.config import QUICK_METHODS
 from vit.core import record_attention
 from vit.data import loader
 from vit.errors import VitError
@@ -44,7 +45,6 @@ LIBRARIES = ("grad-cam", "captum", "torchcam", "zennit")
 ATTENTION, ACTIVATIONS, BACKWARD, PASSES = "attention", "activations", "one backward", "many passes"
 KINDS = {"raw": ATTENTION, "rollout": ATTENTION, "occlusion": PASSES, "rise": PASSES}  # others: one backward
 TARGET_ROLLOUT, TARGET_RISE = 5.0, 0.5
-COST_METHODS = ("raw", "rollout", "grad_rollout", "relevance", "legrad")
 IG_STEPS_AT_ONCE = 256  # captum would run all 50 steps of a batch in one pass, which is gigabytes
 
 Maps = Callable[[Tensor, Tensor], Tensor]  # pictures (B, C, height, width), classes (B,) -> (B, rows, cols)
@@ -454,7 +454,7 @@ def _cost_in_time(model: VisionTransformer, images: Tensor, repetitions: int) ->
 def _costly(model: VisionTransformer, images: Tensor) -> dict[str, Callable[[], Any]]:
     """Our methods, and what any backward pass takes: forward and backward to the pictures, weights frozen."""
     work: dict[str, Callable[[], Any]] = {
-        name: partial(explain, model, images, name) for name in COST_METHODS
+        name: partial(explain, model, images, name) for name in QUICK_METHODS
     }
     return {"gradient of the pictures": partial(_gradient, model, images)} | work
 

@@ -9,7 +9,7 @@ from argparse import ArgumentError
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
@@ -18,6 +18,10 @@ from vit.errors import UsageError
 
 RUNS = Path("runs")
 DATASETS = ("cifar10", "cifar100", "digits")  # those that are found by their name alone
+
+# Methods of `vit attend` that need at most one backward pass; occlusion and rise need many passes.
+QuickMethod = Literal["raw", "rollout", "grad_rollout", "relevance", "legrad"]
+QUICK_METHODS: tuple[str, ...] = get_args(QuickMethod)
 
 
 @dataclass
@@ -170,7 +174,7 @@ class TrainerConfig:
     compile: bool = False
     progress: bool = True
     overlays: int = 8
-    overlay_method: Literal["raw", "rollout", "grad_rollout", "relevance", "legrad"] = "relevance"
+    overlay_method: QuickMethod = "relevance"
 
 
 @dataclass

@@ -1,6 +1,14 @@
 """From attention to maps: tensors in, tensors out. It imports no model code."""
 
-from vit.attribution.gradient import Layer, grad_rollout, helpful, legrad, relevance, weights_gradient
+from vit.attribution.gradient import (
+    Layer,
+    grad_rollout,
+    helpful,
+    legrad,
+    relevance,
+    weighted,
+    weights_gradient,
+)
 from vit.attribution.mass import attention_mass, outlier_patches
 from vit.attribution.perturbation import mean_colour, occlusion, rise
 from vit.attribution.query import Query, parse_query, seed_row, to_grid
@@ -25,5 +33,6 @@ __all__ = [
     "rollout",
     "seed_row",
     "to_grid",
+    "weighted",
     "weights_gradient",
 ]

@@ -39,6 +39,14 @@ def helpful(weights: Tensor, gradient: Tensor) -> Tensor:
     return (weights * gradient).clamp_(min=0).mean(1)
 
 
+def weighted(weights: Tensor, gradient: Tensor) -> Tensor:
+    """(E_h(gradient * W))^+, the mean over heads, its negative entries set to zero (Gildenblat 2020).
+
+    (B, H, N, M) twice -> (B, N, M).
+    """
+    return (weights * gradient).mean(1).clamp_(min=0)
+
+
 def relevance(seed: Tensor, layers: Iterable[Layer]) -> Tensor:
     """Chefer, Gur & Wolf 2021, "Generic attention-model explainability", section 3.1.
 
@@ -74,8 +82,7 @@ def grad_rollout(seed: Tensor, layers: Iterable[Layer], *, discard: float = 0.0,
         (B, N); rows sum to what the seed sums to.
     """
     for weights, gradient in layers:
-        fused = (weights * gradient).mean(1).clamp_(min=0)
-        mixed = with_residual(discard_weakest(fused, discard, prefix))
+        mixed = with_residual(discard_weakest(weighted(weights, gradient), discard, prefix))
         seed = torch.bmm(seed[:, None], mixed)[:, 0]
     return seed
 

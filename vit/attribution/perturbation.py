@@ -137,8 +137,7 @@ def _rise_masks(
     for part, top, left in zip(
         grids.split(batch_size), tops.split(batch_size), lefts.split(batch_size), strict=True
     ):
-        smooth = interpolate(part, large, mode="bilinear", align_corners=False).clamp(
-            0, 1
-        )  # against rounding
+        smooth = interpolate(part, large, mode="bilinear", align_corners=False)
+        smooth = smooth.clamp(0, 1)  # against rounding
         places = zip(smooth, top.tolist(), left.tolist(), strict=True)
         yield torch.stack([mask[:, y : y + size[0], x : x + size[1]] for mask, y, x in places])

@@ -47,7 +47,7 @@ def seed_row(
             `attention` and `query` is `cls`, and returned as it is.
 
     Returns:
-        float32, (1 or B, N) with N = prefix + rows * cols; each row sums to 1.
+        float32, (1 or B, N) with N = prefix + rows * cols; each row sums to 1 (a `pool_row` may not).
 
     Raises:
         VitError: A patch outside the grid.

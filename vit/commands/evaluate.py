@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vit.config import DATASETS, DataConfig, nearest, stored_config
+from vit.config import DATASETS, QUICK_METHODS, DataConfig, nearest, stored_config
 from vit.errors import UsageError, VitError
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from vit.vision import VisionTransformer
 
 SPLITS = ("train", "val", "test", "all")
+OF_ATTRIBUTION = ("methods", "pictures", "steps")
 BATCH = 32  # pictures whose maps are made at once
-METHODS = ("raw", "rollout", "grad_rollout", "relevance", "legrad")  # occlusion and rise are slow
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
@@ -44,7 +44,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
     )
     parser.add_argument("--split", default="test", help=f"one of {', '.join(SPLITS)} (default: test)")
     parser.add_argument("--attribution", action="store_true", help="measure the methods of vit attend, too")
-    parser.add_argument("--methods", help=f"separated by commas (default: {','.join(METHODS)})")
+    parser.add_argument("--methods", help=f"separated by commas (default: {','.join(QUICK_METHODS)})")
     parser.add_argument("--pictures", type=int, help="drawn for them at random (default: 200)")
     parser.add_argument("--steps", type=int, help="parts in which patches go (default: 16)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -64,12 +64,12 @@ def run(arguments: "Namespace") -> int:
     from vit.training.evaluate import evaluate
 
     require_positive("--batch-size", arguments.batch_size)
-    for option in ("methods", "pictures", "steps"):
-        if arguments[option] is not None and not arguments.attribution:
-            raise UsageError(f"--{option} is of --attribution, which is missing")
-    pictures, steps = arguments.pictures or 200, arguments.steps or 16
-    for option in ("pictures", "steps"):
-        require_positive(f"--{option}", 1 if arguments[option] is None else arguments[option])
+    asked = {name: arguments[name] for name in OF_ATTRIBUTION if arguments[name] is not None}
+    if asked and not arguments.attribution:
+        raise UsageError(f"--{next(iter(asked))} is of --attribution, which is missing")
+    pictures, steps = asked.get("pictures", 200), asked.get("steps", 16)
+    require_positive("--pictures", pictures)
+    require_positive("--steps", steps)
     methods = _methods(arguments.methods) if arguments.attribution else []
     model = require_labels(build.load_model(arguments.model).to(build.best_device()), arguments.model)
     preprocess = model.preprocess
@@ -114,12 +114,12 @@ def run(arguments: "Namespace") -> int:
 
 def _methods(words: str | None) -> list[str]:
     """The methods asked for."""
-    from vit.inference.explain import METHODS as KNOWN
+    from vit.inference.explain import METHODS
 
-    methods = list(METHODS) if words is None else [word.strip() for word in words.split(",")]
+    methods = list(QUICK_METHODS) if words is None else [word.strip() for word in words.split(",")]
     for method in methods:
-        if method not in KNOWN:
-            raise UsageError(f"--methods has {method!r}, expected some of: {', '.join(KNOWN)}")
+        if method not in METHODS:
+            raise UsageError(f"--methods has {method!r}, expected some of: {', '.join(METHODS)}")
     return methods
 
 

@@ -24,6 +24,7 @@ from vit.attribution import (
     rollout,
     seed_row,
     to_grid,
+    weighted,
     weights_gradient,
 )
 from vit.core import POOL, Recording, require_tower, watch_attention
@@ -64,10 +65,6 @@ def explain(
 ) -> Explanation:
     """`vit.attend`, with what stands beside the maps. Arguments and errors are those of `vit.attend`."""
     require_tower(model)
-    if images.ndim != 4:
-        raise ValueError(
-            f"images have shape {tuple(images.shape)}, expected (B, {model.channels}, height, width)"
-        )
     # Autocast would take the maps' own products down to half precision.
     with torch.autocast(images.device.type, enabled=False):
         return _explain(model, images, method, target, query, options)
@@ -135,10 +132,21 @@ def _rollout(
 
 def _row(forward: Forward, query: Query, joint: Tensor) -> Explanation:
     """The row of `joint` (B, N, N) that the query stands for."""
-    tokens = torch.bmm(forward.seed(query).to(joint).expand(len(joint), -1)[:, None], joint)[:, 0]
-    outliers = outlier_patches(forward.last, forward.model.prefix)
-    maps = to_grid(tokens, forward.grid, forward.model.prefix)
-    return Explanation(maps, forward.logits, None, tokens, outliers)
+    row = torch.bmm(forward.seed(query).to(joint).expand(len(joint), -1)[:, None], joint)[:, 0]
+    return _explanation(forward.model, forward.grid, row, forward.last, forward.logits, None)
+
+
+def _explanation(
+    model: VisionTransformer,
+    grid: tuple[int, int],
+    row: Tensor,
+    last: Tensor,
+    logits: Tensor,
+    targets: Tensor | None,
+) -> Explanation:
+    """What a row over all tokens (B, N) says, beside the tokens after the last block (B, N, D)."""
+    outliers = outlier_patches(last, model.prefix)
+    return Explanation(to_grid(row, grid, model.prefix), logits.detach(), targets, row, outliers)
 
 
 class _Watched(NamedTuple):
@@ -167,7 +175,8 @@ def _weighted(
         logits = model.read(states)
         targets = logits.argmax(1) if targets is None else targets
         reads_pool = query == "cls" and POOL in watched
-        score = logits if query == "cls" else _reading(model, states, query, model.grid(images))
+        grid = model.grid(images)
+        score = logits if query == "cls" else _reading(model, states, query, grid)
         depth = len(model.encoder.blocks)
         require_depth(sum(slot != POOL for slot in watched), depth, "the whole model")
         slots = [*range(depth), *([POOL] if reads_pool else [])]
@@ -178,13 +187,11 @@ def _weighted(
         recording, values, _ = watched[slot]
         return recording.weights(), weights_gradient(gradients[slot], values)
 
-    grid = model.grid(images)
     pool_row = fuse_pool(*layer(POOL))[:, 0] if reads_pool else None
     seed = seed_row(query, grid, model.prefix, pool=model.pool_kind, pool_row=pool_row)
     seed = seed.to(logits.device, torch.promote_types(logits.dtype, torch.float32)).expand(len(images), -1)
     row = product(seed, (layer(slot) for slot in reversed(range(depth))))
-    outliers = outlier_patches(tokens, model.prefix)
-    return Explanation(to_grid(row, grid, model.prefix), logits.detach(), targets, row, outliers)
+    return _explanation(model, grid, row, tokens, logits, targets)
 
 
 def _relevance(model: VisionTransformer, images: Tensor, query: Query, targets: Tensor | None) -> Explanation:
@@ -195,7 +202,7 @@ def _grad_rollout(
     model: VisionTransformer, images: Tensor, query: Query, targets: Tensor | None, *, discard: float = 0.0
 ) -> Explanation:
     def share(weights: Tensor, gradient: Tensor) -> Tensor:
-        fused = (weights * gradient).mean(1).clamp_(min=0)
+        fused = weighted(weights, gradient)
         return fused / fused.sum(-1, keepdim=True).clamp(min=torch.finfo(fused.dtype).tiny)
 
     product = partial(grad_rollout, discard=discard, prefix=model.prefix)
@@ -211,22 +218,21 @@ def _legrad(model: VisionTransformer, images: Tensor, query: Query, targets: Ten
     scores: list[Tensor] = []
     with _gradients_to_attention(model, watched):
         tokens = model.embed(_outside_inference(images))
+        grid = model.grid(images)
         for layer, block in enumerate(model.encoder.blocks):
             tokens = block(tokens.detach())  # a layer's score has its gradient in this layer alone
             states = model.encoder.norm(tokens)
-            scores.append(_reading(model, states, query, model.grid(images)))
+            scores.append(_reading(model, states, query, grid))
             require_depth(int(layer in watched), 1, f"block {layer}")
             kept.append(watched[POOL if through_pool else layer])
-        logits = model.read(states)
+        logits = scores[-1] if query == "cls" else model.read(states)
         targets = logits.argmax(1) if targets is None else targets
         total = torch.stack([_chosen(score, targets) for score in scores]).sum()
         gradients = torch.autograd.grad(total, [part.mixed for part in kept])
     row = legrad(weights_gradient(g, part.values) for g, part in zip(gradients, kept, strict=True))
     if through_pool:
         row = nn.functional.pad(row, (model.prefix, 0))
-    outliers = outlier_patches(tokens, model.prefix)
-    grid = model.grid(images)
-    return Explanation(to_grid(row, grid, model.prefix), logits.detach(), targets, row, outliers)
+    return _explanation(model, grid, row, tokens, logits, targets)
 
 
 def _perturbed(

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vit.attribution import parse_query
 from vit.attribution.faithfulness import (
     BASELINES,
     areas,
@@ -58,7 +57,7 @@ class Faithfulness:
         centre = centre_map(grid)
         for place, (image, target) in enumerate(zip(images, targets.tolist(), strict=True)):
             named = {method: part[place].float().cpu() for method, part in maps.items()}
-            named |= {"random": random_map(grid, first + place), "centre": centre}
+            named |= dict(zip(CONTROLS, (random_map(grid, first + place), centre), strict=True))
             orders = ranking(torch.stack(list(named.values())))
             for baseline, blank in BASELINES.items():
                 score = partial(self._probability, target)
@@ -119,7 +118,6 @@ def measure(
     Returns:
         `Faithfulness.rows`.
     """
-    parse_query(query)
     found = Faithfulness(model, steps=steps)
     other = shuffle_weights(model) if check else None
     first = 0

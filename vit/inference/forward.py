@@ -24,13 +24,13 @@ class Forward:
         pool: The attention pool's recording, if there is one.
     """
 
+    grid: tuple[int, int]
     last: Tensor
     states: Tensor
     logits: Tensor
 
     def __init__(self, model: VisionTransformer, images: Tensor):
         self.model, self.images = model, images
-        self.grid = model.grid(images)
         self.pool: Recording | None = None
 
     def layers(self) -> Iterator[Recording]:
@@ -46,6 +46,7 @@ class Forward:
 
         with watch_attention(self.model, visit):
             tokens = self.model.embed(self.images)
+            self.grid = self.model.grid(self.images)
             for layer, block in enumerate(self.model.encoder.blocks):
                 tokens = block(tokens)
                 require_depth(len(seen), 1, f"block {layer}")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from vit.attribution import attention_mass, parse_query
+from vit.attribution import Query, attention_mass, parse_query
 from vit.errors import VitError
 from vit.inference.explain import Explanation, explain
 from vit.inference.faithful import FIELDS, Faithfulness
@@ -89,6 +89,7 @@ def draw_overlays(
     if folder.exists() and not folder.is_dir():
         raise VitError(f"{folder} is a file, expected a folder for the overlays")
     options = dict(options or {})
+    query = parse_query(query)
     index = _try(model, method, target, query, options)
     if overwrite:
         _remove_earlier(folder)
@@ -148,7 +149,7 @@ def _try(
     model: VisionTransformer,
     method: str,
     target: str | None,
-    query: str | tuple[int, int],
+    query: Query,
     options: Mapping[str, Any],
 ) -> int | None:
     """Explain a blank picture, so that what cannot be served is refused before anything is written.
@@ -190,12 +191,11 @@ def _start(
     return {"asked": (words if words in OF_A_CLASS else f"{words}, for {explained}", heat)}
 
 
-def _words(method: str, query: str | tuple[int, int], options: Mapping[str, Any]) -> str:
+def _words(method: str, query: Query, options: Mapping[str, Any]) -> str:
     """`raw, layer 2, from patch 3,4`: what a caption says of the map."""
-    parsed = parse_query(query)
-    where = f"from patch {parsed[0]},{parsed[1]}" if not isinstance(parsed, str) else "from the mean"
+    where = "from the mean" if isinstance(query, str) else f"from patch {query[0]},{query[1]}"
     parts = [method, *(f"{name} {value}" for name, value in options.items())]
-    return ", ".join(parts if parsed == "cls" else [*parts, where])
+    return ", ".join(parts if query == "cls" else [*parts, where])
 
 
 def _row(picture: Picture) -> dict[str, Any]:
@@ -236,19 +236,18 @@ def _draw(
     row: Mapping[str, Any],
     heat: torch.Tensor,
     words: str,
-    query: str | tuple[int, int],
+    query: Query,
     side: int,
 ) -> Image.Image:
     title = f"{row['label']} · {100 * row['score']:.0f} %" if row["label"] else ""
     of_class = f" · for {row['explained']}" if row["explained"] not in (None, row["label"]) else ""
-    parsed = parse_query(query)
     return overlay(
         window,
         heat.cpu(),
         title=title,
         caption=f"{row['path']} · {words}{of_class}",
         side=side,
-        mark=None if isinstance(parsed, str) else parsed,
+        mark=None if isinstance(query, str) else query,
     )
 
 

@@ -5,13 +5,14 @@ from PIL import Image
 from torch import Tensor
 
 from vit.attribution import fuse_heads, outlier_patches, parse_query, rollout
-from vit.inference.explain import explain
+from vit.config import QUICK_METHODS
+from vit.inference.explain import METHODS, explain
 from vit.inference.forward import Forward
 from vit.viewer import Start, View
 from vit.vision import VisionTransformer
 
 CLASSES = 5  # listed on a page, and the explained one
-OF_A_CLASS = ("grad_rollout", "relevance", "legrad")  # the quick ones; the slow take a forward pass a patch
+OF_A_CLASS = tuple(name for name in QUICK_METHODS if METHODS[name].of_a_class)
 
 
 @torch.no_grad()
@@ -52,12 +53,9 @@ def view_of(
     forward = Forward(model, image[None])
     weights = [recording.weights()[0].cpu() for recording in forward.layers()]
     prefix = model.prefix
-    maps = {
-        "raw": fuse_heads(weights[-1][None]).cpu(),
-        "rollout": rollout(part[None] for part in weights),
-    }
     read = forward.seed("cls").cpu()[0]
-    maps = {method: (read @ joint[0])[None, prefix:] for method, joint in maps.items()}
+    joints = {"raw": fuse_heads(weights[-1][None]), "rollout": rollout(part[None] for part in weights)}
+    maps = {method: (read @ joint[0])[None, prefix:] for method, joint in joints.items()}
     if asked is not None:
         maps[asked[0]] = asked[1].cpu().reshape(1, -1)
     last = forward.last.cpu().float()
@@ -94,7 +92,7 @@ def view_of(
         start=Start(
             shown="" if asked is None else asked[0],
             query=None if isinstance(parsed, str) else prefix + parsed[0] * forward.grid[1] + parsed[1],
-            chosen=listed.index(target) if target is not None else 0,
+            chosen=listed.index(target) if target in listed else 0,
             layer=None if layer is None else layer % len(weights),
             head=head,
             fusion=fusion,

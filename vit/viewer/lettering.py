@@ -15,12 +15,13 @@ def font(size: float) -> ImageFont.FreeTypeFont:
     return face
 
 
-def one_line(text: str) -> str:
-    """Return `text` with runs of white space as one space and unprintable characters as `?`.
+def one_line(text: str, unknown: str = "?") -> str:
+    """Return `text` with runs of white space as one space and unprintable characters as `unknown`.
 
-    File names may hold line breaks and undecodable bytes (lone surrogates); a font can draw neither.
+    File names may hold line breaks and undecodable bytes (lone surrogates), which no font draws and no UTF-8
+    file holds, and overrides of the writing direction, which would rearrange the words around them.
     """
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return "".join(letter if letter.isprintable() else unknown for letter in " ".join(text.split()))
 
 
 def shorten(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:

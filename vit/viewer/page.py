@@ -26,6 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from vit.errors import VitError
+from vit.viewer.lettering import one_line
 from vit.viewer.overlay import CRISP_FROM, FLAT, MUTED, STRENGTH, colour
 from vit.viewer.quantise import pack
 
@@ -188,12 +189,8 @@ def _start(view: View) -> dict[str, object]:
 
 
 def _line(text: str) -> str:
-    """Return `text` on one line, with a replacement character for each that cannot be printed.
-
-    That takes lone surrogates, which no UTF-8 file can hold, and overrides of the writing direction, which
-    would let a name rearrange the words around it.
-    """
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
+    """Return `text` on one line, with a replacement character for each that cannot be printed."""
+    return one_line(text, unknown="\ufffd")
 
 
 def _scored(pairs: Sequence[tuple[str, float]]) -> list[list[object]]:
