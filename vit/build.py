@@ -8,7 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vit.config import DATASETS, AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, nearest
+from vit.config import (
+    DATASETS,
+    AugmentConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    Precision,
+    nearest,
+)
 from vit.data import Augment, Mix, Preprocess, Splits, statistics
 from vit.data import load as load_splits
 from vit.errors import VitError
@@ -16,7 +25,7 @@ from vit.inference.explain import explain
 from vit.training.module import Classifier
 from vit.training.optim import build_optimizer, rate
 from vit.training.overlays import Overlays, one_of_each
-from vit.vision import VisionTransformer
+from vit.vision import ConvTokenizer, VisionTransformer
 from vit.weights import Bundle, from_timm, read_bundle
 from vit.weights.bundle import is_bundle
 
@@ -84,6 +93,23 @@ def vision_tower(arguments: dict[str, Any]) -> VisionTransformer:
         raise VitError(f"the model cannot be built: {error}") from None
 
 
+def untrained(arguments: dict[str, Any], splits: Splits, preprocess: Preprocess) -> VisionTransformer:
+    """A tower to be trained on these pictures, which set the conv tokenizer's whitening.
+
+    Each branch of a block starts by adding nothing, so that the deepest tower starts as the shallowest.
+    """
+    model = vision_tower(arguments)
+    blocks: Any = model.encoder.blocks
+    for block in blocks:
+        nn.init.zeros_(block.attention.output.weight)
+        nn.init.zeros_(block.mlp.contract.weight)
+    if isinstance(model.tokenizer, ConvTokenizer):
+        some = torch.linspace(0, len(splits.train) - 1, min(len(splits.train), 1024)).long()
+        pixels, _, _ = splits.train[some]
+        model.tokenizer.adapt(preprocess.normalise(pixels))
+    return model
+
+
 def classifier(config: Config, model: nn.Module, classes: int, preprocess: Preprocess) -> Classifier:
     """The Lightning module of a run."""
     optim = config.optim
@@ -127,23 +153,35 @@ def precision(word: str, accelerator: str = "auto") -> str:
     return "32-true"
 
 
+def half_precision(word: str, device: torch.device) -> torch.dtype | None:
+    """The dtype that a model with `precision(word)` computes matrix products in; None is the weights' own."""
+    chosen = precision(word, device.type)
+    return {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(chosen)
+
+
 def best_device() -> torch.device:
     """The accelerator of this machine, or the CPU."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def load_model(word: str | Path) -> VisionTransformer:
+def load_model(word: str | Path, *, precision: Precision = "32-true") -> VisionTransformer:
     """A model in eval mode, on the CPU, with `labels` and `preprocess`.
 
     Args:
         word: A run folder, a bundle folder, the name of a shipped model, or `timm:NAME`.
+        precision: What `forward` computes in: `32-true`, exact and the default; `bf16-mixed` or `16-mixed`,
+            matrix products in half precision; `auto`, what is fastest on this machine's best device, as `vit
+            predict` does. Attribution computes in float32 whatever it is.
 
     Raises:
         VitError: It is none of these, or it cannot be read.
     """
     if str(word).startswith("timm:"):
-        return _load_timm(str(word).removeprefix("timm:"))
-    return from_bundle(open_bundle(word))
+        model = _load_timm(str(word).removeprefix("timm:"))
+    else:
+        model = from_bundle(open_bundle(word))
+    model.autocast = half_precision(precision, best_device())
+    return model
 
 
 def open_bundle(word: str | Path) -> Bundle:
@@ -215,8 +253,8 @@ def describe(word: str | Path) -> dict[str, Any]:
 
 
 def fingerprint(model: VisionTransformer) -> str:
-    """A digest of weights, labels and preprocessing: models that share it give the same rows."""
-    digest = sha256(repr((model, model.labels, model.preprocess)).encode())
+    """A digest of weights, labels, preprocessing and precision: models that share it give the same rows."""
+    digest = sha256(repr((model, model.labels, model.preprocess, model.autocast)).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -19,6 +19,9 @@ from vit.errors import UsageError
 RUNS = Path("runs")
 DATASETS = ("cifar10", "cifar100", "digits")  # those that are found by their name alone
 
+# In Lightning's words: of the weights, and of the matrix products.
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
 # Methods of `vit attend` that need at most one backward pass; occlusion and rise need many passes.
 QuickMethod = Literal["raw", "rollout", "grad_rollout", "relevance", "legrad"]
 QUICK_METHODS: tuple[str, ...] = get_args(QuickMethod)
@@ -57,7 +60,7 @@ class AugmentConfig:
         crop: `pad`: shift by up to `padding`; `resized`: a box of `scale` area, resized; `none`.
         padding: Largest shift, as a fraction of the side.
         scale: Smallest and largest area of a resized crop, as fractions of the picture.
-        flip: Mirror half of the pictures left to right.
+        flip: Mirror every picture left to right in every other epoch.
         policy: `trivial`: TrivialAugment; `rand`: RandAugment; `none`.
         rand_ops: RandAugment's operations per picture.
         rand_magnitude: RandAugment's strength, 0 to 30.
@@ -84,7 +87,9 @@ class ModelConfig:
 
     Args:
         patch_size: Pixels per patch, one side or [height, width].
-        tokenizer: `patch`: one linear map per patch; `conv`: 3x3 convolutions of stride 2 (a power of two).
+        tokenizer: `patch`: one linear map per patch; `conv`: 3x3 convolutions that halve the picture until a
+            patch, a power of two, is one token.
+        stem: Channels of the convolutions after each halving but the last. null: doubling up to `width`.
         width: D, the width of a token.
         depth: L, the number of blocks.
         heads: H, the number of attention heads.
@@ -101,6 +106,7 @@ class ModelConfig:
 
     patch_size: int | tuple[int, int] = 4
     tokenizer: Literal["patch", "conv"] = "patch"
+    stem: tuple[int, ...] | None = None
     width: int = 192
     depth: int = 6
     heads: int = 3
@@ -165,7 +171,7 @@ class TrainerConfig:
 
     max_epochs: int | None = 20
     max_time: str | None = None
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    precision: Precision = "auto"
     accelerator: str = "auto"
     devices: int | str = "auto"
     num_nodes: int = 1

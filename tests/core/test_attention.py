@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vit.core import Attention, attention_weights
+from vit.core import Attention, Recording, attention_weights
 from vit.core.attention import PLAIN_CPU_KEYS, attend
 
 B, N, M, H, K = 2, 5, 7, 3, 11
@@ -86,10 +86,10 @@ def test_masked_tokens_do_not_count() -> None:
 
 
 def test_weights_sum_to_one_in_float32_even_from_bf16() -> None:
-    weights = attention_weights(
-        torch.randn(B, H, N, K).bfloat16(), torch.randn(B, H, M, K).bfloat16(), None, 0.3
-    )
-    assert weights.dtype == torch.float32
+    query, key = torch.randn(B, H, N, K).bfloat16(), torch.randn(B, H, M, K).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        weights = Recording(query, key, None, 0.3).weights()
+    torch.testing.assert_close(weights, attention_weights(query.float(), key.float(), None, 0.3))
     torch.testing.assert_close(weights.sum(-1), torch.ones(B, H, N))
 
 

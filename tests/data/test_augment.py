@@ -271,3 +271,14 @@ def test_a_gpu_gives_the_same_pictures(pixels, settings):
         theirs = augment(pixels.cuda(), INDICES, 3).cpu()
     ours = augment(pixels, INDICES, 3)
     assert (ours - theirs).abs().mean() < 0.02  # a level may round the other way
+
+
+def test_two_epochs_show_every_picture_both_ways(pixels):
+    settings = {"crop": "none", "flip": True}
+    first, second, third = (Augment(3, MEAN, STD, **settings)(pixels, INDICES, epoch) for epoch in range(3))
+    assert torch.equal(first, second.flip(-1))
+    assert torch.equal(first, third)
+    upright = normalise(pixels, MEAN, STD)
+    mirrored = [not torch.equal(one, other) for one, other in zip(first, upright, strict=True)]
+    assert any(mirrored)
+    assert not all(mirrored)

@@ -229,3 +229,27 @@ def test_threads_leave_the_warning_filters_as_they_were():
     with ThreadPoolExecutor(4) as pool:
         assert {mode for modes in pool.map(work, range(4)) for mode in modes} == {"RGB"}
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize(
+    ("side", "decoded"),
+    [(64, 64), (127, 127), (128, 64), (255, 128), (256, 64), (512, 64)],  # libjpeg: 1, 1/2, 1/4 and 1/8
+)
+def test_a_large_jpeg_is_decoded_no_larger_than_needed(side, decoded):
+    picture = Image.linear_gradient("L").resize((side, side)).convert("RGB")
+    found = open_picture(saved(picture, "JPEG"), enough=32)
+    assert found.size == (decoded, decoded)
+    assert (
+        np.abs(np.asarray(found.resize((16, 16)), int) - np.asarray(picture.resize((16, 16)), int)).max() < 9
+    )
+
+
+def test_other_formats_and_sizes_ignore_what_is_enough():
+    picture = Image.linear_gradient("L").resize((300, 200))
+    assert open_picture(saved(picture, "PNG"), enough=8).size == (300, 200)
+    assert open_picture(saved(picture, "JPEG"), enough=101).size == (300, 200)
+
+
+def test_a_large_jpeg_cut_short_is_found_at_reduced_scale_too():
+    whole = saved(Image.effect_noise((512, 512), 90).convert("RGB"), "JPEG")
+    assert status(whole[: len(whole) // 2], enough=16) == "truncated"

@@ -6,8 +6,9 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD, AdamW, Muon
+from torch.optim import SGD, AdamW
 
+from vit.training.muon import Muon
 from vit.training.optim import Together, build_optimizer, decay_groups, rate
 from vit.vision import VisionTransformer
 
@@ -29,7 +30,7 @@ def test_only_matrices_decay() -> None:
     assert len(decayed["params"]) + len(free["params"]) == len(names)
 
 
-def test_muon_takes_the_matrices_of_the_encoder() -> None:
+def test_muon_takes_the_matrices_of_the_encoder_and_all_kernels() -> None:
     model = tower()
     optimizer = build_optimizer(model, "muon", lr=0.1, muon_lr=0.5, weight_decay=0.2)
     assert isinstance(optimizer, Together)
@@ -37,7 +38,11 @@ def test_muon_takes_the_matrices_of_the_encoder() -> None:
     assert isinstance(muon, Muon)
     assert isinstance(adamw, AdamW)
     taken = {id(p) for group in muon.param_groups for p in group["params"]}
-    assert taken == {id(p) for n, p in model.named_parameters() if n.startswith("encoder.") and p.ndim == 2}
+    assert taken == {
+        id(p)
+        for n, p in model.named_parameters()
+        if p.ndim == 4 or (n.startswith("encoder.") and p.ndim == 2)
+    }
     shrink = [
         group["lr"] * group["weight_decay"] for group in optimizer.param_groups if group["weight_decay"]
     ]

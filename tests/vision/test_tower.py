@@ -28,6 +28,31 @@ def test_the_conv_tokenizer_has_the_grid_of_patches(stride: int) -> None:
     assert tokens.shape == (B, 3, 5, 33)
 
 
+def test_the_stem_is_as_wide_as_asked() -> None:
+    images = torch.randn(B, C, 16, 24)
+    widths = [
+        [halving.second.out_channels for halving in tokenizer.halvings]
+        for tokenizer in (ConvTokenizer(C, 33, (8, 8)), ConvTokenizer(C, 33, (8, 8), [5, 7]))
+        if tokenizer(images).shape == (B, 2, 3, 33)
+    ]
+    assert widths == [[8, 16, 33], [5, 7, 33]]
+    with pytest.raises(ValueError, match=r"stem is \[5\], expected 2 numbers for patches of 8 pixels"):
+        ConvTokenizer(C, 33, (8, 8), [5])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_first_filters_whiten(channels: int) -> None:
+    tokenizer = ConvTokenizer(channels, 33, (4, 4))
+    smooth = nn.functional.avg_pool2d(torch.randn(40, channels, 21, 25), 3, 1)  # neighbours are alike
+    tokenizer.adapt(smooth)
+    found = nn.functional.conv2d(smooth, tokenizer.whiten).transpose(0, 1).flatten(1)  # (filters, positions)
+    assert len(found) == (9 if channels == 1 else 12)
+    products = found @ found.T / found.shape[1]
+    torch.testing.assert_close(products, products.diagonal().diag(), atol=1e-3, rtol=0)
+    assert products.diagonal().max() < 1.001
+    assert products.diagonal().min() > 0.5  # the floor keeps the weakest a little shorter
+
+
 @pytest.mark.parametrize("size", [(3, 3), (4, 2), (1, 1)])
 def test_the_conv_tokenizer_refuses_other_strides(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="expected a power of two"):
@@ -54,6 +79,19 @@ def test_every_shape(class_token: bool, registers: int, positions: str, pool: st
     assert model.encode(images).shape == (B, int(class_token) + registers + 5 * 7, 36)
     torch.testing.assert_close(torch.cat([model(image[None]) for image in images]), logits, atol=1e-5, rtol=0)
     assert model(torch.randn(B, C, 4, 33)).shape == (B, CLASSES)  # another size, another shape of grid
+
+
+def test_autocast_is_forward_alone_and_gives_back_the_dtype_of_the_images() -> None:
+    model = VisionTransformer(CLASSES, (8, 8), width=36, depth=2, heads=3).eval()
+    nn.init.normal_(model.head.weight)
+    images = torch.randn(B, C, 8, 8)
+    exact = model(images)
+    model.autocast = torch.bfloat16
+    rough = model(images)
+    assert rough.dtype == torch.float32
+    assert not torch.equal(rough, exact)
+    torch.testing.assert_close(rough, exact, atol=0.1, rtol=0.05)
+    assert torch.equal(model.read(model.encode(images)), exact)
 
 
 def test_every_parameter_gets_a_gradient() -> None:

@@ -43,6 +43,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
         help=f"{', '.join(DATASETS)}, class folders, or parquet (default: what it was trained on)",
     )
     parser.add_argument("--split", default="test", help=f"one of {', '.join(SPLITS)} (default: test)")
+    parser.add_argument("--flip", action="store_true", help="average each picture with its mirror image")
     parser.add_argument("--attribution", action="store_true", help="measure the methods of vit attend, too")
     parser.add_argument("--methods", help=f"separated by commas (default: {','.join(QUICK_METHODS)})")
     parser.add_argument("--pictures", type=int, help="drawn for them at random (default: 200)")
@@ -85,11 +86,14 @@ def run(arguments: "Namespace") -> int:
         preprocess.normalise,
         len(model.labels),
         class_order=order,
+        flip=arguments.flip,
     )
     figures: dict[str, Any] = result.figures() | {
         "split": arguments.split,
         "data": arguments.data or config.name,
         "model": arguments.model,
+        "flip": arguments.flip,
+        "by_class": result.by_class(model.labels),
         "skipped": len(splits.skipped),
     }
     if methods:
@@ -98,7 +102,8 @@ def run(arguments: "Namespace") -> int:
         print(json.dumps(figures))
         return 3 if splits.skipped else 0
     print(
-        f"{figures['data']}, {arguments.split}, n = {result.n}: accuracy {100 * result.accuracy:.2f} %, "
+        f"{figures['data']}, {arguments.split}{', with mirror images' if arguments.flip else ''}, "
+        f"n = {result.n}: accuracy {100 * result.accuracy:.2f} %, "
         f"top-5 {100 * result.accuracy_top5:.2f} %, loss {result.loss:.4f}, "
         f"calibration error {result.calibration_error:.4f}"
     )

@@ -8,7 +8,9 @@ run is continued by the same command; a finished output is replaced with --overw
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
+
+from vit.config import Precision
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -23,6 +25,12 @@ def add_arguments(parser: "ArgumentParser") -> None:
     parser.add_argument("--output", required=True, help="FILE.csv, FILE.jsonl or FILE.parquet")
     parser.add_argument("--topk", type=int, default=5, help="classes in the topk column (default: 5)")
     parser.add_argument("--batch-size", type=int, default=64, help="pictures per forward pass (default: 64)")
+    parser.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default="auto",
+        help="auto (default): matrix products in bf16 where the hardware has it; 32-true: exact",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
 
 
@@ -34,7 +42,8 @@ def run(arguments: "Namespace") -> int:
 
     require_positive("--topk", arguments.topk)
     require_positive("--batch-size", arguments.batch_size)
-    model = require_labels(load_model(arguments.model).to(best_device()), arguments.model)
+    model = load_model(arguments.model, precision=arguments.precision)
+    require_labels(model.to(best_device()), arguments.model)
     with ticker("pictures") as tell:
         counts = predict(
             model,

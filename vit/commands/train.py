@@ -89,7 +89,7 @@ def run(arguments: "Namespace") -> int:
     splits = build.load_data(config.data)
     preprocess = build.preprocess_for(splits)
     architecture = build.architecture(config.model, len(splits.labels), preprocess)
-    model = build.vision_tower(architecture)
+    model = build.untrained(architecture, splits, preprocess)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if config.trainer.compile:
         model.compile()

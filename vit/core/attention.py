@@ -32,7 +32,8 @@ class Recording(NamedTuple):
     def weights(self) -> Tensor:
         """(B, H, N, M), at least float32, also where the model computed in half precision."""
         dtype = torch.promote_types(self.query.dtype, torch.float32)
-        return attention_weights(self.query.to(dtype), self.key.to(dtype), self.mask, self.scale)
+        with torch.autocast(self.query.device.type, enabled=False):
+            return attention_weights(self.query.to(dtype), self.key.to(dtype), self.mask, self.scale)
 
 
 # The tensors are the values (B, H, M, K) and their weighted sums (B, H, N, K).
@@ -115,7 +116,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale
     """softmax(Q K^T scale) V by the fastest exact path. (B, H, N, K), (B, H, M, K) twice -> (B, H, N, K)."""
     trains_on_cpu = query.device.type == "cpu" and query.requires_grad
     if trains_on_cpu and query.dtype.itemsize < 4 and key.shape[-2] <= PLAIN_CPU_KEYS:
-        return attention_weights(query, key, mask, scale).to(value.dtype) @ value
+        return attention_weights(query, key, mask, scale) @ value
     return scaled_dot_product_attention(query, key, value, mask, scale=scale)
 
 
@@ -129,10 +130,9 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: fl
         scale: Factor on the scores, 1 / sqrt(K).
 
     Returns:
-        (B, H, N, M), at least float32. Each row sums to 1, or is all zero where the mask allows nothing.
+        (B, H, N, M), of the queries' dtype. Each row sums to 1, or is all zero where the mask allows nothing.
     """
     scores = (query * scale) @ key.transpose(-2, -1)
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if mask is None:
         return scores.softmax(-1)
     weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)

@@ -12,6 +12,8 @@ from vit.data.preprocess import normalise
 from vit.data.randomness import seed_of, uniforms
 from vit.errors import VitError
 
+BEFORE_ALL = -1  # in the place of an epoch: drawn once for the whole run
+
 
 class Augment:
     """Crop, flip, policy, normalise, erase.
@@ -27,7 +29,8 @@ class Augment:
             `none`.
         padding: Largest shift, as a fraction of the side.
         scale: Smallest and largest area of a resized crop, as fractions of the picture.
-        flip: Mirror half of the pictures left to right.
+        flip: Mirror half of the pictures left to right in the first epoch, the other half in the second, and
+            so on, so that two epochs show every picture both ways (Jordan 2024, section 3.6).
         policy: `trivial`: TrivialAugment, one operation of any strength (Mueller and Hutter 2021, wide
             ranges); `rand`: RandAugment (Cubuk et al. 2020); `none`.
         rand_ops: RandAugment's operations per picture.
@@ -76,10 +79,11 @@ class Augment:
 
     def __call__(self, pixels: Tensor, indices: Tensor, epoch: int) -> Tensor:
         """uint8 (B, C, height, width) and int64 (B,) -> float32 (B, C, height, width), normalised."""
-        sizes = [4, 1, 5] + [3] * self.operations
-        u = uniforms(self.seed, epoch, indices.to(pixels.device), sum(sizes))
-        u_crop, u_flip, u_erase, *u_policy = u.split(sizes, dim=1)
-        mirror = (u_flip[:, 0] < 0.5) & self.flip
+        indices = indices.to(pixels.device)
+        sizes = [4, 5] + [3] * self.operations
+        u_crop, u_erase, *u_policy = uniforms(self.seed, epoch, indices, sum(sizes)).split(sizes, dim=1)
+        first = uniforms(self.seed, BEFORE_ALL, indices, 1)[:, 0] < 0.5
+        mirror = (first ^ (epoch % 2 == 1)) & self.flip
         if self.crop != "resized" and not self.operations:
             levels = shifted(pixels, *self._shift(u_crop, pixels), mirror)
         else:

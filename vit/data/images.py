@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vit.data.decode import DecodeError, open_picture
-from vit.data.preprocess import Preprocess
+from vit.data.decode import DecodeError
+from vit.data.preprocess import Preprocess, levels
 from vit.errors import VitError
 
 # uint8 (B, C, height, width), int64 targets (B,), int64 indices (B,)
@@ -130,7 +130,7 @@ def decoded(sources: Sequence[Path | bytes], preprocess: Preprocess) -> Iterator
 
     def attempt(source: Path | bytes) -> Tensor | DecodeError:
         try:
-            return preprocess.pixels(open_picture(source))
+            return levels(preprocess.read(source))
         except DecodeError as error:
             return error
 

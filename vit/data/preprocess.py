@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vit.data.decode import to_8_bit
+from vit.data.decode import open_picture, to_8_bit
 from vit.errors import VitError
 
 FILTERS = {
@@ -67,6 +68,18 @@ class Preprocess:
         """A picture of any size -> float32 (C, height, width), normalised."""
         return self.normalise(self.pixels(picture))
 
+    def read(self, source: Path | bytes) -> Image.Image:
+        """The part of a picture file that the model sees; a large JPEG is decoded no larger than needed.
+
+        Raises:
+            DecodeError: The file cannot be read.
+        """
+        return self.window(open_picture(source, enough=max(self._cover())))
+
+    def _cover(self) -> tuple[int, int]:
+        """Height and width that the resized picture covers before its centre is cropped."""
+        return int(self.height / self.crop), int(self.width / self.crop)
+
     def window(self, picture: Image.Image) -> Image.Image:
         """The part of the picture that the model sees: mode L or RGB, `height` x `width` pixels.
 
@@ -79,7 +92,7 @@ class Preprocess:
         if picture.mode != mode:
             picture = to_8_bit(picture).convert(mode)
         old_width, old_height = picture.size
-        cover_height, cover_width = int(self.height / self.crop), int(self.width / self.crop)
+        cover_height, cover_width = self._cover()
         if old_width * cover_height <= old_height * cover_width:
             new_height, new_width = cover_width * old_height // old_width, cover_width
         else:

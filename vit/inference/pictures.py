@@ -4,14 +4,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from vit.data import DecodeError, Preprocess, levels, open_picture
+from vit.data import DecodeError, Preprocess, levels
 from vit.inference.files import Entry
 
 
@@ -62,7 +61,7 @@ def read_batches(
 
 def _read(entry: Entry, preprocess: Preprocess) -> Picture:
     try:
-        window = preprocess.window(open_picture(Path(entry.path)))
+        window = preprocess.read(entry.path)
     except DecodeError as error:
         empty = torch.zeros(preprocess.channels, preprocess.height, preprocess.width, dtype=torch.uint8)
         return Picture(entry, error.status, " ".join(str(error).split()), None, empty)

@@ -1,5 +1,6 @@
 """A model's figures on a split: every picture counted once."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,11 @@ class Evaluation:
         names = ("n", "accuracy", "accuracy_top5", "loss", "calibration_error")
         return {name: getattr(self, name) for name in names}
 
+    def by_class(self, labels: list[str]) -> dict[str, float]:
+        """Accuracy on the pictures of each class that has some."""
+        right, all_ = self.confusion.diagonal(), self.confusion.sum(1)
+        return {label: float(right[index] / all_[index]) for index, label in enumerate(labels) if all_[index]}
+
 
 @torch.inference_mode()
 def evaluate(
@@ -56,6 +62,7 @@ def evaluate(
     classes: int,
     *,
     class_order: Tensor | None = None,
+    flip: bool = False,
 ) -> Evaluation:
     """Run the model over uint8 batches.
 
@@ -65,6 +72,7 @@ def evaluate(
         normalise: Pixels -> float images.
         classes: Number of the model's classes.
         class_order: int64, the model's class for each of the dataset's; None: the same order.
+        flip: Average the probabilities of each picture and its mirror image.
 
     Raises:
         VitError: No picture.
@@ -78,7 +86,12 @@ def evaluate(
     loss, kept = 0.0, []
     for pixels, targets, _ in batches:
         truth = targets if class_order is None else class_order[targets]
-        log_probabilities = model(normalise(pixels.to(device))).float().log_softmax(-1).cpu()
+        images = normalise(pixels.to(device))
+        log_probabilities = model(images).float().log_softmax(-1)
+        if flip:
+            mirrored = model(images.flip(-1)).float().log_softmax(-1)
+            log_probabilities = torch.logaddexp(log_probabilities, mirrored) - math.log(2)
+        log_probabilities = log_probabilities.cpu()
         probabilities = log_probabilities.exp()
         for metric in (top1, top5, calibration, confusion):
             metric.update(probabilities, truth)

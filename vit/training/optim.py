@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
+
+from vit.training.muon import Muon
 
 
 def decay_groups(named: Iterable[tuple[str, Tensor]], weight_decay: float) -> list[dict[str, Any]]:
@@ -36,8 +38,8 @@ def build_optimizer(
     """AdamW (Loshchilov & Hutter 2019), or Muon (Jordan et al. 2024) beside it.
 
     Args:
-        model: Its parameters that require a gradient. Muon takes the matrices below `encoder`; what reads
-            pixels or writes logits stays with AdamW, as Muon's authors advise.
+        model: Its parameters that require a gradient. Muon takes the matrices below `encoder` and the kernels
+            of convolutions; what reads patches or writes logits stays with AdamW, as Muon's authors advise.
         name: `adamw` or `muon`.
         lr: AdamW's rate.
         muon_lr: Muon's rate; an orthogonal step is measured in other units.
@@ -48,23 +50,25 @@ def build_optimizer(
         ValueError: Another name.
     """
     named = [(key, parameter) for key, parameter in model.named_parameters() if parameter.requires_grad]
-    if name == "adamw":
-        return AdamW(decay_groups(named, weight_decay), lr=lr, betas=betas)
-    if name != "muon":
+    if name not in ("adamw", "muon"):
         raise ValueError(f"optimizer is {name!r}, expected 'adamw' or 'muon'")
-    matrices = [p for key, p in named if key.startswith("encoder.") and p.ndim == 2]
+    if name == "adamw":
+        return Together([AdamW(decay_groups(named, weight_decay), lr=lr, betas=betas, fused=True)])
+    matrices = [p for key, p in named if p.ndim == 4 or (p.ndim == 2 and key.startswith("encoder."))]
     taken = {id(p) for p in matrices}
     rest = [(key, p) for key, p in named if id(p) not in taken]
     # Decoupled decay shrinks by rate x decay each step: scaled so that both halves shrink alike.
-    muon = Muon(matrices, lr=muon_lr, weight_decay=weight_decay * lr / muon_lr, momentum=0.95)
-    return Together([muon, AdamW(decay_groups(rest, weight_decay), lr=lr, betas=betas)])
+    muon = Muon(matrices, lr=muon_lr, weight_decay=weight_decay * lr / muon_lr)
+    return Together([muon, AdamW(decay_groups(rest, weight_decay), lr=lr, betas=betas, fused=True)])
 
 
 class Together(Optimizer):
-    """Several optimisers behind the face of one.
+    """One or several optimisers behind the face of one.
 
     Lightning automates clipping, precision and accumulation for one optimiser and counts its steps; with
-    two it does neither. The parts share this object's groups and state.
+    two it does neither. It also refuses to clip for a fused AdamW in 16-mixed, which would take the scale of
+    the loss out by itself; here it sees an optimiser that does not. The parts share this object's groups and
+    state.
 
     Args:
         parts: Optimisers over disjoint parameters.

@@ -1,6 +1,14 @@
 """From pixels to a grid of tokens: (B, C, height, width) -> (B, rows, cols, D)."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, gelu, max_pool2d, unfold
+
+WHITENED = 12  # first filters of the conv tokenizer; each is used with both signs
+WHITENING_FLOOR = 5e-4  # added to each variance, so that noise is not blown up
 
 
 def patch_grid(image_size: tuple[int, int], patch_size: tuple[int, int]) -> tuple[int, int]:
@@ -41,45 +49,98 @@ class PatchTokenizer(nn.Module):
         return self.project(patches)
 
 
+class Halving(nn.Module):
+    """A convolution and max pooling, then two convolutions around which the result also passes.
+
+    Pooling comes before norm and GELU, so that nothing element-wise runs at the larger size.
+
+    Args:
+        before: Channels that come in.
+        after: Channels that go out.
+    """
+
+    def __init__(self, before: int, after: int):
+        super().__init__()
+        self.enter = nn.Conv2d(before, after, 3, padding=1, bias=False)
+        self.enter_norm = nn.BatchNorm2d(after)
+        self.first = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(after)
+        self.second = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(after)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, before, height, width) -> (B, after, height / 2, width / 2)."""
+        maps = gelu(self.enter_norm(max_pool2d(self.enter(maps), 2)))
+        branch = gelu(self.first_norm(self.first(maps)))
+        return maps + gelu(self.second_norm(self.second(branch)))
+
+
 class ConvTokenizer(nn.Module):
-    """3x3 convolutions, one at full resolution and one of stride 2 for each halving (Xiao et al. 2021).
+    """Whitened pixels, then 3x3 convolutions that halve the picture until a patch is a token.
 
     The grid is that of plain patches of the same size, but each token has seen its neighbourhood, which is
-    worth several points of accuracy on small datasets. Channels grow evenly from layer to layer up to D.
+    worth many points of accuracy on small datasets (Hassani et al. 2021). Whitening and halvings are after
+    networks made to learn fast (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds"). Tensors are channels-last,
+    which both CPUs and GPUs compute fastest.
 
     Args:
         channels: C.
         width: D.
         patch_size: Total stride, (height, width): equal, and a power of two.
+        stem: Channels after each halving but the last, which has D. None: doubling from halving to halving.
 
     Raises:
-        ValueError: The stride is no power of two.
+        ValueError: The stride is no power of two, or `stem` has not one entry for each halving but the last.
     """
 
-    def __init__(self, channels: int, width: int, patch_size: tuple[int, int]):
+    whiten: Tensor
+
+    def __init__(
+        self, channels: int, width: int, patch_size: tuple[int, int], stem: Sequence[int] | None = None
+    ):
         super().__init__()
         stride = patch_size[0]
         if patch_size[0] != patch_size[1] or stride < 2 or stride & (stride - 1):
             raise ValueError(
                 f"patch_size is {patch_size}, expected a power of two on both sides for the conv tokenizer"
             )
-        self.patch_size = patch_size
-        strides = [1] + [2] * (stride.bit_length() - 1)
-        widths = [channels, *(width * (layer + 1) // len(strides) for layer in range(len(strides)))]
-        self.layers = nn.Sequential(
-            *(
-                part
-                for before, after, step in zip(widths, widths[1:], strides, strict=False)
-                for part in (
-                    nn.Conv2d(before, after, 3, stride=step, padding=1, bias=False),
-                    nn.BatchNorm2d(after),
-                    nn.ReLU(inplace=True),
-                )
+        halvings = stride.bit_length() - 1
+        if stem is None:
+            stem = [max(1, width >> left) for left in range(halvings - 1, 0, -1)]
+        if len(stem) != halvings - 1:
+            raise ValueError(
+                f"stem is {list(stem)}, expected {halvings - 1} numbers for patches of {stride} pixels: one "
+                "for each halving but the last"
             )
-        )
-        self.project = nn.Linear(width, width)
+        self.channels = channels
+        self.patch_size = patch_size
+        filters = min(WHITENED, channels * 9)
+        self.register_buffer("whiten", nn.init.orthogonal_(torch.empty(filters, channels, 3, 3)))
+        widths = [2 * filters, *stem, width]
+        self.halvings = nn.Sequential(*(Halving(before, after) for before, after in pairwise(widths)))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, height, width) -> (B, rows, cols, D)."""
         patch_grid((images.shape[2], images.shape[3]), self.patch_size)
-        return self.project(self.layers(images).permute(0, 2, 3, 1))
+        images = images.contiguous(memory_format=torch.channels_last)
+        both = torch.cat([self.whiten, -self.whiten])  # GELU keeps one side of each
+        return self.halvings(gelu(conv2d(images, both, padding=1))).permute(0, 2, 3, 1)
+
+    @torch.no_grad()
+    def adapt(self, images: Tensor) -> None:
+        """Set the first filters to what whitens these pictures; they are not trained after that.
+
+        The strongest principal components of all 3 x 3 neighbourhoods, each scaled to variance 1.
+
+        Args:
+            images: (B, C, height, width), normalised as the model will see them; a few thousand are enough.
+        """
+        products = torch.zeros(
+            self.channels * 9, self.channels * 9, dtype=torch.float64, device=images.device
+        )
+        for some in images.split(16):  # one picture of 224 pixels has 50,000 neighbourhoods
+            around = unfold(some, 3).transpose(1, 2).flatten(0, 1)  # (positions, 9 C)
+            products += around.T @ around / len(around) * len(some) / len(images)
+        variances, components = torch.linalg.eigh(products)  # in rising order
+        filters = (components / (variances + WHITENING_FLOOR).sqrt()).T.flip(0)[: len(self.whiten)]
+        self.whiten.copy_(filters.view_as(self.whiten))

@@ -1,5 +1,6 @@
 """The vision transformer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ class VisionTransformer(nn.Module):
         channels: C.
         patch_size: (height, width) in pixels.
         tokenizer: `patch` or `conv`.
+        stem: As `ConvTokenizer` takes it.
         width: D.
         depth: L.
         heads: H.
@@ -47,6 +49,8 @@ class VisionTransformer(nn.Module):
         preprocess: Picture (PIL) to float32 tensor (C, height, width); None where nobody gave one.
         prefix: Number of tokens before the patches.
         pool_kind: `cls`, `mean` or `attention`.
+        autocast: Half-precision dtype that `forward` computes matrix products in; None, the default,
+            is the dtype of the weights.
 
     Raises:
         ValueError: Arguments that do not fit each other, with both values.
@@ -60,6 +64,7 @@ class VisionTransformer(nn.Module):
         channels: int = 3,
         patch_size: tuple[int, int] = (4, 4),
         tokenizer: str = "patch",
+        stem: Sequence[int] | None = None,
         width: int = 192,
         depth: int = 6,
         heads: int = 3,
@@ -85,6 +90,7 @@ class VisionTransformer(nn.Module):
             raise ValueError("pool is 'cls' and class_token is False: set pool to 'mean' or add the token")
         self.labels: list[str] = []
         self.preprocess: Any = None
+        self.autocast: torch.dtype | None = None
         self.channels = channels
         self.image_size = image_size
         self.patch_size = patch_size
@@ -92,7 +98,7 @@ class VisionTransformer(nn.Module):
         self.pool_kind = pool
         rows, cols = patch_grid(image_size, patch_size)
 
-        self.tokenizer = _tokenizer(tokenizer, channels, width, patch_size, patch_bias)
+        self.tokenizer = _tokenizer(tokenizer, channels, width, patch_size, patch_bias, stem)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, width)) if registers else None
         self.positions = GridPositions(rows, cols, width, positions)
@@ -119,7 +125,10 @@ class VisionTransformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, height, width) float -> logits (B, classes)."""
-        return self.read(self.encode(images))
+        if self.autocast is None:
+            return self.read(self.encode(images))
+        with torch.autocast(images.device.type, self.autocast):
+            return self.read(self.encode(images)).to(images.dtype)
 
     def read(self, states: Tensor) -> Tensor:
         """What the head makes of final tokens: (B, N, D), as `encode` gives them -> logits (B, classes)."""
@@ -178,11 +187,18 @@ class VisionTransformer(nn.Module):
             nn.init.zeros_(self.head.weight)
 
 
-def _tokenizer(kind: str, channels: int, width: int, patch_size: tuple[int, int], bias: bool) -> nn.Module:
+def _tokenizer(
+    kind: str,
+    channels: int,
+    width: int,
+    patch_size: tuple[int, int],
+    bias: bool,
+    stem: Sequence[int] | None,
+) -> nn.Module:
     if kind == "patch":
         return PatchTokenizer(channels, width, patch_size, bias=bias)
     if kind == "conv":
-        return ConvTokenizer(channels, width, patch_size)
+        return ConvTokenizer(channels, width, patch_size, stem)
     raise ValueError(f"tokenizer is {kind!r}, expected 'patch' or 'conv'")
 
 

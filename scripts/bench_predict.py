@@ -1,0 +1,181 @@
+"""Label a folder of photographs with a ViT: this library and timm's loader and loop, interleaved.
+
+python scripts/bench_predict.py                                # ViT-S/16 at 224, 1,000 photographs made here
+python scripts/bench_predict.py --photographs my_pictures --pictures 200
+
+Both get the same weights, drawn at random: speed does not depend on them. timm runs as its inference script
+does, with its own dataset, loader, workers and transform, in float32; here it is `vit.inference.predict`,
+with its table written to disk. The rounds take turns in one process. Agreement is that of the first label
+with our own float32.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from torch import nn
+
+from vit import from_timm
+from vit.build import best_device, half_precision
+from vit.data import Preprocess
+from vit.inference.predict import predict
+from vit.training.environment import environment
+from vit.vision import VisionTransformer
+
+REFERENCE = "timm, float32"
+
+
+def main(words: list[str] | None = None) -> int:
+    arguments = _parse(words)
+    found: dict[str, Any] = {"environment": environment(), "model": arguments.model}
+    with tempfile.TemporaryDirectory() as place:
+        photographs = Path(arguments.photographs or place + "/photographs")
+        if not arguments.photographs:
+            make_photographs(photographs, arguments.pictures)
+        found |= compare(arguments.model, photographs, Path(place), arguments.rounds, arguments.workers)
+    print(table(found["rows"]))
+    if arguments.output:
+        Path(arguments.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"wrote {arguments.output}", file=sys.stderr)
+    return 0
+
+
+def _parse(words: list[str] | None) -> argparse.Namespace:
+    first, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="vit_small_patch16_224", help="a timm vision transformer")
+    parser.add_argument("--photographs", help="a folder (default: made from those of scikit-image)")
+    parser.add_argument("--pictures", type=int, default=1000, help="how many are made")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="timm's loader processes (its default)")
+    parser.add_argument("--output", metavar="JSON")
+    return parser.parse_args(words)
+
+
+def make_photographs(folder: Path, count: int) -> None:
+    """JPEGs of 400 to 4,000 pixels: windows of real photographs, as cameras, phones and the web save them."""
+    from skimage import data
+
+    sources = [data.chelsea(), data.astronaut(), data.coffee(), data.rocket()]
+    chance = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for index in range(count):
+        source = Image.fromarray(sources[index % len(sources)])
+        part = chance.uniform(0.4, 1.0) * min(source.size)
+        left, top = chance.uniform(0, source.width - part), chance.uniform(0, source.height - part)
+        longest = int(400 * 10 ** chance.uniform(0, 1))
+        size = (longest, int(longest * 0.75)) if index % 3 else (int(longest * 0.75), longest)
+        window = source.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + part, top + part))
+        window.save(folder / f"{index:05}.jpg", quality=int(chance.integers(80, 96)))
+
+
+def compare(name: str, photographs: Path, place: Path, rounds: int, workers: int) -> dict[str, Any]:
+    """Rows of the table: pictures/s of each candidate, its ratio to the reference, its agreement."""
+    torch.manual_seed(0)
+    theirs = timm.create_model(name).eval()
+    torch.nn.init.normal_(theirs.head.weight, std=1.0)  # timm's own initial head says the same of everything
+    device = best_device()
+    ours = from_timm(theirs).eval().to(device)
+    settings = timm.data.resolve_model_data_config(theirs)
+    channels, height, width = settings["input_size"]
+    ours.labels = [str(index) for index in range(theirs.num_classes)]
+    ours.preprocess = Preprocess(
+        height,
+        width,
+        channels,
+        settings["mean"],
+        settings["std"],
+        crop=settings["crop_pct"],
+        interpolation=settings["interpolation"],
+    )
+    candidates: dict[str, Callable[[], list[int]]] = {
+        REFERENCE: lambda: _theirs(theirs.to(device), photographs, settings, workers),
+        "vit, float32": lambda: _ours(ours, None, photographs, place / "exact.csv"),
+    }
+    half = half_precision("auto", device)
+    if half is not None:
+        label = f"vit, {str(half).removeprefix('torch.')} (auto)"
+        candidates[label] = lambda: _ours(ours, half, photographs, place / "half.csv")
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    labels: dict[str, list[int]] = {}
+    for _ in range(rounds):
+        for candidate, work in candidates.items():
+            started = time.perf_counter()
+            labels[candidate] = work()
+            seconds[candidate].append(time.perf_counter() - started)
+    rows = []
+    for candidate, taken in seconds.items():
+        same = [a == b for a, b in zip(labels[candidate], labels["vit, float32"], strict=True)]
+        rates = sorted(len(same) / one for one in taken)
+        rows.append(
+            {
+                "candidate": candidate,
+                "rounds": rounds,
+                "pictures": len(same),
+                "median": statistics.median(rates),
+                "low": rates[0],
+                "high": rates[-1],
+                "ratio": statistics.median(b / a for a, b in zip(taken, seconds[REFERENCE], strict=True)),
+                "agreement": sum(same) / len(same),
+            }
+        )
+    return {"device": str(device), "rows": rows}
+
+
+@torch.inference_mode()
+def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], workers: int) -> list[int]:
+    """Top classes by timm's dataset, loader and loop, in the order of the names."""
+    device = next(model.parameters()).device
+    dataset = timm.data.create_dataset("", root=str(photographs))
+    loader = timm.data.create_loader(
+        dataset,
+        input_size=settings["input_size"],
+        batch_size=64,
+        is_training=False,
+        use_prefetcher=False,
+        interpolation=settings["interpolation"],
+        mean=settings["mean"],
+        std=settings["std"],
+        crop_pct=settings["crop_pct"],
+        num_workers=workers,
+        device=device,
+    )
+    best = [model(images.to(device)).softmax(-1).topk(5)[1][:, 0].cpu() for images, _ in loader]
+    names = dataset.filenames(basename=True)
+    return [label for _, label in sorted(zip(names, torch.cat(best).tolist(), strict=True))]
+
+
+def _ours(model: VisionTransformer, half: torch.dtype | None, photographs: Path, output: Path) -> list[int]:
+    """Top classes by `vit predict`, in the order of its table."""
+    model.autocast = half
+    predict(model, [str(photographs)], output, overwrite=True)
+    with output.open(newline="", encoding="utf-8") as stream:
+        return [int(row["index"]) for row in csv.DictReader(stream)]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [f"{'':28}{'pictures/s':>12}{'lowest, highest':>18}{'ratio':>8}{'agreement':>12}"]
+    for row in rows:
+        spread = f"{row['low']:.1f} to {row['high']:.1f}"
+        lines.append(
+            f"{row['candidate']:28}{row['median']:>12.1f}{spread:>18}{row['ratio']:>8.2f}"
+            f"{100 * row['agreement']:>10.1f} %"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
