@@ -65,8 +65,8 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def make_photographs(folder: Path, count: int) -> None:
-    """JPEGs of 400 to 4,000 pixels: windows of real photographs, as cameras, phones and the web save them."""
+def make_photographs(folder: Path, count: int, longest: int = 4000) -> None:
+    """JPEGs of 400 pixels to `longest`: windows of real photographs, as cameras and the web save them."""
     from skimage import data
 
     sources = [data.chelsea(), data.astronaut(), data.coffee(), data.rocket()]
@@ -76,8 +76,8 @@ def make_photographs(folder: Path, count: int) -> None:
         source = Image.fromarray(sources[index % len(sources)])
         part = chance.uniform(0.4, 1.0) * min(source.size)
         left, top = chance.uniform(0, source.width - part), chance.uniform(0, source.height - part)
-        longest = int(400 * 10 ** chance.uniform(0, 1))
-        size = (longest, int(longest * 0.75)) if index % 3 else (int(longest * 0.75), longest)
+        side = int(400 * (longest / 400) ** chance.uniform(0, 1))
+        size = (side, int(side * 0.75)) if index % 3 else (int(side * 0.75), side)
         window = source.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + part, top + part))
         window.save(folder / f"{index:05}.jpg", quality=int(chance.integers(80, 96)))
 
@@ -105,7 +105,7 @@ def compare(name: str, photographs: Path, place: Path, rounds: int, workers: int
         REFERENCE: lambda: _theirs(theirs.to(device), photographs, settings, workers),
         "vit, float32": lambda: _ours(ours, None, photographs, place / "exact.csv"),
     }
-    half = half_precision("auto", device)
+    half = half_precision("auto", ours)
     if half is not None:
         label = f"vit, {str(half).removeprefix('torch.')} (auto)"
         candidates[label] = lambda: _ours(ours, half, photographs, place / "half.csv")

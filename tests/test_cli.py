@@ -162,6 +162,12 @@ def test_evaluate_prints_one_json_object(digits_run: Path, capfd: pytest.Capture
     assert {"accuracy", "accuracy_top5", "n", "split", "data", "model"} <= figures.keys()
     assert (figures["n"], figures["split"], figures["data"]) == (359, "test", "digits")
     assert error == ""
+    assert list(figures["by_class"]) == [str(digit) for digit in range(10)]
+    assert sum(figures["by_class"].values()) / 10 == pytest.approx(figures["accuracy"], abs=0.02)
+    assert main(["evaluate", str(digits_run), "--flip", "--json"]) == 0
+    mirrored = json.loads(capfd.readouterr().out)
+    assert mirrored["flip"]
+    assert mirrored["accuracy"] < figures["accuracy"]  # digits are not what their mirror images are
 
 
 def test_a_label_count_that_does_not_fit(

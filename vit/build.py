@@ -29,6 +29,7 @@ from vit.vision import ConvTokenizer, VisionTransformer
 from vit.weights import Bundle, from_timm, read_bundle
 from vit.weights.bundle import is_bundle
 
+HALF_FROM = 1e9  # products per picture, about those of a ViT-Ti/16 at 224 pixels
 SHIPPED = Path(__file__).parent / "models"
 
 
@@ -153,9 +154,18 @@ def precision(word: str, accelerator: str = "auto") -> str:
     return "32-true"
 
 
-def half_precision(word: str, device: torch.device) -> torch.dtype | None:
-    """The dtype that a model with `precision(word)` computes matrix products in; None is the weights' own."""
-    chosen = precision(word, device.type)
+def half_precision(word: str, model: VisionTransformer) -> torch.dtype | None:
+    """The dtype that a model predicts in besides its weights' own; None is theirs alone.
+
+    `auto` is half precision where this machine's best device has it, and the model is so large that its time
+    is that of its matrix products: a small one stays exact.
+    """
+    height, width = model.image_size
+    tokens = (height // model.patch_size[0]) * (width // model.patch_size[1])
+    products = tokens * sum(parameter.numel() for parameter in model.encoder.parameters())
+    if word == "auto" and products < HALF_FROM:
+        return None
+    chosen = precision(word, best_device().type)
     return {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(chosen)
 
 
@@ -170,8 +180,8 @@ def load_model(word: str | Path, *, precision: Precision = "32-true") -> VisionT
     Args:
         word: A run folder, a bundle folder, the name of a shipped model, or `timm:NAME`.
         precision: What `forward` computes in: `32-true`, exact and the default; `bf16-mixed` or `16-mixed`,
-            matrix products in half precision; `auto`, what is fastest on this machine's best device, as `vit
-            predict` does. Attribution computes in float32 whatever it is.
+            matrix products in half precision; `auto`, as `vit predict` does: half precision for models of the
+            size of a ViT-S where this machine's best device has it. Attribution computes in float32 always.
 
     Raises:
         VitError: It is none of these, or it cannot be read.
@@ -180,7 +190,7 @@ def load_model(word: str | Path, *, precision: Precision = "32-true") -> VisionT
         model = _load_timm(str(word).removeprefix("timm:"))
     else:
         model = from_bundle(open_bundle(word))
-    model.autocast = half_precision(precision, best_device())
+    model.autocast = half_precision(precision, model)
     return model
 
 

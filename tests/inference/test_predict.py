@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import vit
+from vit import build
 from vit.cli import main
 from vit.inference import predict as module
 
@@ -42,6 +43,26 @@ def test_rows_equal_the_model(digits_run: Path, pictures: Path, tmp_path: Path) 
         assert row["label"] == best[0]["label"] == model.labels[int(row["index"])]
         assert len(best) == 2
         assert best[0]["score"] >= best[1]["score"]
+
+
+def test_precision_is_of_the_model_and_of_its_size(
+    digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scores(name: str, *words: str) -> list[float]:
+        assert predict(digits_run, pictures, tmp_path / name, *words) == 0
+        return [float(row["score"]) for row in rows(tmp_path / name)]
+
+    exact = scores("exact.csv", "--precision", "32-true")
+    assert scores("auto.csv") == exact  # so small a model is not worth less than exact
+    rough = scores("rough.csv", "--precision", "bf16-mixed")
+    assert rough != exact
+    assert rough == pytest.approx(exact, abs=0.05)
+    assert scores("singles.csv", "--precision", "bf16-mixed", "--batch-size", "1") == rough
+    monkeypatch.setattr(build, "HALF_FROM", 0)
+    monkeypatch.setattr(build, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert vit.load_model(digits_run, precision="auto").autocast == torch.bfloat16
+    assert vit.load_model(digits_run).autocast is None
 
 
 def test_a_bad_file_has_its_row_and_disturbs_nobody(digits_run: Path, pictures: Path, tmp_path: Path) -> None:

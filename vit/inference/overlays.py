@@ -90,6 +90,7 @@ def draw_overlays(
         raise VitError(f"{folder} is a file, expected a folder for the overlays")
     options = dict(options or {})
     query = parse_query(query)
+    device = next(model.parameters()).device
     index = _try(model, method, target, query, options)
     if overwrite:
         _remove_earlier(folder)
@@ -100,10 +101,10 @@ def draw_overlays(
     # Overlays are not continued behind an interruption but drawn anew: each of them is a file of its own.
     (folder / "attend.csv.partial").unlink(missing_ok=True)
     with Table(folder / "attend.csv", COLUMNS, {}, overwrite=overwrite) as table:
-        for batch in read_batches(entries, model.preprocess, batch_size, threads=max(os.cpu_count() or 1, 2)):
+        for batch in read_batches(entries, model.preprocess, batch_size, device=device):
             # Pictures that could not be read keep their place, so that their neighbours' maps stay the same.
             pixels = torch.stack([picture.pixels for picture in batch])
-            images = model.preprocess.normalise(pixels.to(next(model.parameters()).device))
+            images = model.preprocess.normalise(pixels.to(device))
             found = explain(model, images, method, index, query, **options)
             rows = []
             good: list[int] = []

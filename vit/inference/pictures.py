@@ -1,5 +1,6 @@
-"""From files to batches: decoding runs ahead of the model on threads, and every file keeps its place."""
+"""From files to batches: decoded on threads, and every file keeps its place."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,9 +34,13 @@ class Picture(NamedTuple):
 
 
 def read_batches(
-    entries: Iterable[Entry], preprocess: Preprocess, batch_size: int, *, threads: int
+    entries: Iterable[Entry], preprocess: Preprocess, batch_size: int, *, device: torch.device
 ) -> Iterator[list[Picture]]:
-    """Decode ahead and yield the pictures in order, `batch_size` at a time.
+    """Decode on all cores and yield the pictures in order, `batch_size` at a time.
+
+    For a model on another device the next batches are decoded while it works. A model on the CPU has the
+    cores to itself, and decoding has them between its batches: both use all of them, and threads that wait
+    for each other's core cost more than they bring (docs/performance.md).
 
     A file that cannot be decoded keeps its place in the batch, so its neighbours' results do not shift.
 
@@ -43,20 +48,21 @@ def read_batches(
         entries: The files.
         preprocess: The model's.
         batch_size: Files per batch; the last batch may be shorter.
-        threads: Number of decoding threads.
+        device: Where the model is.
     """
     entries = iter(entries)
-    with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[Picture]] = deque(
-            pool.submit(_read, entry, preprocess) for entry in islice(entries, 2 * batch_size)
-        )
-        batch: list[Picture] = []
-        while ahead:
-            batch.append(ahead.popleft().result())
-            ahead.extend(pool.submit(_read, entry, preprocess) for entry in islice(entries, 1))
-            if len(batch) == batch_size or not ahead:
-                yield batch
-                batch = []
+    at_once = 1 if device.type == "cpu" else 3  # batches
+    waiting: deque[list[Future[Picture]]] = deque()
+    with ThreadPoolExecutor(max(os.cpu_count() or 1, 2)) as pool:
+        while True:
+            while len(waiting) < at_once:
+                batch = [pool.submit(_read, entry, preprocess) for entry in islice(entries, batch_size)]
+                if not batch:
+                    break
+                waiting.append(batch)
+            if not waiting:
+                return
+            yield [future.result() for future in waiting.popleft()]
 
 
 def _read(entry: Entry, preprocess: Preprocess) -> Picture:

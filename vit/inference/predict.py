@@ -74,9 +74,9 @@ def predict(
                     f"{entry.name if entry else 'nothing'}: the input changed; --overwrite starts over"
                 )
             counts[row["status"]] += 1
-        threads = max(os.cpu_count() or 1, 2)
-        for pictures in read_batches(entries, model.preprocess, batch_size, threads=threads):
-            rows = list(_rows(model, pictures, topk))
+        device = next(model.parameters()).device
+        for pictures in read_batches(entries, model.preprocess, batch_size, device=device):
+            rows = list(_rows(model, pictures, device, topk))
             table.write(rows)
             counts.update(row["status"] for row in rows)
             tell(counts.total())
@@ -84,9 +84,11 @@ def predict(
     return counts
 
 
-def _rows(model: VisionTransformer, pictures: list[Picture], topk: int) -> Iterator[Row]:
+def _rows(
+    model: VisionTransformer, pictures: list[Picture], device: torch.device, topk: int
+) -> Iterator[Row]:
     pixels = torch.stack([picture.pixels for picture in pictures])
-    images = model.preprocess.normalise(pixels.to(next(model.parameters()).device))
+    images = model.preprocess.normalise(pixels.to(device))
     scores, classes = top_classes(model(images).cpu(), topk)
     for picture, its_scores, its_classes in zip(pictures, scores, classes, strict=True):
         row: dict[str, Any] = dict.fromkeys(COLUMNS)

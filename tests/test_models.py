@@ -1,0 +1,62 @@
+"""The models inside the package: whole, small, described, and as good as their cards say."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import vit
+from vit.build import SHIPPED, shipped_models
+from vit.cli import main
+from vit.config import stored_config
+from vit.data import load
+
+NAMES = [folder.name for folder in shipped_models()]
+
+
+def test_there_is_one_of_each_tokenizer() -> None:
+    assert NAMES == ["cifar10", "cifar10_plain"]
+    kinds = [type(vit.load_model(name).tokenizer).__name__ for name in NAMES]
+    assert kinds == ["ConvTokenizer", "PatchTokenizer"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_model_is_small_and_has_its_card(name: str) -> None:
+    folder = SHIPPED / name
+    assert (folder / "model.safetensors").stat().st_size <= 8e6
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for part in ("## Data", "## Training", "## Figures", "## Limits", "calibration error"):
+        assert part in card
+    for split, scores in json.loads((folder / "config.json").read_text())["scores"].items():
+        assert f"| {split} | {scores['n']:,} | {100 * scores['accuracy']:.2f} % |" in card
+    stored_config(folder / "config.yaml")  # the recipe still runs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_model_predicts_and_attends_by_its_name(
+    name: str, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", name, str(pictures), "--output", str(tmp_path / "labels.csv")]) == 0
+    with (tmp_path / "labels.csv").open(newline="") as stream:
+        labels = {row["label"] for row in csv.DictReader(stream)}
+    assert labels <= set(vit.load_model(name).labels)
+    words = ["attend", name, str(pictures / "a.png"), "--output", str(tmp_path / "overlays"), "--pages", "0"]
+    assert main(words) == 0
+    assert main(["models"]) == 0
+    assert f"\n{name} " in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_model_is_as_good_as_its_card_says(name: str) -> None:
+    if not (Path(os.environ.get("VIT_DATA", "")) / "cifar10").is_dir():
+        pytest.skip("CIFAR-10 is not there: set VIT_DATA to a folder with cifar10/test-*.parquet in it")
+    model = vit.load_model(name)
+    val = load("cifar10").val
+    pixels, targets, _ = val[torch.arange(0, len(val), 5)]
+    with torch.no_grad():
+        right = (model(model.preprocess.normalise(pixels)).argmax(1) == targets).float().mean()
+    said = json.loads((SHIPPED / name / "config.json").read_text())["scores"]["val"]["accuracy"]
+    assert float(right) == pytest.approx(said, abs=0.03)  # 1,000 of the 5,000

@@ -1,0 +1,86 @@
+"""The scripts that measure and ship: small runs of each, and what they write."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from PIL import Image
+
+import vit
+
+Script = Callable[[str], ModuleType]
+
+
+def test_bench_train_measures_everybody(
+    script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "--depth 1 --width 24 --heads 2 --image-size 8 --patch-size 2 --batch-size 4 --rounds 2"
+    place = tmp_path / "train.json"
+    assert script("bench_train").main([*small.split(), "--output", str(place)]) == 0
+    found = json.loads(place.read_text())
+    rows = {(row["candidate"], row["precision"]): row for row in found["rows"]}
+    assert {name for name, _ in rows} >= {"timm as it comes", "timm, fused attention off", "vit"}
+    assert all(row["median"] > 0 for row in rows.values())
+    assert rows["timm as it comes", "float32"]["ratio"] == 1.0
+    assert found["environment"]["cpu_flags"] is not None
+    assert capsys.readouterr().out.count("\n") == len(rows) + 1
+
+
+def test_the_bound_counts_every_product(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = script("bench_train")
+    monkeypatch.setattr(bench, "rate", lambda *shape: 1.0)  # one operation per second: seconds are operations
+    shape = {"depth": 2, "width": 24, "heads": 2, "mlp_ratio": 3.0, "image_size": 15, "patch_size": 5}
+    counter = torch.utils.flop_counter.FlopCounterMode(display=False)
+    model = bench.ours(shape)
+    for block in model.encoder.blocks:
+        block.attention.register_forward_hook(lambda *_: None)
+    with counter:
+        model(torch.randn(7, 3, 15, 15)).sum().backward()
+    head = 3 * 2 * 7 * 24 * bench.CLASSES
+    assert bench.seconds_of_products(shape | {"batch_size": 7}, torch.float32) == pytest.approx(
+        counter.get_total_flops() - head, rel=0.03
+    )
+
+
+def test_growth_is_drawn(script: Script, tmp_path: Path) -> None:
+    bench = script("bench_train")
+    points = [
+        {"axis": axis, "value": value, "median": 100 / value, "bound": 200 / value, "memory_mb": value}
+        for axis, values in bench.GROWTH.items()
+        for value in values
+    ]
+    bench.draw(points, tmp_path / "growth.png")
+    assert Image.open(tmp_path / "growth.png").size[0] > 1000
+
+
+def test_bench_predict_measures_both(
+    script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = script("bench_predict")
+    bench.make_photographs(tmp_path / "photographs", 3, longest=500)
+    words = f"--model vit_tiny_patch16_224 --photographs {tmp_path / 'photographs'} --rounds 1 --workers 0"
+    place = tmp_path / "predict.json"
+    assert bench.main([*words.split(), "--output", str(place)]) == 0
+    rows = json.loads(place.read_text())["rows"]
+    assert [row["candidate"] for row in rows][:2] == ["timm, float32", "vit, float32"]
+    assert {row["pictures"] for row in rows} == {3}
+    assert rows[0]["agreement"] == 1.0
+    assert "photographs" not in capsys.readouterr().out
+
+
+def test_a_model_is_shipped_with_its_card(script: Script, digits_run: Path, tmp_path: Path) -> None:
+    ship = script("ship_model")
+    words = [str(digits_run), "small", "--title", "Digits in a moment", "--into", str(tmp_path)]
+    assert ship.main(words) == 0
+    card = (tmp_path / "small" / "README.md").read_text()
+    assert "Digits in a moment" in card
+    assert "{" not in card
+    model, exact = vit.load_model(tmp_path / "small"), vit.load_model(digits_run)
+    images = torch.randn(5, 1, 8, 8)
+    torch.testing.assert_close(model(images), exact(images), atol=0.02, rtol=0.02)
+    assert not torch.equal(model(images), exact(images))
+    scores = json.loads((tmp_path / "small" / "config.json").read_text())["scores"]
+    assert set(scores) == {"val", "test", "test, with mirror images"}
