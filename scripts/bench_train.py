@@ -2,6 +2,7 @@
 
 python scripts/bench_train.py                          # the ViT of docs/performance.md, 1 to 2 minutes
 python scripts/bench_train.py --compile                # and the same under torch.compile
+python scripts/bench_train.py --attention              # plain products against the fused kernel, by length
 python scripts/bench_train.py --growth growth.png      # cost against width, depth, tokens and batch
 
 A step is forward, loss, backward and clearing the gradients, on random pictures; neither optimiser nor data.
@@ -22,16 +23,19 @@ from typing import Any
 
 import timm
 import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 from vit.build import best_device
+from vit.core import attention_weights
 from vit.training.environment import environment
 from vit.vision import VisionTransformer
 
 CLASSES = 10
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 REFERENCE = "timm as it comes"
+LENGTHS = (64, 197, 257, 577, 1025)  # tokens
+TOKENS_AT_ONCE = 8192  # of a batch, whatever their length
 GROWTH = {  # one axis at a time, from the model of the defaults
     "width": (96, 192, 384, 768),
     "depth": (3, 6, 9, 12),
@@ -46,6 +50,9 @@ def main(words: list[str] | None = None) -> int:
     if arguments.growth:
         found["growth"] = growth(found["shape"], arguments.rounds)
         draw(found["growth"], Path(arguments.growth))
+    elif arguments.attention:
+        found["attention"] = attention(arguments.rounds)
+        print(attention_table(found["attention"]))
     else:
         found |= compare(found["shape"], arguments.rounds, arguments.compile)
         print(table(found["rows"]))
@@ -69,6 +76,7 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=9, help="steps of each candidate that are counted")
     parser.add_argument("--compile", action="store_true", help="add torch.compile of both (needs a compiler)")
+    parser.add_argument("--attention", action="store_true", help="measure the paths of attention instead")
     parser.add_argument("--growth", metavar="PNG", help="measure growth instead, and draw it")
     parser.add_argument("--output", metavar="JSON", help="write all figures")
     return parser.parse_args(words)
@@ -226,6 +234,70 @@ def table(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"{row['candidate']:38}{row['precision']:>10}{row['median']:>10.0f}{spread:>14}{times:>8}"
         )
+    return "\n".join(lines)
+
+
+# --- the paths of attention ---
+
+
+def attention(rounds: int) -> list[dict[str, Any]]:
+    """Milliseconds of `softmax(Q K^T) V` by plain products and by the fused kernel, 64 numbers a head."""
+    device = best_device()
+    rows = []
+    for precision, dtype in PRECISIONS.items():
+        for tokens in LENGTHS:
+            batch = max(1, TOKENS_AT_ONCE // tokens)
+            shape = (batch, 3, tokens, 64)
+            given = [torch.randn(shape, device=device, dtype=dtype).requires_grad_() for _ in range(3)]
+            out = torch.randn(shape, device=device, dtype=dtype)
+            steps = {
+                (path, train): _attending(path, given, out, train)
+                for train in (False, True)
+                for path in ("plain", "fused")
+            }
+            for (path, train), seconds in interleaved(steps, rounds).items():
+                rows.append(
+                    {
+                        "precision": precision,
+                        "tokens": tokens,
+                        "batch": batch,
+                        "path": path,
+                        "training": train,
+                        "milliseconds": 1000 * statistics.median(seconds),
+                    }
+                )
+    return rows
+
+
+def _attending(path: str, given: list[Tensor], out: Tensor, train: bool) -> Callable[[], None]:
+    scale = given[0].shape[-1] ** -0.5
+
+    def work() -> None:
+        with torch.set_grad_enabled(train):
+            query, key, value = given
+            if path == "plain":
+                mixed = attention_weights(query, key, None, scale) @ value
+            else:
+                mixed = scaled_dot_product_attention(query, key, value, scale=scale)
+            if train:
+                mixed.backward(out)
+            if out.is_cuda:
+                torch.cuda.synchronize()
+
+    return work
+
+
+def attention_table(rows: list[dict[str, Any]]) -> str:
+    times = {
+        (row["precision"], row["tokens"], row["path"], row["training"]): row["milliseconds"] for row in rows
+    }
+    lines = [f"{'':20}{'inference: plain':>18}{'fused, ms':>11}{'training: plain':>18}{'fused, ms':>11}"]
+    for precision, tokens in dict.fromkeys((row["precision"], row["tokens"]) for row in rows):
+        four = [
+            times[precision, tokens, path, train] for train in (False, True) for path in ("plain", "fused")
+        ]
+        cells = "".join(f"{ms:>{width}.1f}" for ms, width in zip(four, (18, 11, 18, 11), strict=True))
+        lines.append(f"{precision:12}{tokens:>8}{cells}")
     return "\n".join(lines)
 
 

@@ -46,6 +46,8 @@ def test_the_wheel_carries_configs_and_assets(tmp_path: Path) -> None:
     for file in (ROOT / "configs").glob("*.yaml"):
         assert f"vit/configs/{file.name}" in names
     assert "vit/py.typed" in names
+    for file in (ROOT / "vit" / "models").glob("*/*"):
+        assert f"vit/models/{file.parent.name}/{file.name}" in names
     for file in (ROOT / "vit" / "viewer").glob("page*"):
         assert f"vit/viewer/{file.name}" in names
 

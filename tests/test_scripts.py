@@ -29,6 +29,19 @@ def test_bench_train_measures_everybody(
     assert capsys.readouterr().out.count("\n") == len(rows) + 1
 
 
+def test_bench_train_measures_the_paths_of_attention(
+    script: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = script("bench_train")
+    monkeypatch.setattr(bench, "LENGTHS", (3, 5))
+    monkeypatch.setattr(bench, "TOKENS_AT_ONCE", 8)
+    assert bench.main(["--attention", "--rounds", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["float32", "3"], ["float32", "5"], ["bfloat16", "3"], ["bfloat16", "5"]
+    ]  # fmt: skip
+
+
 def test_the_bound_counts_every_product(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = script("bench_train")
     monkeypatch.setattr(bench, "rate", lambda *shape: 1.0)  # one operation per second: seconds are operations
