@@ -1,7 +1,7 @@
 """Label a folder of photographs with a ViT: this library and timm's loader and loop, interleaved.
 
 python scripts/bench_predict.py                                # ViT-S/16 at 224, 1,000 photographs made here
-python scripts/bench_predict.py --photographs my_pictures --pictures 200
+python scripts/bench_predict.py --photographs my_pictures      # one folder of readable pictures
 
 Both get the same weights, drawn at random: speed does not depend on them. timm runs as its inference script
 does, with its own dataset, loader, workers and transform, in float32; here it is `vit.inference.predict`,
@@ -139,7 +139,7 @@ def compare(name: str, photographs: Path, place: Path, rounds: int, workers: int
 def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], workers: int) -> list[int]:
     """Top classes by timm's dataset, loader and loop, in the order of the names."""
     device = next(model.parameters()).device
-    dataset = timm.data.create_dataset("", root=str(photographs))
+    dataset = timm.data.create_dataset("", root=str(photographs), search_split=False)
     loader = timm.data.create_loader(
         dataset,
         input_size=settings["input_size"],
@@ -154,7 +154,7 @@ def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], worke
         device=device,
     )
     best = [model(images.to(device)).softmax(-1).topk(5)[1][:, 0].cpu() for images, _ in loader]
-    names = dataset.filenames(basename=True)
+    names = dataset.filenames(absolute=True)
     return [label for _, label in sorted(zip(names, torch.cat(best).tolist(), strict=True))]
 
 
@@ -163,7 +163,10 @@ def _ours(model: VisionTransformer, half: torch.dtype | None, photographs: Path,
     model.autocast = half
     predict(model, [str(photographs)], output, overwrite=True)
     with output.open(newline="", encoding="utf-8") as stream:
-        return [int(row["index"]) for row in csv.DictReader(stream)]
+        rows = list(csv.DictReader(stream))
+    if bad := [row["path"] for row in rows if row["status"] != "ok"]:
+        sys.exit(f"{bad[0]} cannot be read, expected pictures that both can read: take it out of the folder")
+    return [int(row["index"]) for row in rows]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

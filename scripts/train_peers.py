@@ -6,9 +6,9 @@ VIT_DATA=... python scripts/train_peers.py cct --minutes 30
 
 `timm` is its VisionTransformer with 4 x 4 patches, 6 blocks of width 192 and 3 heads; `cct` is CCT-2/3x2 from
 vit-pytorch, a compact convolutional transformer made for CIFAR-10. The recipe is the usual one: AdamW at
-0.001, weight decay 0.05, warm-up and cosine to zero when the time is over, shifts and flips, label smoothing
-0.1, batches of 128, bf16 where the hardware has it. The checkpoint is chosen on validation; the test split is
-measured once, at the end.
+0.001, weight decay 0.05, gradients clipped at 1, warm-up and cosine to zero when the time is over, shifts and
+flips, label smoothing 0.1, batches of 128, bf16 where the hardware has it. The checkpoint is chosen on
+validation; the test split is measured once, at the end.
 """
 
 import argparse

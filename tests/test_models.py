@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import vit
 from vit.build import SHIPPED, shipped_models
@@ -40,9 +41,13 @@ def test_a_shipped_model_predicts_and_attends_by_its_name(
     name: str, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", name, str(pictures), "--output", str(tmp_path / "labels.csv")]) == 0
+    model = vit.load_model(name)
     with (tmp_path / "labels.csv").open(newline="") as stream:
-        labels = {row["label"] for row in csv.DictReader(stream)}
-    assert labels <= set(vit.load_model(name).labels)
+        found = {row["path"]: row for row in csv.DictReader(stream)}
+    assert len(found) == 7
+    with torch.no_grad():
+        logits = model(model.preprocess(Image.open(pictures / "deep" / "z.png"))[None])
+    assert found["deep/z.png"]["label"] == model.labels[int(logits.argmax())]
     words = ["attend", name, str(pictures / "a.png"), "--output", str(tmp_path / "overlays"), "--pages", "0"]
     assert main(words) == 0
     assert main(["models"]) == 0

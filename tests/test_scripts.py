@@ -24,8 +24,8 @@ def test_bench_train_measures_everybody(
     rows = {(row["candidate"], row["precision"]): row for row in found["rows"]}
     assert {name for name, _ in rows} >= {"timm as it comes", "timm, fused attention off", "vit"}
     assert all(row["median"] > 0 for row in rows.values())
-    assert rows["timm as it comes", "float32"]["ratio"] == 1.0
-    assert found["environment"]["cpu_flags"] is not None
+    against = rows["timm as it comes", "bfloat16"]["median"]
+    assert 0.2 < rows["vit", "bfloat16"]["ratio"] / (rows["vit", "bfloat16"]["median"] / against) < 5
     assert capsys.readouterr().out.count("\n") == len(rows) + 1
 
 
@@ -48,8 +48,6 @@ def test_the_bound_counts_every_product(script: Script, monkeypatch: pytest.Monk
     shape = {"depth": 2, "width": 24, "heads": 2, "mlp_ratio": 3.0, "image_size": 15, "patch_size": 5}
     counter = torch.utils.flop_counter.FlopCounterMode(display=False)
     model = bench.ours(shape)
-    for block in model.encoder.blocks:
-        block.attention.register_forward_hook(lambda *_: None)
     with counter:
         model(torch.randn(7, 3, 15, 15)).sum().backward()
     head = 3 * 2 * 7 * 24 * bench.CLASSES
@@ -81,7 +79,18 @@ def test_bench_predict_measures_both(
     assert [row["candidate"] for row in rows][:2] == ["timm, float32", "vit, float32"]
     assert {row["pictures"] for row in rows} == {3}
     assert rows[0]["agreement"] == 1.0
-    assert "photographs" not in capsys.readouterr().out
+    assert len(capsys.readouterr().out.splitlines()) == len(rows) + 1
+
+
+def test_a_peer_trains_and_says_how_well(
+    script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert script("train_peers").main(["timm", "--data", "digits", "--epochs", "1"]) == 0
+    found = json.loads((tmp_path / "runs" / "peer_timm_30min_0" / "result.json").read_text())
+    assert (found["val"]["n"], found["test"]["n"]) == (143, 359)
+    assert 0.05 < found["test"]["accuracy"] < 0.95
+    assert "1.0 epochs" in capsys.readouterr().out
 
 
 def test_a_model_is_shipped_with_its_card(script: Script, digits_run: Path, tmp_path: Path) -> None:
@@ -91,6 +100,7 @@ def test_a_model_is_shipped_with_its_card(script: Script, digits_run: Path, tmp_
     card = (tmp_path / "small" / "README.md").read_text()
     assert "Digits in a moment" in card
     assert "{" not in card
+    assert "CIFAR" not in card
     model, exact = vit.load_model(tmp_path / "small"), vit.load_model(digits_run)
     images = torch.randn(5, 1, 8, 8)
     torch.testing.assert_close(model(images), exact(images), atol=0.02, rtol=0.02)

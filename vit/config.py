@@ -126,7 +126,7 @@ class OptimConfig:
     """Optimiser, schedule and loss.
 
     Args:
-        name: `adamw`, or `muon`: Muon for the matrices of the blocks beside AdamW for the rest.
+        name: `adamw`, or `muon`: Muon for matrices of blocks and kernels beside AdamW for the rest.
         lr: Peak learning rate of AdamW.
         muon_lr: Peak learning rate of Muon.
         weight_decay: Decoupled decay, on matrices only.

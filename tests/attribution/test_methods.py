@@ -301,6 +301,18 @@ def test_autocast_changes_nothing(method: str) -> None:
     torch.testing.assert_close(maps, vit.attend(model, IMAGES, method, **options), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_that_predicts_in_half_precision_is_explained_exactly(method: str) -> None:
+    model = tower()
+    options = QUICK.get(method, {})
+    exact = explain(model, IMAGES, method, **options)
+    model.autocast = torch.bfloat16
+    assert not torch.equal(model(IMAGES), exact.logits)
+    found = explain(model, IMAGES, method, **options)
+    assert torch.equal(found.maps, exact.maps)
+    assert torch.equal(found.logits, exact.logits)
+
+
 def test_a_model_made_in_inference_mode_is_refused() -> None:
     with torch.inference_mode():
         model = tower()

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from vit.data.decode import FORMATS, STATUSES, DecodeError, open_picture
+from vit.data.preprocess import Preprocess
 
 HEIGHT, WIDTH = 13, 17
 
@@ -242,6 +243,21 @@ def test_a_large_jpeg_is_decoded_no_larger_than_needed(side, decoded):
     assert (
         np.abs(np.asarray(found.resize((16, 16)), int) - np.asarray(picture.resize((16, 16)), int)).max() < 9
     )
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_photograph_read_at_reduced_scale_is_nearly_the_same(turn):
+    astronaut = pytest.importorskip("skimage.data").astronaut()
+    photograph = Image.fromarray(astronaut[:, :400]).resize((1500, 1920))
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    file = saved(photograph, "JPEG", quality=92, exif=exif)
+    assert open_picture(file, enough=110).size != open_picture(file).size
+    preprocess = Preprocess(96, 64, crop=0.875)
+    found = np.asarray(preprocess.read(file), int)
+    whole = np.asarray(preprocess.window(open_picture(file)), int)
+    assert np.abs(found - whole).mean() < 1.0
+    assert np.abs(found - whole).max() < 16
 
 
 def test_other_formats_and_sizes_ignore_what_is_enough():

@@ -35,11 +35,12 @@ def parameters(*shapes: tuple[int, ...]) -> list[nn.Parameter]:
 
 def test_steps_are_those_of_torch() -> None:
     shapes = (11, 23), (23, 11), (11, 23), (13, 13)
+    before = parameters(*shapes)
     ours, theirs = parameters(*shapes), parameters(*shapes)
     moved = stepped(Muon(ours, lr=0.1, weight_decay=0.3), ours, 3)
     expected = stepped(torch.optim.Muon(theirs, lr=0.1, weight_decay=0.3, momentum=0.95), theirs, 3)
-    for one, other in zip(moved, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=0.01, rtol=0)  # a step is 0.1 long, and bfloat16
+    for start, one, other in zip(before, moved, expected, strict=True):
+        assert (one - other).norm() < 0.03 * (other - start).norm()  # both round to bfloat16 on the way
 
 
 def test_a_kernel_is_a_matrix_with_a_row_per_output() -> None:

@@ -38,13 +38,15 @@ def test_the_stem_is_as_wide_as_asked() -> None:
     assert widths == [[8, 16, 33], [5, 7, 33]]
     with pytest.raises(ValueError, match=r"stem is \[5\], expected 2 numbers for patches of 8 pixels"):
         ConvTokenizer(C, 33, (8, 8), [5])
+    with pytest.raises(ValueError, match="only 'conv' has a stem"):
+        VisionTransformer(CLASSES, (8, 8), width=36, stem=[5])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_first_filters_whiten(channels: int) -> None:
     tokenizer = ConvTokenizer(channels, 33, (4, 4))
     smooth = nn.functional.avg_pool2d(torch.randn(40, channels, 21, 25), 3, 1)  # neighbours are alike
-    tokenizer.adapt(smooth)
+    tokenizer.adapt(smooth.split(7))
     found = nn.functional.conv2d(smooth, tokenizer.whiten).transpose(0, 1).flatten(1)  # (filters, positions)
     assert len(found) == (9 if channels == 1 else 12)
     products = found @ found.T / found.shape[1]

@@ -29,7 +29,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
         "--precision",
         choices=get_args(Precision),
         default="auto",
-        help="auto (default): large models in bf16 where the hardware has it; 32-true: exact",
+        help="auto (default): half precision for large models where the hardware has it; 32-true: exact",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
 

@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from vit.core.masks import broadcast_mask
 
 # Up to this many keys a CPU trains faster in half precision through two plain matrix products: its fused
-# kernel is quick forward and slow backward (docs/architecture.md has the measurement).
+# kernel is quick forward and slow backward (docs/performance.md has the measurement).
 PLAIN_CPU_KEYS = 256
 
 
@@ -113,7 +113,10 @@ class Attention(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """softmax(Q K^T scale) V by the fastest exact path. (B, H, N, K), (B, H, M, K) twice -> (B, H, N, K)."""
+    """softmax(Q K^T scale) V by the fastest path; none approximates.
+
+    (B, H, N, K), (B, H, M, K) twice -> (B, H, N, K).
+    """
     trains_on_cpu = query.device.type == "cpu" and query.requires_grad
     if trains_on_cpu and query.dtype.itemsize < 4 and key.shape[-2] <= PLAIN_CPU_KEYS:
         return attention_weights(query, key, mask, scale) @ value
@@ -130,7 +133,8 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: fl
         scale: Factor on the scores, 1 / sqrt(K).
 
     Returns:
-        (B, H, N, M), of the queries' dtype. Each row sums to 1, or is all zero where the mask allows nothing.
+        (B, H, N, M), of the queries' dtype. Each row sums to 1 as nearly as the dtype can, or is all zero
+        where the mask allows nothing.
     """
     scores = (query * scale) @ key.transpose(-2, -1)
     if mask is None:

@@ -84,7 +84,7 @@ def open_picture(
             limit of 178,956,970 holds above it.
         enough: Pixels on each side that the caller will reduce the picture to. A JPEG of which a half, a
             quarter or an eighth still has `DRAFT_GAP` times as many is decoded at that scale, which its
-            format gives away: a camera's picture takes a third of the time. None: at full size.
+            format makes quick. None: at full size.
 
     Raises:
         DecodeError: The picture cannot be read; its `status` says why.

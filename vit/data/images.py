@@ -175,7 +175,7 @@ def statistics(images: Images, limit: int = 10_000) -> tuple[tuple[float, ...], 
         raise VitError("statistics of 0 pictures: give a training set that is not empty")
     count = min(limit, len(images))
     total, squares = (torch.zeros(images.channels, dtype=torch.float64) for _ in range(2))
-    for where in (torch.arange(count) * len(images) // count).split(256):
+    for where in spread(len(images), count).split(256):
         levels = (
             images[where][0].to(torch.float32).transpose(0, 1).flatten(1).div_(255).double()
         )  # (C, pixels)
@@ -185,6 +185,12 @@ def statistics(images: Images, limit: int = 10_000) -> tuple[tuple[float, ...], 
     mean = total / pixels
     std = (squares / pixels - mean.square()).clamp(min=0).sqrt().clamp(min=1e-3)
     return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def spread(n: int, count: int) -> Tensor:
+    """`count` indices, evenly over `n`; all of them where there are not more. int64, rising."""
+    count = min(n, count)
+    return torch.arange(count) * n // max(count, 1)
 
 
 def _file_size(source: Path | bytes) -> int:

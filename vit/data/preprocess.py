@@ -71,6 +71,9 @@ class Preprocess:
     def read(self, source: Path | bytes) -> Image.Image:
         """The part of a picture file that the model sees; a large JPEG is decoded no larger than needed.
 
+        So its pixels may differ by a few levels from those of `window` on the whole picture: at every place
+        where files are read it is this one, in training and prediction alike.
+
         Raises:
             DecodeError: The file cannot be read.
         """

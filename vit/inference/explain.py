@@ -245,7 +245,7 @@ def _perturbed(
     **options: Any,
 ) -> Explanation:
     """Methods that ask the model about changed pictures."""
-    logits = model(images)
+    logits = model.read(model.encode(images))  # never in half precision, as `forward` may be
     targets = logits.argmax(1) if targets is None else targets
     grid = model.grid(images)
 

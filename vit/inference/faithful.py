@@ -85,8 +85,13 @@ class Faithfulness:
         return rows
 
     def _probability(self, target: int, variants: Tensor) -> Tensor:
-        parts = [self.model(part).float().softmax(-1)[:, target] for part in variants.split(self.batch_size)]
+        parts = [_exact(self.model, part).softmax(-1)[:, target] for part in variants.split(self.batch_size)]
         return torch.cat(parts)
+
+
+def _exact(model: VisionTransformer, images: Tensor) -> Tensor:
+    """Logits in the weights' own precision, which `forward` may not be in."""
+    return model.read(model.encode(images))
 
 
 def _plain(value: Any) -> Any:
@@ -123,7 +128,7 @@ def measure(
     first = 0
     for images in batches:
         with torch.no_grad():
-            targets = model(images).argmax(1)
+            targets = _exact(model, images).argmax(1)
         maps = {}
         for method, options in methods.items():
             target = targets if METHODS[method].of_a_class else None

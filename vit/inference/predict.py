@@ -95,7 +95,7 @@ def _rows(
         row |= {"path": picture.entry.name, "status": picture.status, "error": picture.error}
         if picture.status == "ok":
             best = [
-                # Beyond six digits lies the noise of adding up in another order.
+                # Beyond six digits lies the noise of adding up in another order, in float32.
                 {"label": model.labels[index], "score": round(score, 6)}
                 for score, index in zip(its_scores.tolist(), its_classes.tolist(), strict=True)
             ]

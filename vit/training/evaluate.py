@@ -49,9 +49,10 @@ class Evaluation:
         return {name: getattr(self, name) for name in names}
 
     def by_class(self, labels: list[str]) -> dict[str, float]:
-        """Accuracy on the pictures of each class that has some."""
-        right, all_ = self.confusion.diagonal(), self.confusion.sum(1)
-        return {label: float(right[index] / all_[index]) for index, label in enumerate(labels) if all_[index]}
+        """Accuracy on the pictures of each class that has some; a label that comes twice gets its index."""
+        right, of = self.confusion.diagonal(), self.confusion.sum(1)
+        names = [label if labels.count(label) == 1 else f"{label} ({i})" for i, label in enumerate(labels)]
+        return {name: float(right[index] / of[index]) for index, name in enumerate(names) if of[index]}
 
 
 @torch.inference_mode()

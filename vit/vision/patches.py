@@ -1,6 +1,6 @@
 """From pixels to a grid of tokens: (B, C, height, width) -> (B, rows, cols, D)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -81,7 +81,7 @@ class ConvTokenizer(nn.Module):
     The grid is that of plain patches of the same size, but each token has seen its neighbourhood, which is
     worth many points of accuracy on small datasets (Hassani et al. 2021). Whitening and halvings are after
     networks made to learn fast (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds"). Tensors are channels-last,
-    which both CPUs and GPUs compute fastest.
+    the layout that convolutions are quickest in.
 
     Args:
         channels: C.
@@ -127,20 +127,22 @@ class ConvTokenizer(nn.Module):
         return self.halvings(gelu(conv2d(images, both, padding=1))).permute(0, 2, 3, 1)
 
     @torch.no_grad()
-    def adapt(self, images: Tensor) -> None:
+    def adapt(self, batches: Iterable[Tensor]) -> None:
         """Set the first filters to what whitens these pictures; they are not trained after that.
 
-        The strongest principal components of all 3 x 3 neighbourhoods, each scaled to variance 1.
+        The strongest principal components of all 3 x 3 neighbourhoods, each scaled to a mean square of 1,
+        or a little less where it is weak.
 
         Args:
-            images: (B, C, height, width), normalised as the model will see them; a few thousand are enough.
+            batches: (B, C, height, width) each, normalised as the model will see them; a thousand pictures
+                are enough.
         """
-        products = torch.zeros(
-            self.channels * 9, self.channels * 9, dtype=torch.float64, device=images.device
-        )
-        for some in images.split(16):  # one picture of 224 pixels has 50,000 neighbourhoods
-            around = unfold(some, 3).transpose(1, 2).flatten(0, 1)  # (positions, 9 C)
-            products += around.T @ around / len(around) * len(some) / len(images)
-        variances, components = torch.linalg.eigh(products)  # in rising order
+        products = torch.zeros(self.channels * 9, self.channels * 9, device=self.whiten.device)
+        positions = 0
+        for images in batches:
+            around = unfold(images, 3).transpose(1, 2).flatten(0, 1)  # (positions, 9 C)
+            products += around.T @ around
+            positions += len(around)
+        variances, components = torch.linalg.eigh(products / positions)  # in rising order
         filters = (components / (variances + WHITENING_FLOOR).sqrt()).T.flip(0)[: len(self.whiten)]
         self.whiten.copy_(filters.view_as(self.whiten))

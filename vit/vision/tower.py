@@ -196,6 +196,8 @@ def _tokenizer(
     stem: Sequence[int] | None,
 ) -> nn.Module:
     if kind == "patch":
+        if stem is not None:
+            raise ValueError(f"stem is {list(stem)} and tokenizer is 'patch': only 'conv' has a stem")
         return PatchTokenizer(channels, width, patch_size, bias=bias)
     if kind == "conv":
         return ConvTokenizer(channels, width, patch_size, stem)
