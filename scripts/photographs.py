@@ -1,7 +1,7 @@
 """Write the photographs that scikit-image carries as PNG files, to try a model on.
 
 python scripts/photographs.py photographs
-vit attend runs/cifar10 photographs --output overlays
+vit attend cifar10 photographs --output overlays
 """
 
 import sys

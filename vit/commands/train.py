@@ -2,7 +2,7 @@
 
 example:
   vit train --config digits
-  vit train --config cifar10 --trainer.max_time 00:00:30:00 --name evening
+  vit train --config cifar10_30min --trainer.max_time 00:01:00:00 --name evening
   vit train --config folder --data.root my_pictures --model.width 256
 """
 

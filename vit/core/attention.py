@@ -9,9 +9,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from vit.core.masks import broadcast_mask
 
-# Up to this many keys a CPU trains faster in half precision through two plain matrix products: its fused
-# kernel is quick forward and slow backward (docs/performance.md has the measurement).
-PLAIN_CPU_KEYS = 256
+# Up to this many keys a CPU is faster in half precision through two plain matrix products than by its fused
+# kernel, above all backward (docs/performance.md has the measurement).
+PLAIN_CPU_KEYS = 640
 
 
 class Recording(NamedTuple):
@@ -117,8 +117,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale
 
     (B, H, N, K), (B, H, M, K) twice -> (B, H, N, K).
     """
-    trains_on_cpu = query.device.type == "cpu" and query.requires_grad
-    if trains_on_cpu and query.dtype.itemsize < 4 and key.shape[-2] <= PLAIN_CPU_KEYS:
+    half_on_cpu = query.device.type == "cpu" and query.dtype.itemsize < 4
+    if half_on_cpu and key.shape[-2] <= PLAIN_CPU_KEYS:
         return attention_weights(query, key, mask, scale) @ value
     return scaled_dot_product_attention(query, key, value, mask, scale=scale)
 
