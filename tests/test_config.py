@@ -85,7 +85,7 @@ def test_an_unknown_config_names_the_nearest() -> None:
     [
         ("--data.batch_size", "0", "data.batch_size is 0, expected at least 1"),
         ("--data.val_fraction", "1.5", "expected between 0 and 1"),
-        ("--model.width", "100", "expected a multiple of heads"),
+        ("--model.width", "101", "expected a multiple of heads"),
         ("--model.pool", "cls", "expected mean or attention where class_token is false"),
         ("--trainer.max_time", "30m", "expected DD:HH:MM:SS"),
         ("--trainer.max_time", "null", "one of them ends the run"),
@@ -93,7 +93,7 @@ def test_an_unknown_config_names_the_nearest() -> None:
 )
 def test_values_that_cannot_work(option: str, value: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        read("--config", "cifar10", option, value)
+        read("--config", "cifar10_30min", option, value)
 
 
 def test_the_first_difference_is_named(tmp_path: Path) -> None:
