@@ -39,8 +39,8 @@ def read_batches(
     """Decode on all cores and yield the pictures in order, `batch_size` at a time.
 
     For a model on another device the next batches are decoded while it works. A model on the CPU has the
-    cores to itself, and decoding has them between its batches: both use all of them, and threads that wait
-    for each other's core cost more than they bring (docs/performance.md).
+    cores to itself, and decoding has them between its batches: both use all of them, and a
+    matrix product is as slow as the thread whose core was decoding.
 
     A file that cannot be decoded keeps its place in the batch, so its neighbours' results do not shift.
 
