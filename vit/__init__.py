@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from vit.build import load_model
     from vit.core import record_attention
     from vit.inference.attend import attend
-    from vit.weights import from_timm
+    from vit.weights import from_huggingface, from_timm
 
-__all__ = ["attend", "from_timm", "load_model", "record_attention"]
+__all__ = ["attend", "from_huggingface", "from_timm", "load_model", "record_attention"]
 
 _HOMES = {
     "attend": "vit.inference.attend",
+    "from_huggingface": "vit.weights",
     "from_timm": "vit.weights",
     "load_model": "vit.build",
     "record_attention": "vit.core",

@@ -42,7 +42,7 @@ def seed_row(
         query: From `parse_query`.
         grid: (rows, cols) of patches.
         prefix: Number of tokens before the patches.
-        pool: `cls`, `mean` or `attention`: what the head reads.
+        pool: `cls`, `mean`, `cls_mean` (half of each) or `attention`: what the head reads.
         pool_row: (B, patches), what the attention pool drew from each patch; needed where `pool` is
             `attention` and `query` is `cls`, and returned as it is.
 
@@ -59,8 +59,11 @@ def seed_row(
             raise ValueError("the model pools by attention: pass the row of its pool")
         return torch.nn.functional.pad(pool_row, (prefix, 0))
     seed = torch.zeros(1, prefix + patches)
-    if query == "cls" and pool == "cls":
+    if query == "cls" and pool in ("cls", "cls_mean"):
         seed[:, 0] = 1
+        if pool == "cls_mean":
+            seed[:, prefix:] += 1 / patches
+            seed /= 2
     elif isinstance(query, str):
         seed[:, prefix:] = 1 / patches
     else:

@@ -3,8 +3,8 @@
 from vit.core.attention import Attention, Recording, attention_weights
 from vit.core.block import Block, LayerScale, Mlp
 from vit.core.encoder import Encoder
-from vit.core.pooling import AttentionPool, ClassPool, MeanPool
-from vit.core.positions import GridPositions
+from vit.core.pooling import AttentionPool, ClassMeanPool, ClassPool, MeanPool, make_pool
+from vit.core.positions import GridPositions, SequencePositions
 from vit.core.tape import POOL, Tape, record_attention, require_tower, watch_attention
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Attention",
     "AttentionPool",
     "Block",
+    "ClassMeanPool",
     "ClassPool",
     "Encoder",
     "GridPositions",
@@ -19,8 +20,10 @@ __all__ = [
     "MeanPool",
     "Mlp",
     "Recording",
+    "SequencePositions",
     "Tape",
     "attention_weights",
+    "make_pool",
     "record_attention",
     "require_tower",
     "watch_attention",

@@ -1,6 +1,6 @@
 """Scaled dot-product multi-head attention: the one place in vit where attention is computed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,7 +46,7 @@ class Attention(nn.Module):
     Args:
         width: D, of the queries' tokens and of the output.
         heads: H. The head width K is `width // heads`.
-        qkv_bias: Bias on the query, key and value projections.
+        qkv_bias: Bias on the query, key and value projections: on all or none, or one word for each.
         output_bias: Bias on the output projection.
         qk_norm: LayerNorm over K on queries and keys (Dehghani et al. 2023, section 2).
         norm_eps: Epsilon of those norms.
@@ -67,7 +67,7 @@ class Attention(nn.Module):
         width: int,
         heads: int,
         *,
-        qkv_bias: bool = True,
+        qkv_bias: bool | Sequence[bool] = True,
         output_bias: bool = True,
         qk_norm: bool = False,
         norm_eps: float = 1e-6,
@@ -77,9 +77,10 @@ class Attention(nn.Module):
             raise ValueError(f"width is {width}, expected a multiple of heads = {heads}")
         self.heads = heads
         self.scale = (width // heads) ** -0.5
-        self.query = nn.Linear(width, width, bias=qkv_bias)
-        self.key = nn.Linear(width, width, bias=qkv_bias)
-        self.value = nn.Linear(width, width, bias=qkv_bias)
+        query_bias, key_bias, value_bias = [qkv_bias] * 3 if isinstance(qkv_bias, bool) else qkv_bias
+        self.query = nn.Linear(width, width, bias=query_bias)
+        self.key = nn.Linear(width, width, bias=key_bias)
+        self.value = nn.Linear(width, width, bias=value_bias)
         self.query_norm = nn.LayerNorm(width // heads, eps=norm_eps) if qk_norm else nn.Identity()
         self.key_norm = nn.LayerNorm(width // heads, eps=norm_eps) if qk_norm else nn.Identity()
         self.output = nn.Linear(width, width, bias=output_bias)

@@ -1,19 +1,23 @@
 """A stack of blocks and the final norm."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from vit.core.block import Block
 
 
 class Encoder(nn.Module):
-    """L blocks, then a LayerNorm.
+    """L blocks, and behind pre-norm blocks a LayerNorm.
 
     Args:
         width: D.
         depth: L.
         heads: H.
         mlp_ratio: Hidden width of each MLP over D.
-        qkv_bias: Bias on the query, key and value projections.
+        norm: Where the blocks' norms stand, `pre` or `post`.
+        activation: Of the MLPs.
+        qkv_bias: As in `Attention`.
         output_bias: Bias on the other projections.
         qk_norm: LayerNorm on queries and keys.
         layer_scale: Initial value of LayerScale; None is none.
@@ -30,7 +34,9 @@ class Encoder(nn.Module):
         heads: int,
         *,
         mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
+        norm: str = "pre",
+        activation: str = "gelu",
+        qkv_bias: bool | Sequence[bool] = True,
         output_bias: bool = True,
         qk_norm: bool = False,
         layer_scale: float | None = None,
@@ -45,6 +51,8 @@ class Encoder(nn.Module):
                 width,
                 heads,
                 round(width * mlp_ratio),
+                norm=norm,
+                activation=activation,
                 qkv_bias=qkv_bias,
                 output_bias=output_bias,
                 qk_norm=qk_norm,

@@ -1,4 +1,8 @@
-"""From tokens to the one vector that the head reads. `prefix` counts the tokens before the patches."""
+"""From tokens to the one vector that the head reads.
+
+`prefix` counts the tokens before the patches. `mask`, bool (B, N), says which tokens are there at all; None
+is all of them.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -8,19 +12,38 @@ from vit.core.block import Mlp
 
 
 class ClassPool(nn.Module):
-    """The class token, which is the first: (B, N, D) -> (B, D)."""
+    """The class token, the first that is there: (B, N, D) -> (B, D)."""
 
-    def forward(self, tokens: Tensor, prefix: int) -> Tensor:
+    def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, D)."""
-        return tokens[:, 0]
+        if mask is None:
+            return tokens[:, 0]
+        first = mask.int().argmax(1)  # padding may stand on the left
+        return tokens[torch.arange(len(tokens), device=tokens.device), first]
+
+
+class ClassMeanPool(nn.Module):
+    """The class token beside the mean of the patches, as DINOv2's classifiers read them."""
+
+    def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, 2 D)."""
+        return torch.cat([tokens[:, 0], mean_after(prefix, tokens, mask)], -1)
 
 
 class MeanPool(nn.Module):
     """The mean of the tokens after the prefix: (B, N, D) -> (B, D)."""
 
-    def forward(self, tokens: Tensor, prefix: int) -> Tensor:
+    def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, D)."""
+        return mean_after(prefix, tokens, mask)
+
+
+def mean_after(prefix: int, tokens: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of the tokens after the prefix that are there, (B, N, D) -> (B, D); zeros where none is."""
+    if mask is None:
         return tokens[:, prefix:].mean(1)
+    there = mask[:, prefix:, None].to(tokens.dtype)
+    return (tokens[:, prefix:] * there).sum(1) / there.sum(1).clamp(min=1)
 
 
 class AttentionPool(nn.Module):
@@ -41,9 +64,24 @@ class AttentionPool(nn.Module):
         self.mlp = Mlp(width, round(width * mlp_ratio))
         nn.init.trunc_normal_(self.query, std=width**-0.5)
 
-    def forward(self, tokens: Tensor, prefix: int) -> Tensor:
+    def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, D)."""
         query = self.query.expand(len(tokens), -1, -1)
-        pooled = self.attention(query, tokens[:, prefix:])  # (B, 1, D)
+        there = None if mask is None else mask[:, prefix:]
+        pooled = self.attention(query, tokens[:, prefix:], there)  # (B, 1, D)
         pooled = pooled + self.mlp(self.mlp_norm(pooled))
         return pooled[:, 0]
+
+
+def make_pool(kind: str, width: int, heads: int, *, mlp_ratio: float, norm_eps: float) -> nn.Module:
+    """The pool of that name: `cls`, `mean`, `cls_mean` or `attention`.
+
+    Raises:
+        ValueError: Another name.
+    """
+    if kind == "attention":
+        return AttentionPool(width, heads, mlp_ratio=mlp_ratio, norm_eps=norm_eps)
+    plain = {"cls": ClassPool, "mean": MeanPool, "cls_mean": ClassMeanPool}
+    if kind not in plain:
+        raise ValueError(f"pool is {kind!r}, expected 'cls', 'mean', 'cls_mean' or 'attention'")
+    return plain[kind]()

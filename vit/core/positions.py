@@ -1,4 +1,4 @@
-"""Where a token stands: 2-D position tables, learned or sin-cos, for any grid."""
+"""Where a token stands: tables for a grid and for a sequence, learned or of sines and cosines."""
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,56 @@ class GridPositions(nn.Module):
         planes = self.table.permute(2, 0, 1)[None].float()  # (1, D, rows, cols)
         planes = interpolate(planes, (rows, cols), mode="bicubic", antialias=True)
         return planes[0].permute(1, 2, 0).to(self.table.dtype)
+
+
+class SequencePositions(nn.Module):
+    """Adds a position vector to each token of a sequence.
+
+    Args:
+        length: Rows of the table.
+        width: D.
+        kind: `learned`: a parameter; `sinusoidal`: fixed sines and cosines (`sinusoidal`).
+
+    Raises:
+        ValueError: An unknown kind, or `sinusoidal` with an odd width.
+    """
+
+    table: Tensor
+
+    def __init__(self, length: int, width: int, kind: str = "learned"):
+        super().__init__()
+        if kind == "learned":
+            self.table = nn.Parameter(torch.randn(length, width) * width**-0.5)
+        elif kind == "sinusoidal":
+            self.register_buffer("table", sinusoidal(length, width), persistent=False)
+        else:
+            raise ValueError(f"positions are {kind!r}, expected 'learned' or 'sinusoidal'")
+
+    def forward(self, tokens: Tensor, places: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D).
+
+        Args:
+            tokens: (B, N, D), N at most `length`.
+            places: int64 (B, N), the row of the table for each token; None: 0, 1, 2, ...
+        """
+        table = self.table[: tokens.shape[1]] if places is None else self.table[places]
+        return tokens + table.to(tokens.dtype)
+
+
+def sinusoidal(length: int, width: int, *, temperature: float = 10_000.0) -> Tensor:
+    """Vaswani et al. 2017, section 3.5: sines in the even channels, cosines in the odd ones.
+
+    Returns:
+        float32, (length, D)
+
+    Raises:
+        ValueError: `width` is odd.
+    """
+    if width % 2:
+        raise ValueError(f"width is {width}, expected an even number for sinusoidal positions")
+    frequency = temperature ** -(torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1).float()
 
 
 def sincos_2d(rows: int, cols: int, width: int, *, temperature: float = 10_000.0) -> Tensor:

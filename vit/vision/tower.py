@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vit.core import AttentionPool, ClassPool, Encoder, GridPositions, MeanPool
+from vit.core import Encoder, GridPositions, make_pool
 from vit.vision.patches import ConvTokenizer, PatchTokenizer, patch_grid
 
 
@@ -31,9 +31,10 @@ class VisionTransformer(nn.Module):
         class_token: Whether a class token goes first.
         registers: Number of register tokens (Darcet et al. 2024).
         positions: `learned` or `sincos`.
-        pool: `cls`, `mean` (of the patches) or `attention`.
+        pool: `cls`, `mean` (of the patches), `cls_mean` (both, side by side) or `attention`.
         patch_bias: Bias of the patch projection.
-        qkv_bias: Bias on the query, key and value projections.
+        activation: Of the MLPs, as `vit.core.Mlp` names them.
+        qkv_bias: Bias on the query, key and value projections: on all or none, or one word for each.
         output_bias: Bias on the other projections of the blocks.
         qk_norm: LayerNorm on queries and keys.
         layer_scale: Initial value of LayerScale; None is none.
@@ -48,7 +49,7 @@ class VisionTransformer(nn.Module):
         labels: Class names, in the order of the logits; empty where nobody gave any.
         preprocess: Picture (PIL) to float32 tensor (C, height, width); None where nobody gave one.
         prefix: Number of tokens before the patches.
-        pool_kind: `cls`, `mean` or `attention`.
+        pool_kind: `cls`, `mean`, `cls_mean` or `attention`.
         autocast: Half-precision dtype that `forward` computes matrix products in; None, the default,
             is the dtype of the weights.
 
@@ -74,7 +75,8 @@ class VisionTransformer(nn.Module):
         positions: str = "learned",
         pool: str = "cls",
         patch_bias: bool = True,
-        qkv_bias: bool = True,
+        activation: str = "gelu",
+        qkv_bias: bool | Sequence[bool] = True,
         output_bias: bool = True,
         qk_norm: bool = False,
         layer_scale: float | None = None,
@@ -86,8 +88,10 @@ class VisionTransformer(nn.Module):
         norm_eps: float = 1e-6,
     ):
         super().__init__()
-        if pool == "cls" and not class_token:
-            raise ValueError("pool is 'cls' and class_token is False: set pool to 'mean' or add the token")
+        if pool in ("cls", "cls_mean") and not class_token:
+            raise ValueError(
+                f"pool is {pool!r} and class_token is False: set pool to 'mean' or add the token"
+            )
         self.labels: list[str] = []
         self.preprocess: Any = None
         self.autocast: torch.dtype | None = None
@@ -109,6 +113,7 @@ class VisionTransformer(nn.Module):
             depth,
             heads,
             mlp_ratio=mlp_ratio,
+            activation=activation,
             qkv_bias=qkv_bias,
             output_bias=output_bias,
             qk_norm=qk_norm,
@@ -118,9 +123,10 @@ class VisionTransformer(nn.Module):
             final_norm=encoder_norm,
             norm_eps=norm_eps,
         )
-        self.pool = _pool(pool, width, heads, mlp_ratio, norm_eps)
+        self.pool = make_pool(pool, width, heads, mlp_ratio=mlp_ratio, norm_eps=norm_eps)
         self.pool_norm = nn.LayerNorm(width, eps=norm_eps) if pool_norm else nn.Identity()
-        self.head = nn.Linear(width, classes) if classes else nn.Identity()
+        read = 2 * width if pool == "cls_mean" else width
+        self.head = nn.Linear(read, classes) if classes else nn.Identity()
         self._initialise()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -130,9 +136,9 @@ class VisionTransformer(nn.Module):
         with torch.autocast(images.device.type, self.autocast):
             return self.read(self.encode(images)).to(images.dtype)
 
-    def read(self, states: Tensor) -> Tensor:
+    def read(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the head makes of final tokens: (B, N, D), as `encode` gives them -> logits (B, classes)."""
-        return self.head(self.pool_norm(self.pool(states, self.prefix)))
+        return self.head(self.pool_norm(self.pool(states, self.prefix, mask)))
 
     def read_token(self, tokens: Tensor) -> Tensor:
         """What the head makes of a token when that is all it reads (the "logit lens").
@@ -164,6 +170,9 @@ class VisionTransformer(nn.Module):
         ]
         tokens = torch.cat([*prefix, patches], dim=1) if prefix else patches
         return self.embedding_norm(self.dropout(tokens))
+
+    def present(self, images: Tensor) -> None:
+        """Which tokens are there, as a text tower says it: in a picture, all of them."""
 
     def grid(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of patches in these images (B, C, height, width)."""
@@ -202,13 +211,3 @@ def _tokenizer(
     if kind == "conv":
         return ConvTokenizer(channels, width, patch_size, stem)
     raise ValueError(f"tokenizer is {kind!r}, expected 'patch' or 'conv'")
-
-
-def _pool(kind: str, width: int, heads: int, mlp_ratio: float, norm_eps: float) -> nn.Module:
-    if kind == "cls":
-        return ClassPool()
-    if kind == "mean":
-        return MeanPool()
-    if kind == "attention":
-        return AttentionPool(width, heads, mlp_ratio=mlp_ratio, norm_eps=norm_eps)
-    raise ValueError(f"pool is {kind!r}, expected 'cls', 'mean' or 'attention'")

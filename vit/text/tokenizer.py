@@ -1,0 +1,160 @@
+"""From a text to ids, by Hugging Face's `tokenizers`: one trained here, or one that comes with a model."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vit.errors import VitError
+
+PADDING = ("[PAD]", "<pad>")
+MASKS = ("[MASK]", "<mask>", "[UNK]", "<unk>")  # what stands for a word that is taken away, the best first
+
+
+class Pieces(NamedTuple):
+    """A text as its model reads it, N tokens.
+
+    Args:
+        ids: N ids.
+        tokens: N strings, as the text has them; special tokens by their name.
+        words: The word that each token is a piece of, counted from 0; None for a special token.
+        total: Number of tokens that the text has; more than N where it was cut.
+    """
+
+    ids: list[int]
+    tokens: list[str]
+    words: list[int | None]
+    total: int
+
+
+class Tokenizer:
+    """Text to ids.
+
+    Args:
+        definition: The content of a `tokenizer.json`. Its own padding and truncation are left out.
+        length: Longest result in tokens, special ones included; a longer text loses its end.
+
+    Attributes:
+        vocabulary: Number of ids.
+        padding: The id that stands for no token.
+        blank: The id that stands for a word taken away: of the mask, else of an unknown word.
+
+    Raises:
+        VitError: The library `tokenizers` is missing, the definition is broken, or it has no padding token.
+    """
+
+    def __init__(self, definition: str, length: int):
+        self.definition = definition
+        self.length = length
+        try:
+            self._tokenizer = _library().Tokenizer.from_str(definition)
+        except Exception as error:  # the library raises bare exceptions
+            raise VitError(f"the tokenizer cannot be read: {error}") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        extra = self._tokenizer.num_special_tokens_to_add(False)
+        if length <= extra:
+            raise VitError(f"length is {length} tokens, expected more than the {extra} special ones")
+        self._tokenizer.enable_truncation(length)
+        self.vocabulary: int = self._tokenizer.get_vocab_size()
+        self.padding = self._id(PADDING)
+        self.blank = self._id(MASKS)
+
+    def __call__(self, text: str) -> Tensor:
+        """One text -> its ids, int64 (N,).
+
+        Raises:
+            VitError: It is no Unicode text (a lone surrogate).
+        """
+        return torch.tensor(self._tokenizer.encode(valid(text)).ids)
+
+    def batch(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> ids, int64 (B, N), each row padded on the right to the longest."""
+        found = self._tokenizer.encode_batch([valid(text) for text in texts])
+        return padded([torch.tensor(each.ids) for each in found], self.padding)
+
+    def pieces(self, text: str) -> Pieces:
+        """One text with what each of its tokens stands for."""
+        found = self._tokenizer.encode(valid(text))
+        special = [bool(mark) for mark in found.special_tokens_mask]
+        tokens = [
+            name if mark else text[start:stop]
+            for name, (start, stop), mark in zip(found.tokens, found.offsets, special, strict=True)
+        ]
+        words = [None if mark else word for word, mark in zip(found.word_ids, special, strict=True)]
+        marks = sum(special)
+        total = len(found) + sum(len(rest) - marks for rest in found.overflowing)
+        return Pieces(found.ids, tokens, words, total)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a bundle says of it, besides the definition."""
+        return {"kind": "text", "length": self.length}
+
+    def _id(self, names: Sequence[str]) -> int:
+        for name in names:
+            found = self._tokenizer.token_to_id(name)
+            if found is not None:
+                return found
+        raise VitError(f"the tokenizer has none of {', '.join(names)}: one is needed")
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(vocabulary={self.vocabulary}, length={self.length})"
+
+
+def train_tokenizer(
+    texts: Iterable[str], *, vocabulary: int, length: int, lowercase: bool = True
+) -> Tokenizer:
+    """A WordPiece tokenizer (Schuster & Nakajima 2012; as in BERT) of these texts.
+
+    Args:
+        texts: Of the training split alone.
+        vocabulary: Largest number of ids; fewer where the texts have no more pieces that come twice.
+        length: As in `Tokenizer`.
+        lowercase: Fold case, and strip accents.
+    """
+    library = _library()
+    tokenizer = library.Tokenizer(library.models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = library.normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = library.trainers.WordPieceTrainer(
+        vocab_size=vocabulary, min_frequency=2, special_tokens=special, show_progress=False
+    )
+    tokenizer.train_from_iterator(map(valid, texts), trainer)
+    tokenizer.decoder = library.decoders.WordPiece()
+    marks = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = library.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=marks
+    )
+    return Tokenizer(tokenizer.to_str(), length)
+
+
+def padded(rows: Sequence[Tensor], padding: int) -> Tensor:
+    """Rows of ids -> int64 (B, N), each padded on the right to the longest."""
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=padding)
+
+
+def valid(text: str) -> str:
+    """The text itself.
+
+    Raises:
+        VitError: It has a lone surrogate, which no encoding holds; where, and which.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        odd = ord(text[error.start])
+        raise VitError(
+            f"the text has a lone surrogate, U+{odd:04X}, as character {error.start + 1}: it is no Unicode "
+            "text; mend its encoding"
+        ) from None
+    return text
+
+
+def _library() -> Any:
+    try:
+        import tokenizers
+    except ImportError:
+        raise VitError("texts need the library tokenizers: pip install 'vit[text]'") from None
+    return tokenizers
