@@ -26,7 +26,7 @@ from vit.config import AugmentConfig, Config, DataConfig, OptimConfig, TrainerCo
 from vit.data import loader
 from vit.training.environment import environment
 from vit.training.evaluate import evaluate
-from vit.training.pictures import Pictures
+from vit.training.examples import Examples
 from vit.training.run import best_weights, fit
 
 
@@ -47,8 +47,8 @@ def main(words: list[str] | None = None) -> int:
     folder = Path("runs") / f"peer_{arguments.peer}_{arguments.minutes}min_{config.seed}"
     folder.mkdir(parents=True)
     trainer = fit(
-        build.classifier(config, model, len(splits.labels), preprocess),
-        Pictures(splits, config.data.batch_size, config.seed),
+        build.picture_classifier(config, model, len(splits.labels), preprocess),
+        Examples(splits, config.data.batch_size, config.seed),
         folder,
         max_epochs=arguments.epochs,
         max_time=config.trainer.max_time,

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from jsonargparse import ArgumentParser
 
+from vit.checks import check
 from vit.config import (
     Config,
     add_config_arguments,
-    check,
     config_folder,
     first_difference,
     resolve_config,

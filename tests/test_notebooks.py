@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vit.build import from_bundle, vision_tower
+from vit.build import from_bundle, make_tower
 from vit.data import Preprocess
 from vit.weights import Bundle, write_bundle
 
@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "depth": 2,
         "heads": 2,
     }
-    tower = vision_tower(architecture)
+    tower = make_tower(architecture)
     tower.head.weight.data.normal_(std=0.3)
     folder = tmp_path_factory.mktemp("model")
     bundle = Bundle(

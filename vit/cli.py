@@ -18,9 +18,10 @@ from vit.config import nearest
 from vit.errors import UsageError, VitError
 
 VERBS = {
-    "train": "train a vision transformer from one YAML file",
+    "train": "train a transformer on pictures or texts from one YAML file",
     "evaluate": "measure a model on a dataset it was not trained on",
-    "predict": "label folders of pictures, one row per file",
+    "predict": "label folders of pictures or files of texts, one row each",
+    "embed": "turn texts or pictures into vectors, one row each",
     "attend": "draw what the model attended to",
     "info": "say what a model is",
     "models": "list the models at hand",

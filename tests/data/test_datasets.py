@@ -181,7 +181,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     tree(strange / "val", classes=("cat", "yak"), each=2)
     refused(r"\['yak'\], which .*train lacks", "folder", strange)
     lonely = tree(tmp_path / "lonely", each=1)
-    refused("no pictures in val", "folder", lonely)
+    refused("val is empty", "folder", lonely)
 
 
 # parquet

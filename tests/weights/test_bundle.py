@@ -26,10 +26,10 @@ def bundle() -> Bundle:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    from vit.build import vision_tower
+    from vit.build import make_tower
 
     stored = bundle()
-    stored.weights = vision_tower(stored.architecture).state_dict()
+    stored.weights = make_tower(stored.architecture).state_dict()
     write_bundle(tmp_path / "model", stored)
     return tmp_path / "model"
 

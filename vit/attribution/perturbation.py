@@ -75,6 +75,47 @@ def _spread(covers: Tensor, size: torch.Size, batch_size: int) -> Iterator[Tenso
         yield interpolate(part[:, None], tuple(size), mode="nearest-exact")
 
 
+def token_occlusion(
+    ids: Tensor, targets: Tensor, score: Score, blank: int, *, window: int = 1, batch_size: int = 64
+) -> Tensor:
+    """How much the score falls when tokens are taken away, as `occlusion` does with patches.
+
+    Runs of `window` tokens become the blank, at every place where they lie within the text; special tokens
+    are tokens like the others.
+
+    Args:
+        ids: int64 (B, N), without padding.
+        targets: int64 (B,)
+        score: Called with variants of one text at a time.
+        blank: The id that stands for a word taken away.
+        window: Tokens per run.
+        batch_size: Variants per call.
+
+    Returns:
+        float32 (B, 1, N), in units of the score; negative where taking a token away raises it.
+
+    Raises:
+        UsageError: A window longer than the text, or below 1.
+    """
+    count = ids.shape[1]
+    if not 1 <= window <= count:
+        raise UsageError(f"window is {window} tokens, expected 1 to {count}: the text has {count}")
+    starts = torch.arange(count - window + 1, device=ids.device)
+    places = torch.arange(count, device=ids.device)
+    covers = (places >= starts[:, None]) & (places < starts[:, None] + window)  # (n, N)
+    falls = torch.empty(len(ids), 1, count, device=ids.device)
+    for fall, text, target in zip(falls, ids, targets, strict=True):
+        whole = score(text[None], target[None]).float()
+        fallen = torch.cat(
+            [
+                whole - score(text.where(~part, blank), target.expand(len(part))).float()
+                for part in covers.split(batch_size)
+            ]
+        )
+        fall[0] = fallen @ covers.float() / covers.sum(0)
+    return falls
+
+
 def rise(
     images: Tensor,
     targets: Tensor,

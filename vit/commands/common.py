@@ -3,12 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vit.errors import UsageError, VitError
-
-if TYPE_CHECKING:
-    from vit.vision import VisionTransformer
 
 
 def require_positive(option: str, value: int) -> None:
@@ -17,18 +14,18 @@ def require_positive(option: str, value: int) -> None:
         raise UsageError(f"{option} is {value}, expected at least 1")
 
 
-def require_labels(model: "VisionTransformer", word: str) -> "VisionTransformer":
+def require_labels(model: Any, word: str) -> Any:
     """Refuse a model that gives features and no classes."""
     if not model.labels:
         raise VitError(f"{word} has no classification head: it gives features, not labels")
     return model
 
 
-def summary(counts: Counter[str]) -> str:
+def summary(counts: Counter[str], what: str = "file") -> str:
     """Counts by status in words: `360 files: 358 ok, 2 truncated`."""
     total = counts.total()
     parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items(), key=lambda item: -item[1]))
-    return f"{total} file{'' if total == 1 else 's'}: {parts or 'nothing to do'}"
+    return f"{total} {what}{'' if total == 1 else 's'}: {parts or 'nothing to do'}"
 
 
 def faithfulness_table(rows: list[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Measure a model on a dataset: accuracy, top-5, loss, calibration. Every picture counts once.
+"""Measure a model on a dataset: accuracy, top-5, loss, calibration. Every picture or text counts once.
 
 example:
   vit evaluate runs/digits
@@ -14,12 +14,13 @@ chance it is about 0.8 over the root of the number of patches, 0.1 for 64.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vit.config import DATASETS, QUICK_METHODS, DataConfig, nearest, stored_config
+from vit.config import DATASETS, MODEL_HELP, QUICK_METHODS, TEXTS, DataConfig, nearest, stored_config
 from vit.errors import UsageError, VitError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vit.data import Images, Splits
+    from vit.towers import Tower
     from vit.vision import VisionTransformer
 
 SPLITS = ("train", "val", "test", "all")
@@ -36,7 +38,7 @@ BATCH = 32  # pictures whose maps are made at once
 
 def add_arguments(parser: "ArgumentParser") -> None:
     """Model, data, split."""
-    parser.add_argument("model", metavar="MODEL", help="run folder, bundle folder, shipped model, timm:NAME")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument(
         "--data",
         metavar="NAME_OR_PATH",
@@ -62,6 +64,7 @@ def run(arguments: "Namespace") -> int:
     from vit import build
     from vit.commands.common import faithfulness_table, require_labels, require_positive
     from vit.data import loader
+    from vit.text import TextTransformer
     from vit.training.evaluate import evaluate
 
     require_positive("--batch-size", arguments.batch_size)
@@ -73,17 +76,17 @@ def run(arguments: "Namespace") -> int:
     require_positive("--steps", steps)
     methods = _methods(arguments.methods) if arguments.attribution else []
     model = require_labels(build.load_model(arguments.model).to(build.best_device()), arguments.model)
-    preprocess = model.preprocess
-    config = _data_config(arguments.model, arguments.data)
-    config.image_size = (preprocess.height, preprocess.width)
-    splits = build.load_data(config)
+    config = _data_config(arguments.model, arguments.data, isinstance(model, TextTransformer))
+    splits, prepare, normalise = _read(model, config)
+    if isinstance(model, TextTransformer) and (arguments.flip or arguments.attribution):
+        raise UsageError("--flip and --attribution are of pictures: leave them out")
     order = _class_order(model.labels, splits.labels, splits.name)
     chosen = _chosen(splits, arguments.split)
-    batches = (batch for images in chosen for batch in loader(images, arguments.batch_size))
+    batches = (batch for part in chosen for batch in loader(part, arguments.batch_size))
     result = evaluate(
         model,
-        ((build.match_channels(pixels, preprocess.channels), *rest) for pixels, *rest in batches),
-        preprocess.normalise,
+        ((prepare(inputs), *rest) for inputs, *rest in batches),
+        normalise,
         len(model.labels),
         class_order=order,
         flip=arguments.flip,
@@ -115,6 +118,29 @@ def run(arguments: "Namespace") -> int:
         print(f"{len(splits.skipped)} files skipped, the first is {': '.join(splits.skipped[0])}")
         return 3
     return 0
+
+
+def _read(
+    model: "Tower", config: DataConfig
+) -> "tuple[Splits[Any], Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]":
+    """The data as the model reads them, and what happens to a batch before and on the device."""
+    from vit import build
+    from vit.text import TextTransformer
+
+    if isinstance(model, TextTransformer):
+        if config.name not in TEXTS:
+            raise UsageError(f"--data is {config.name}, which holds pictures, and this model reads texts")
+        return build.tokenised(build.read_sentences(config), model.preprocess), _same, _same
+    if config.name in TEXTS:
+        raise UsageError(f"--data is {config.name}, which holds texts, and this model reads pictures")
+    preprocess = model.preprocess
+    config.image_size = (preprocess.height, preprocess.width)
+    match = partial(build.match_channels, channels=preprocess.channels)
+    return build.load_data(config), match, preprocess.normalise
+
+
+def _same(batch: "Tensor") -> "Tensor":
+    return batch
 
 
 def _methods(words: str | None) -> list[str]:
@@ -149,22 +175,22 @@ def _attribution(
     return measure(model, batches(), {method: {} for method in methods}, steps=steps)
 
 
-def _data_config(model: str, word: str | None) -> DataConfig:
+def _data_config(model: str, word: str | None, texts: bool) -> DataConfig:
     """What to measure on, split as the model's run split it: its test pictures are those it never saw."""
-    from vit.build import named_data, open_bundle
+    from vit.build import is_bundled, named_data, open_bundle
 
     run = Path(model) / "config.yaml"
     recorded: DataConfig | None = None
     if run.is_file():
         recorded = stored_config(run).data
-    elif not model.startswith("timm:"):
+    elif is_bundled(model):
         of_bundle = open_bundle(model).training.get("data")
         recorded = DataConfig(**of_bundle) if of_bundle else None
     if word is None:
         if recorded is None or (recorded.root is None and recorded.name not in DATASETS):
-            raise UsageError(f"--data is missing: {model} does not say which pictures to measure it on")
+            raise UsageError(f"--data is missing: {model} does not say what to measure it on")
         return recorded
-    named = named_data(word)
+    named = named_data(word, texts=texts)
     if recorded is None or recorded.name != named.name:
         return named
     return replace(recorded, root=named.root or recorded.root)
@@ -184,8 +210,8 @@ def _class_order(model_labels: list[str], data_labels: list[str], name: str) -> 
     return torch.tensor([model_labels.index(label) for label in data_labels])
 
 
-def _chosen(splits: "Splits", split: str) -> "list[Images]":
-    parts: dict[str, Images | None] = {"train": splits.train, "val": splits.val, "test": splits.test}
+def _chosen(splits: "Splits[Any]", split: str) -> list[Any]:
+    parts: dict[str, Any] = {"train": splits.train, "val": splits.val, "test": splits.test}
     chosen = [part for name, part in parts.items() if split in (name, "all") and part is not None]
     if not chosen:
         raise VitError(f"{splits.name} has no {split} split: --split val, train or all")

@@ -7,13 +7,15 @@ example:
 import json
 from typing import TYPE_CHECKING, Any
 
+from vit.config import MODEL_HELP
+
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
     """Model."""
-    parser.add_argument("model", metavar="MODEL", help="run folder, bundle folder, shipped model, timm:NAME")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 

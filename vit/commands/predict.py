@@ -1,16 +1,18 @@
-"""Label folders of pictures: one row per file, in sorted order, bad files included.
+"""Label folders of pictures, or files of texts: one row for each, in sorted order, bad ones included.
 
 example:
   vit predict runs/digits photos --output labels.csv
+  vit predict runs/text_sst2 reviews.txt --output labels.csv
 
 A file that cannot be read gets a row with its status and the reason; the exit code is then 3. An interrupted
-run is continued by the same command; a finished output is replaced with --overwrite only.
+run is continued by the same command; a finished output is replaced with --overwrite only. A model of texts
+reads each line of .txt and each row of .tsv, .csv, .jsonl and .parquet, and calls it FILE:LINE.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from vit.config import Precision
+from vit.config import MODEL_HELP, Precision
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -18,13 +20,11 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: "ArgumentParser") -> None:
     """Model, inputs, output."""
-    parser.add_argument("model", metavar="MODEL", help="run folder, bundle folder, shipped model, timm:NAME")
-    parser.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="files, folders (recursive), glob patterns"
-    )
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders (recursive), globs")
     parser.add_argument("--output", required=True, help="FILE.csv, FILE.jsonl or FILE.parquet")
     parser.add_argument("--topk", type=int, default=5, help="classes in the topk column (default: 5)")
-    parser.add_argument("--batch-size", type=int, default=64, help="pictures per forward pass (default: 64)")
+    parser.add_argument("--batch-size", type=int, default=64, help="items per forward pass (default: 64)")
     parser.add_argument(
         "--precision",
         choices=get_args(Precision),
@@ -39,12 +39,13 @@ def run(arguments: "Namespace") -> int:
     from vit.build import best_device, fingerprint, load_model
     from vit.commands.common import require_labels, require_positive, summary, ticker
     from vit.inference.predict import predict
+    from vit.text import TextTransformer
 
     require_positive("--topk", arguments.topk)
     require_positive("--batch-size", arguments.batch_size)
     model = load_model(arguments.model, precision=arguments.precision)
     require_labels(model.to(best_device()), arguments.model)
-    with ticker("pictures") as tell:
+    with ticker("rows") as tell:
         counts = predict(
             model,
             arguments.inputs,
@@ -55,5 +56,6 @@ def run(arguments: "Namespace") -> int:
             fingerprint=fingerprint(model),
             tell=tell,
         )
-    print(f"{summary(counts)} -> {arguments.output}")
+    what = "text" if isinstance(model, TextTransformer) else "file"
+    print(f"{summary(counts, what)} -> {arguments.output}")
     return 3 if counts.total() > counts["ok"] else 0

@@ -1,9 +1,10 @@
-"""Train a vision transformer; every key of the config is an option.
+"""Train a transformer on pictures or texts; every key of the config is an option.
 
 example:
   vit train --config digits
   vit train --config cifar10_30min --trainer.max_time 00:01:00:00 --name evening
   vit train --config folder --data.root my_pictures --model.width 256
+  vit train --config text_sst2 --data.name text --data.root reviews.tsv
 """
 
 import argparse
@@ -17,11 +18,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vit.checks import check
 from vit.config import (
     RUNS,
     Config,
     add_config_arguments,
-    check,
     first_difference,
     resolve_config,
     to_config,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
     from rich.console import Console
 
-    from vit.data import Splits
+    from vit.build import Run
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # of torchrun, Lightning, SLURM
 NOT_OF_FIT = ("compile", "overlays", "overlay_method")
@@ -79,21 +80,18 @@ def run(arguments: "Namespace") -> int:
     from vit.data import loader
     from vit.training.environment import environment
     from vit.training.evaluate import evaluate
-    from vit.training.pictures import Pictures
+    from vit.training.examples import Examples
     from vit.training.results import write_results
     from vit.training.run import best_weights, fit
     from vit.weights import Bundle, write_bundle
 
     console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not first)
     L.seed_everything(config.seed, verbose=False)
-    splits = build.load_data(config.data)
-    preprocess = build.preprocess_for(splits)
-    architecture = build.architecture(config.model, len(splits.labels), preprocess)
-    model = build.untrained(architecture, splits, preprocess)
+    made = build.prepare(config)
+    splits, model = made.splits, made.model
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if config.trainer.compile:
         model.compile()
-    module = build.classifier(config, model, len(splits.labels), preprocess)
     machine = environment()
     started = time.monotonic()
     options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_OF_FIT}
@@ -103,15 +101,15 @@ def run(arguments: "Namespace") -> int:
             (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
             (folder / "env.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
             _log_to(folder / "train.log")
-            _open(console, folder, splits, parameters)
+            _open(console, folder, made, parameters)
         trainer = fit(
-            module,
-            Pictures(splits, config.data.batch_size, config.seed),
+            made.module,
+            Examples(splits, config.data.batch_size, config.seed),
             folder,
             console=console,
             clip=config.optim.clip,
             ema=config.optim.ema,
-            callbacks=build.overlays(config, splits, preprocess, folder),
+            callbacks=build.overlays(config, made, folder),
             resume=arguments.resume,
             **options,
         )
@@ -119,10 +117,11 @@ def run(arguments: "Namespace") -> int:
         return 0
 
     bundle = Bundle(
-        architecture=architecture,
+        architecture=made.architecture,
         labels=splits.labels,
-        preprocess=preprocess.to_dict(),
+        preprocess=made.preprocess.to_dict(),
         weights=best_weights(trainer),
+        tokenizer=getattr(made.preprocess, "definition", None),
         training={
             "data": {name: value for name, value in vars(config.data).items() if name in PORTABLE},
             "seconds": round(time.monotonic() - started, 1),
@@ -130,7 +129,7 @@ def run(arguments: "Namespace") -> int:
         },
     )
     best = build.from_bundle(bundle).to(build.best_device())
-    result = evaluate(best, loader(splits.val, 256), preprocess.normalise, len(splits.labels))
+    result = evaluate(best, loader(splits.val, 256), made.normalise, len(splits.labels))
     bundle.scores = {"val": result.figures()}
     write_bundle(folder / "model", bundle)
     write_results(
@@ -196,18 +195,19 @@ def _run_folder(folder: Path, resume: bool) -> Iterator[None]:
                 before.rename(folder)
 
 
-def _open(console: "Console", folder: Path, splits: "Splits", parameters: int) -> None:
+def _open(console: "Console", folder: Path, made: "Run", parameters: int) -> None:
     """Say what is about to be trained, on what."""
+    splits = made.splits
     test = 0 if splits.test is None else len(splits.test)
     _say(
         console,
         f"{folder}: {splits.name}, {len(splits.labels)} classes, {len(splits.train)} train / "
-        f"{len(splits.val)} val / {test} test pictures; {parameters / 1e6:.2f} M parameters",
+        f"{len(splits.val)} val / {test} test {made.what}; {parameters / 1e6:.2f} M parameters",
     )
     for name, reason in splits.skipped:
         logging.getLogger("vit").warning("skipped %s: %s", name, reason)
     if splits.skipped:
-        _say(console, f"{len(splits.skipped)} files skipped; {folder / 'train.log'} names them")
+        _say(console, f"{len(splits.skipped)} {made.what} skipped; {folder / 'train.log'} names them")
 
 
 def _say(console: "Console", line: str) -> None:

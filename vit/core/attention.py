@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from vit.core.masks import broadcast_mask
+from vit.core.packing import Packing
 
 # Up to this many keys a CPU is faster in half precision through two plain matrix products than by its fused
 # kernel, above all backward (docs/performance.md has the measurement).
@@ -86,7 +87,13 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width, bias=output_bias)
         self.recorder = None
 
-    def forward(self, tokens: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> Tensor:
         """Let `tokens` attend to `context`.
 
         Args:
@@ -94,19 +101,25 @@ class Attention(nn.Module):
             context: (B, M, D), where keys and values come from. None: `tokens` (self-attention).
             mask: bool, True = may be attended to: (B, M), or any shape that broadcasts to (B, H, N, M).
                 A query that may attend to nothing gets zeros.
+            packing: Where self-attention's tokens stand in a batch with padding; `tokens` are then (T, D),
+                and so is the result.
 
         Returns:
             (B, N, D)
         """
         context = tokens if context is None else context
-        mask = broadcast_mask(mask, len(tokens), tokens.shape[1], context.shape[1])
-        query = self.query_norm(self._split(self.query(tokens)))  # (B, H, N, K)
-        key = self.key_norm(self._split(self.key(context)))  # (B, H, M, K)
-        value = self._split(self.value(context))  # (B, H, M, K)
+        query, key, value = self.query(tokens), self.key(context), self.value(context)
+        if packing is not None:
+            query, key, value = packing.unpack(query), packing.unpack(key), packing.unpack(value)
+        mask = broadcast_mask(mask, len(query), query.shape[1], key.shape[1])
+        query = self.query_norm(self._split(query))  # (B, H, N, K)
+        key = self.key_norm(self._split(key))  # (B, H, M, K)
+        value = self._split(value)  # (B, H, M, K)
         mixed = attend(query, key, value, mask, self.scale)  # (B, H, N, K)
         if self.recorder is not None:
             self.recorder(Recording(query, key, mask, self.scale), value, mixed)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        joined = mixed.transpose(1, 2).flatten(2)  # (B, N, D)
+        return self.output(joined if packing is None else packing.pack(joined))
 
     def _split(self, tokens: Tensor) -> Tensor:
         """(B, N, D) -> (B, H, N, K)."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from vit.core.attention import Attention
+from vit.core.packing import Packing
 
 
 class QuickGelu(nn.Module):
@@ -140,9 +141,10 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.drop_path = StochasticDepth(drop_path, "row")
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, N, D), mask as in `Attention.forward` -> (B, N, D)."""
-        attended = self.dropout(self.attention(self.attention_norm(tokens), mask=mask))
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, packing: Packing | None = None) -> Tensor:
+        """(B, N, D), or packed (T, D) -> the same; mask and packing as in `Attention.forward`."""
+        attended = self.attention(self.attention_norm(tokens), mask=mask, packing=packing)
+        attended = self.dropout(attended)
         tokens = self.attention_post_norm(tokens + self.drop_path(self.attention_scale(attended)))
         expanded = self.mlp(self.mlp_norm(tokens))
         return self.mlp_post_norm(tokens + self.drop_path(self.mlp_scale(expanded)))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from vit.core.block import Block
+from vit.core.packing import packing_of, worth_packing
 
 
 class Encoder(nn.Module):
@@ -66,7 +67,18 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=norm_eps) if final_norm else nn.Identity()
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, N, D), mask as in `Attention.forward` -> (B, N, D), after the final norm."""
+        """(B, N, D), mask as in `Attention.forward` -> (B, N, D), after the final norm.
+
+        In evaluation padding is not computed, and its places hold zeros. In training it is: stochastic depth
+        draws for each text, not for each token.
+        """
+        if self.training or not worth_packing(mask):
+            for block in self.blocks:
+                tokens = block(tokens, mask)
+            return self.norm(tokens)
+        assert mask is not None
+        packing = packing_of(mask)
+        packed = packing.pack(tokens)
         for block in self.blocks:
-            tokens = block(tokens, mask)
-        return self.norm(tokens)
+            packed = block(packed, mask, packing)
+        return packing.unpack(self.norm(packed))

@@ -1,4 +1,4 @@
-"""The order of the pictures, and the DataLoader that follows it."""
+"""The order of pictures or texts, and the DataLoader that follows it."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from vit.data.images import Batch, Images
 from vit.data.randomness import generator
+from vit.data.texts import Texts
 from vit.errors import VitError
 
 
@@ -24,6 +25,8 @@ class EpochSampler:
         seed: Decides the shuffled orders.
         shuffle: Permute anew in every epoch.
         drop_last: Leave out a last batch that is not full.
+        lengths: int64 (n,), of texts: shuffled batches then hold texts of like length, and waste little on
+            padding. None: batches are cut from the order as it is.
         rank: This process.
         world: Number of processes.
 
@@ -39,6 +42,7 @@ class EpochSampler:
         seed: int,
         shuffle: bool,
         drop_last: bool = False,
+        lengths: Tensor | None = None,
         rank: int = 0,
         world: int = 1,
     ):
@@ -48,6 +52,7 @@ class EpochSampler:
             raise VitError(f"rank is {rank} of {world} processes, expected 0 <= rank < {world}")
         self.n, self.batch_size, self.seed, self.shuffle = n, batch_size, seed, shuffle
         self.drop_last, self.rank, self.world = drop_last, rank, world
+        self.lengths = lengths
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -61,8 +66,18 @@ class EpochSampler:
 
     def __iter__(self) -> Iterator[list[int]]:
         # Drawn at the first batch, not when the iterator is made: Lightning tells the epoch in between.
-        mine = self._order()[self.rank :: self.world].tolist()
-        yield from (mine[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self)))
+        mine = self._order()[self.rank :: self.world]
+        batches = [mine[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))]
+        if self.lengths is not None and self.shuffle:
+            batches = self._alike(torch.cat(batches), self.lengths) if batches else []
+        yield from (batch.tolist() for batch in batches)
+
+    def _alike(self, order: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Batches of texts of like length: sorted within stretches of 32 batches, in a random order."""
+        stretches = [part[lengths[part].argsort(stable=True)] for part in order.split(32 * self.batch_size)]
+        batches = [batch for part in stretches for batch in part.split(self.batch_size)]
+        places = torch.randperm(len(batches), generator=generator(self.seed, self.epoch, 1))
+        return [batches[place] for place in places.tolist()]
 
     def _order(self) -> Tensor:
         if not self.shuffle or self.n == 0:
@@ -73,7 +88,7 @@ class EpochSampler:
 
 
 def loader(
-    images: Images,
+    images: Images | Texts,
     batch_size: int,
     *,
     seed: int = 0,
@@ -83,13 +98,21 @@ def loader(
     world: int = 1,
     pin_memory: bool = False,
 ) -> DataLoader[Batch]:
-    """Batches `(pixels uint8 (B, C, height, width), targets (B,), indices (B,))` of the pictures.
+    """Batches `(pixels uint8 (B, C, height, width), targets (B,), indices (B,))` of pictures; of texts, with
+    their ids int64 (B, N) in the place of pixels.
 
     A whole batch is one look-up, so it needs no worker processes. Lightning's `set_epoch` reaches the sampler
     as `loader.sampler`. The arguments are those of `EpochSampler`; `pin_memory` speeds copies to a GPU.
     """
     sampler = EpochSampler(
-        len(images), batch_size, seed=seed, shuffle=shuffle, drop_last=drop_last, rank=rank, world=world
+        len(images),
+        batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        drop_last=drop_last,
+        lengths=images.lengths if isinstance(images, Texts) else None,
+        rank=rank,
+        world=world,
     )
     # A batch comes ready made: batch_size=None asks for no collation, and the default one makes tuples lists.
     return DataLoader(

@@ -1,4 +1,7 @@
-"""Maps for a model and its images: run the model as a method needs it, hand tensors to `vit.attribution`."""
+"""Maps for a model and its images or texts: run the model as a method needs it, hand tensors on.
+
+A text is a grid of one row of tokens without a prefix. Its batch has no padding, which would count as tokens.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 from vit.attribution import (
     Layer,
     Query,
+    Score,
     fuse_heads,
     grad_rollout,
     helpful,
@@ -24,6 +28,7 @@ from vit.attribution import (
     rollout,
     seed_row,
     to_grid,
+    token_occlusion,
     weighted,
     weights_gradient,
 )
@@ -31,7 +36,8 @@ from vit.core import POOL, Recording, require_tower, watch_attention
 from vit.errors import UsageError, VitError
 from vit.inference.forward import Forward, require_depth
 from vit.inference.targets import as_targets
-from vit.vision import VisionTransformer
+from vit.text import TextTransformer
+from vit.towers import Tower, require_pictures
 
 Target = int | str | Tensor | None
 
@@ -56,22 +62,27 @@ class Explanation(NamedTuple):
 
 @torch.no_grad()
 def explain(
-    model: VisionTransformer,
+    model: Tower,
     images: Tensor,
     method: str = "rollout",
     target: Target = None,
     query: str | tuple[int, int] = "cls",
     **options: Any,
 ) -> Explanation:
-    """`vit.attend`, with what stands beside the maps. Arguments and errors are those of `vit.attend`."""
+    """`vit.attend`, with what stands beside the maps. Arguments and errors are those of `vit.attend`.
+
+    Texts are their ids here, int64 (B, N), all of one length; their maps are (B, 1, N).
+    """
     require_tower(model)
+    if isinstance(model, TextTransformer) and bool((images == model.padding).any()):
+        raise ValueError("ids hold padding, and texts of one batch need one length: pass texts one at a time")
     # Autocast would take the maps' own products down to half precision.
     with torch.autocast(images.device.type, enabled=False):
         return _explain(model, images, method, target, query, options)
 
 
 def _explain(
-    model: VisionTransformer,
+    model: Tower,
     images: Tensor,
     method: str,
     target: Target,
@@ -97,7 +108,7 @@ def _explain(
 
 
 def _raw(
-    model: VisionTransformer,
+    model: Tower,
     images: Tensor,
     query: Query,
     *,
@@ -123,7 +134,7 @@ def _raw(
 
 
 def _rollout(
-    model: VisionTransformer, images: Tensor, query: Query, *, fusion: str = "mean", discard: float = 0.0
+    model: Tower, images: Tensor, query: Query, *, fusion: str = "mean", discard: float = 0.0
 ) -> Explanation:
     forward = Forward(model, images)
     layers = map(Recording.weights, forward.layers())  # a generator's variable would keep a layer alive
@@ -137,7 +148,7 @@ def _row(forward: Forward, query: Query, joint: Tensor) -> Explanation:
 
 
 def _explanation(
-    model: VisionTransformer,
+    model: Tower,
     grid: tuple[int, int],
     row: Tensor,
     last: Tensor,
@@ -160,7 +171,7 @@ class _Watched(NamedTuple):
 def _weighted(
     product: Callable[[Tensor, Iterator[Layer]], Tensor],
     fuse_pool: Callable[[Tensor, Tensor], Tensor],
-    model: VisionTransformer,
+    model: Tower,
     images: Tensor,
     query: Query,
     targets: Tensor | None,
@@ -194,12 +205,12 @@ def _weighted(
     return _explanation(model, grid, row, tokens, logits, targets)
 
 
-def _relevance(model: VisionTransformer, images: Tensor, query: Query, targets: Tensor | None) -> Explanation:
+def _relevance(model: Tower, images: Tensor, query: Query, targets: Tensor | None) -> Explanation:
     return _weighted(relevance, helpful, model, images, query, targets)
 
 
 def _grad_rollout(
-    model: VisionTransformer, images: Tensor, query: Query, targets: Tensor | None, *, discard: float = 0.0
+    model: Tower, images: Tensor, query: Query, targets: Tensor | None, *, discard: float = 0.0
 ) -> Explanation:
     def share(weights: Tensor, gradient: Tensor) -> Tensor:
         fused = weighted(weights, gradient)
@@ -209,7 +220,7 @@ def _grad_rollout(
     return _weighted(product, share, model, images, query, targets)
 
 
-def _legrad(model: VisionTransformer, images: Tensor, query: Query, targets: Tensor | None) -> Explanation:
+def _legrad(model: Tower, images: Tensor, query: Query, targets: Tensor | None) -> Explanation:
     # In a model that pools by attention the paper explains each layer through the pool's weights (its
     # section 3.3); a query other than the pool itself goes round the pool.
     through_pool = query == "cls" and model.pool_kind == "attention"
@@ -235,16 +246,33 @@ def _legrad(model: VisionTransformer, images: Tensor, query: Query, targets: Ten
     return _explanation(model, grid, row, tokens, logits, targets)
 
 
+def _occlusion(
+    model: Tower, images: Tensor, query: Query, targets: Tensor | None, *, window: int = 1
+) -> Explanation:
+    def cover(ids: Tensor, classes: Tensor, score: Score, grid: tuple[int, int]) -> Tensor:
+        return token_occlusion(ids, classes, score, model.preprocess.blank, window=window)
+
+    method = cover if isinstance(model, TextTransformer) else partial(occlusion, window=window)
+    return _perturbed(method, lambda logits: logits, model, images, query, targets)
+
+
+def _rise(
+    model: Tower, images: Tensor, query: Query, targets: Tensor | None, *, samples: int = 1000
+) -> Explanation:
+    masked = partial(rise, samples=samples)
+    model = require_pictures(model, "rise")
+    return _perturbed(masked, lambda logits: logits.softmax(-1), model, images, query, targets)
+
+
 def _perturbed(
     method: Callable[..., Tensor],
     to_score: Callable[[Tensor], Tensor],
-    model: VisionTransformer,
+    model: Tower,
     images: Tensor,
     query: Query,
     targets: Tensor | None,
-    **options: Any,
 ) -> Explanation:
-    """Methods that ask the model about changed pictures."""
+    """Methods that ask the model about changed pictures or texts."""
     logits = model.read(model.encode(images))  # never in half precision, as `forward` may be
     targets = logits.argmax(1) if targets is None else targets
     grid = model.grid(images)
@@ -252,10 +280,10 @@ def _perturbed(
     def score(variants: Tensor, classes: Tensor) -> Tensor:
         return _chosen(to_score(_reading(model, model.encode(variants), query, grid)), classes)
 
-    return Explanation(method(images, targets, score, grid, **options), logits, targets, None, None)
+    return Explanation(method(images, targets, score, grid), logits, targets, None, None)
 
 
-def _reading(model: VisionTransformer, states: Tensor, query: Query, grid: tuple[int, int]) -> Tensor:
+def _reading(model: Tower, states: Tensor, query: Query, grid: tuple[int, int]) -> Tensor:
     """The logits a query stands for: the model's own, or what the head makes of one token alone."""
     if query == "cls":
         return model.read(states)
@@ -309,6 +337,6 @@ METHODS = {
     "grad_rollout": Method(_grad_rollout, True, ("discard",)),
     "relevance": Method(_relevance, True, ()),
     "legrad": Method(_legrad, True, ()),
-    "occlusion": Method(partial(_perturbed, occlusion, lambda logits: logits), True, ("window",)),
-    "rise": Method(partial(_perturbed, rise, lambda logits: logits.softmax(-1)), True, ("samples",)),
+    "occlusion": Method(_occlusion, True, ("window",)),
+    "rise": Method(_rise, True, ("samples",)),
 }

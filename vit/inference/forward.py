@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vit.attribution import Query, seed_row
 from vit.core import POOL, Recording, watch_attention
-from vit.vision import VisionTransformer
+from vit.towers import Tower
 
 
 class Forward:
@@ -14,7 +14,7 @@ class Forward:
 
     Args:
         model: In eval mode.
-        images: (B, C, height, width)
+        images: (B, C, height, width); of texts, their ids (B, N) without padding.
 
     Attributes:
         grid: (rows, cols) of patches.
@@ -29,7 +29,7 @@ class Forward:
     states: Tensor
     logits: Tensor
 
-    def __init__(self, model: VisionTransformer, images: Tensor):
+    def __init__(self, model: Tower, images: Tensor):
         self.model, self.images = model, images
         self.pool: Recording | None = None
 

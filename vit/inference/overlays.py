@@ -15,7 +15,7 @@ from vit.attribution import Query, attention_mass, parse_query
 from vit.errors import VitError
 from vit.inference.explain import Explanation, explain
 from vit.inference.faithful import FIELDS, Faithfulness
-from vit.inference.files import Entry, list_files
+from vit.inference.files import list_files
 from vit.inference.pages import OF_A_CLASS, view_of
 from vit.inference.pictures import Picture, read_batches
 from vit.inference.predict import top_classes
@@ -93,11 +93,11 @@ def draw_overlays(
     device = next(model.parameters()).device
     index = _try(model, method, target, query, options)
     if overwrite:
-        _remove_earlier(folder)
+        remove_earlier(folder)
     folder.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
     sheet: list[Image.Image] = []
-    words = _words(method, query, options)
+    words = map_words(method, query, options)
     # Overlays are not continued behind an interruption but drawn anew: each of them is a file of its own.
     (folder / "attend.csv.partial").unlink(missing_ok=True)
     with Table(folder / "attend.csv", COLUMNS, {}, overwrite=overwrite) as table:
@@ -115,7 +115,7 @@ def draw_overlays(
                     continue
                 row |= facts
                 drawn = _draw(picture.window, row, found.maps[place], words, query, side)
-                row["overlay"] = _save(folder, picture.entry, ".png", drawn.save)
+                row["overlay"] = save_beside(folder, picture.name, ".png", drawn.save)
                 if len(sheet) < FIRST:
                     sheet.append(drawn)
                 if counts["ok"] + len(good) < pages:
@@ -127,9 +127,9 @@ def draw_overlays(
                         caption=caption,
                         target=index,
                         query=query,
-                        **_start(method, words, found.maps[place], options, row["explained"]),
+                        **page_start(method, words, found.maps[place], options, row["explained"]),
                     )
-                    row["page"] = _save(folder, picture.entry, ".html", _writer(page(view)))
+                    row["page"] = save_beside(folder, picture.name, ".html", writer(page(view)))
                 good.append(place)
             table.write(rows)
             if figures is not None and good:
@@ -166,7 +166,7 @@ def _try(
     return None if target is None or found.targets is None else int(found.targets[0])
 
 
-def _remove_earlier(folder: Path) -> None:
+def remove_earlier(folder: Path) -> None:
     """Remove what an earlier run has written, by its own list."""
     table = folder / "attend.csv"
     if not table.is_file():
@@ -180,7 +180,7 @@ def _remove_earlier(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _start(
+def page_start(
     method: str, words: str, heat: torch.Tensor, options: Mapping[str, Any], explained: str | None
 ) -> dict[str, Any]:
     """What a page opens on, so that it shows first what the overlay shows."""
@@ -192,9 +192,12 @@ def _start(
     return {"asked": (words if words in OF_A_CLASS else f"{words}, for {explained}", heat)}
 
 
-def _words(method: str, query: Query, options: Mapping[str, Any]) -> str:
+def map_words(method: str, query: Query, options: Mapping[str, Any], *, texts: bool = False) -> str:
     """`raw, layer 2, from patch 3,4`: what a caption says of the map."""
-    where = "from the mean" if isinstance(query, str) else f"from patch {query[0]},{query[1]}"
+    if isinstance(query, str):
+        where = "from the mean"
+    else:
+        where = f"from word {query[1]}" if texts else f"from patch {query[0]},{query[1]}"
     parts = [method, *(f"{name} {value}" for name, value in options.items())]
     return ", ".join(parts if query == "cls" else [*parts, where])
 
@@ -252,9 +255,9 @@ def _draw(
     )
 
 
-def _save(folder: Path, entry: Entry, suffix: str, save: Callable[[Path], Any]) -> str:
+def save_beside(folder: Path, name: str, suffix: str, save: Callable[[Path], Any]) -> str:
     """Save below the input's name; `..` and the root become folders there. Return the path in the folder."""
-    parts = [{"..": "_up", "/": "_root"}.get(part, part) for part in PurePath(entry.name).parts]
+    parts = [{"..": "_up", "/": "_root"}.get(part, part) for part in PurePath(name).parts]
     path = folder / Path(*parts[:-1], _file_name(parts[-1], suffix))
     if path == folder / SHEET:
         path = folder / f"_{SHEET}"
@@ -273,7 +276,8 @@ def _file_name(name: str, suffix: str) -> str:
     return f"{kept}~{digest}{suffix}"
 
 
-def _writer(text: str) -> Callable[[Path], Any]:
+def writer(text: str) -> Callable[[Path], Any]:
+    """What saves a text to a path."""
     return lambda path: path.write_text(text, encoding="utf-8")
 
 

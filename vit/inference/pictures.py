@@ -32,6 +32,11 @@ class Picture(NamedTuple):
     window: Image.Image | None
     pixels: Tensor
 
+    @property
+    def name(self) -> str:
+        """What its row is called."""
+        return self.entry.name
+
 
 def read_batches(
     entries: Iterable[Entry], preprocess: Preprocess, batch_size: int, *, device: torch.device

@@ -1,7 +1,6 @@
-"""Label every file of an input, one row each, in sorted order."""
+"""Label or embed every entry of an input, one row each, in sorted order."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,25 +10,19 @@ import torch
 from torch import Tensor
 
 from vit.errors import VitError
-from vit.inference.files import list_files
-from vit.inference.pictures import Picture, read_batches
+from vit.inference.readers import reader_for, same_inputs
 from vit.inference.table import Row, Table, partial_files
-from vit.vision import VisionTransformer
+from vit.towers import Tower
 
-COLUMNS: dict[str, type] = {
-    "path": str,
-    "status": str,
-    "error": str,
-    "label": str,
-    "index": int,
-    "score": float,
-    "topk": str,
-}
+FIRST: dict[str, type] = {"path": str, "status": str, "error": str}
+COLUMNS: dict[str, type] = FIRST | {"label": str, "index": int, "score": float, "topk": str}
+EMBEDDING: dict[str, type] = FIRST | {"vector": list}
+
+Fill = Callable[[Tensor], Iterator[Row]]  # what a model made of a batch -> the rest of each row
 
 
-@torch.inference_mode()
 def predict(
-    model: VisionTransformer,
+    model: Tower,
     inputs: list[str],
     output: Path,
     *,
@@ -39,16 +32,17 @@ def predict(
     fingerprint: str = "",
     tell: Callable[[int], None] = lambda rows: None,
 ) -> Counter[str]:
-    """Write one row per input file, good or bad, and return the number of rows by status.
+    """Write one row per entry, good or bad, and return the number of rows by status.
 
     Rows are streamed: an interrupted run keeps those it wrote, and the same call goes on behind them.
 
     Args:
-        model: In eval mode, with `labels` and `preprocess`.
+        model: In eval mode, with `labels` and `preprocess`. One of pictures reads files, one of texts the
+            lines and rows of files.
         inputs: Files, folders, glob patterns.
         output: .csv, .jsonl or .parquet.
         topk: Number of classes in the `topk` column; fewer where the model has fewer.
-        batch_size: Pictures per forward pass.
+        batch_size: Pictures or texts per forward pass.
         overwrite: Replace a finished output.
         fingerprint: What the model is; a run that another model began is not continued.
         tell: Called with the number of rows after each batch.
@@ -57,15 +51,66 @@ def predict(
         VitError: An input does not exist, OUTPUT exists, or an interrupted run was another command's or
             had another input.
     """
-    command = {
-        "command": "predict",
-        "model": fingerprint,
-        "inputs": [os.path.abspath(word) for word in inputs],
-        "topk": topk,
-    }
+    command = {"command": "predict", "model": fingerprint, "inputs": same_inputs(inputs), "topk": topk}
+
+    def fill(logits: Tensor) -> Iterator[Row]:
+        scores, classes = top_classes(logits, topk)
+        for its_scores, its_classes in zip(scores.tolist(), classes.tolist(), strict=True):
+            best = [
+                # Beyond six digits lies the noise of adding up in another order, in float32.
+                {"label": model.labels[index], "score": round(score, 6)}
+                for score, index in zip(its_scores, its_classes, strict=True)
+            ]
+            yield {
+                "label": best[0]["label"],
+                "index": its_classes[0],
+                "score": best[0]["score"],
+                "topk": json.dumps(best, ensure_ascii=False),
+            }
+
+    return _write(model, inputs, output, COLUMNS, command, fill, batch_size, overwrite, tell)
+
+
+def embed(
+    model: Tower,
+    inputs: list[str],
+    output: Path,
+    *,
+    batch_size: int = 64,
+    overwrite: bool = False,
+    fingerprint: str = "",
+    tell: Callable[[int], None] = lambda rows: None,
+) -> Counter[str]:
+    """Write one row per entry with the vector that a model without a head makes of it, as `predict` does.
+
+    The column `vector` is a list of float32 in parquet and JSONL, and JSON in CSV; empty where the status is
+    not `ok`.
+    """
+    command = {"command": "embed", "model": fingerprint, "inputs": same_inputs(inputs)}
+
+    def fill(vectors: Tensor) -> Iterator[Row]:
+        # Eight digits tell every float32 from its neighbours at this size.
+        return ({"vector": [float(f"{x:.9g}") for x in vector]} for vector in vectors.tolist())
+
+    return _write(model, inputs, output, EMBEDDING, command, fill, batch_size, overwrite, tell)
+
+
+@torch.inference_mode()
+def _write(
+    model: Tower,
+    inputs: list[str],
+    output: Path,
+    columns: dict[str, type],
+    command: dict[str, Any],
+    fill: Fill,
+    batch_size: int,
+    overwrite: bool,
+    tell: Callable[[int], None],
+) -> Counter[str]:
     counts: Counter[str] = Counter()
-    entries = list_files(inputs, without=(output, *partial_files(output)))
-    with Table(output, COLUMNS, command, overwrite=overwrite) as table:
+    reader: Any = reader_for(model, batch_size)
+    entries = reader.entries(inputs, without=(output, *partial_files(output)))
+    with Table(output, columns, command, overwrite=overwrite) as table:
         for row in table.rows():
             entry = next(entries, None)
             if entry is None or entry.name != row["path"]:
@@ -74,38 +119,16 @@ def predict(
                     f"{entry.name if entry else 'nothing'}: the input changed; --overwrite starts over"
                 )
             counts[row["status"]] += 1
-        device = next(model.parameters()).device
-        for pictures in read_batches(entries, model.preprocess, batch_size, device=device):
-            rows = list(_rows(model, pictures, device, topk))
+        for batch in reader.batches(entries):
+            rows = []
+            for item, found in zip(batch, fill(reader.run(batch).float()), strict=True):
+                row = dict.fromkeys(columns) | {"path": item.name, "status": item.status, "error": item.error}
+                rows.append(row | found if item.status == "ok" else row)
             table.write(rows)
             counts.update(row["status"] for row in rows)
             tell(counts.total())
         table.finish()
     return counts
-
-
-def _rows(
-    model: VisionTransformer, pictures: list[Picture], device: torch.device, topk: int
-) -> Iterator[Row]:
-    pixels = torch.stack([picture.pixels for picture in pictures])
-    images = model.preprocess.normalise(pixels.to(device))
-    scores, classes = top_classes(model(images).cpu(), topk)
-    for picture, its_scores, its_classes in zip(pictures, scores, classes, strict=True):
-        row: dict[str, Any] = dict.fromkeys(COLUMNS)
-        row |= {"path": picture.entry.name, "status": picture.status, "error": picture.error}
-        if picture.status == "ok":
-            best = [
-                # Beyond six digits lies the noise of adding up in another order, in float32.
-                {"label": model.labels[index], "score": round(score, 6)}
-                for score, index in zip(its_scores.tolist(), its_classes.tolist(), strict=True)
-            ]
-            row |= {
-                "label": best[0]["label"],
-                "index": int(its_classes[0]),
-                "score": best[0]["score"],
-                "topk": json.dumps(best, ensure_ascii=False),
-            }
-        yield row
 
 
 def top_classes(logits: Tensor, topk: int) -> tuple[Tensor, Tensor]:

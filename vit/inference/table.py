@@ -23,7 +23,7 @@ class Table:
 
     Args:
         output: Ends in .csv, .jsonl or .parquet.
-        columns: Name to type: `str`, `int` or `float`; None is allowed in each.
+        columns: Name to type: `str`, `int`, `float`, or `list` of float32; None is allowed in each.
         command: What the rows follow from; a partial file of another command is refused.
         overwrite: Replace a finished output, and a partial one.
 
@@ -124,7 +124,12 @@ def _write_csv(file: Path, columns: dict[str, type], rows: Iterator[Row]) -> Non
     with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
         writer = csv.DictWriter(stream, list(columns))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _flat(value) for name, value in row.items()} for row in rows)
+
+
+def _flat(value: Any) -> Any:
+    """A list as JSON, which one cell can hold."""
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 def _write_jsonl(file: Path, columns: dict[str, type], rows: Iterator[Row]) -> None:
@@ -141,7 +146,7 @@ def _write_parquet(file: Path, columns: dict[str, type], rows: Iterator[Row]) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), list: pa.list_(pa.float32())}
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
     with pq.ParquetWriter(file, schema) as writer:
         batch: list[Row] = []

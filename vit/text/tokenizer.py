@@ -17,13 +17,15 @@ class Pieces(NamedTuple):
 
     Args:
         ids: N ids.
-        tokens: N strings, as the text has them; special tokens by their name.
+        tokens: N strings, as the text has them, without space around; special tokens by their name.
+        spans: N places in the text, (start, stop); (0, 0) of special tokens.
         words: The word that each token is a piece of, counted from 0; None for a special token.
         total: Number of tokens that the text has; more than N where it was cut.
     """
 
     ids: list[int]
     tokens: list[str]
+    spans: list[tuple[int, int]]
     words: list[int | None]
     total: int
 
@@ -79,13 +81,17 @@ class Tokenizer:
         found = self._tokenizer.encode(valid(text))
         special = [bool(mark) for mark in found.special_tokens_mask]
         tokens = [
-            name if mark else text[start:stop]
+            name if mark else text[start:stop].strip()
             for name, (start, stop), mark in zip(found.tokens, found.offsets, special, strict=True)
         ]
         words = [None if mark else word for word, mark in zip(found.word_ids, special, strict=True)]
         marks = sum(special)
         total = len(found) + sum(len(rest) - marks for rest in found.overflowing)
-        return Pieces(found.ids, tokens, words, total)
+        return Pieces(found.ids, tokens, found.offsets, words, total)
+
+    def cut(self, length: int) -> "Tokenizer":
+        """The same tokenizer, for texts of this length."""
+        return Tokenizer(self.definition, length)
 
     def to_dict(self) -> dict[str, Any]:
         """What a bundle says of it, besides the definition."""
@@ -105,24 +111,28 @@ class Tokenizer:
 def train_tokenizer(
     texts: Iterable[str], *, vocabulary: int, length: int, lowercase: bool = True
 ) -> Tokenizer:
-    """A WordPiece tokenizer (Schuster & Nakajima 2012; as in BERT) of these texts.
+    """A tokenizer of these texts by byte pair encoding (Sennrich et al. 2016), words and punctuation apart.
+
+    The same texts give the same tokenizer, which the library's WordPiece trainer does not promise.
 
     Args:
         texts: Of the training split alone.
-        vocabulary: Largest number of ids; fewer where the texts have no more pieces that come twice.
+        vocabulary: Largest number of ids; fewer where the texts have no more pairs that come twice.
         length: As in `Tokenizer`.
         lowercase: Fold case, and strip accents.
     """
     library = _library()
-    tokenizer = library.Tokenizer(library.models.WordPiece(unk_token="[UNK]"))
+    tokenizer = library.Tokenizer(library.models.BPE(unk_token="[UNK]"))
     tokenizer.normalizer = library.normalizers.BertNormalizer(lowercase=lowercase)
-    tokenizer.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
+    tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(
+        [library.pre_tokenizers.BertPreTokenizer(), library.pre_tokenizers.Metaspace(split=False)]
+    )
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = library.trainers.WordPieceTrainer(
+    trainer = library.trainers.BpeTrainer(
         vocab_size=vocabulary, min_frequency=2, special_tokens=special, show_progress=False
     )
     tokenizer.train_from_iterator(map(valid, texts), trainer)
-    tokenizer.decoder = library.decoders.WordPiece()
+    tokenizer.decoder = library.decoders.Metaspace()
     marks = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = library.processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=marks

@@ -50,6 +50,7 @@ class TextTransformer(nn.Module):
         preprocess: Text to ids, int64 (N,) (`vit.text.Tokenizer`); None where nobody gave one.
         prefix: 0: the tokens of a text are all shown.
         pool_kind: As `pool`.
+        architecture: The arguments as plain values, with `tower` = `text`; empty where nobody kept them.
         autocast: Half-precision dtype that `forward` computes matrix products in; None, the default,
             is the dtype of the weights.
 
@@ -96,6 +97,7 @@ class TextTransformer(nn.Module):
             )
         self.labels: list[str] = []
         self.preprocess: Any = None
+        self.architecture: dict[str, Any] = {}
         self.autocast: torch.dtype | None = None
         self.padding = padding
         self.count_from = count_from

@@ -1,16 +1,18 @@
 """What a finished run leaves to look at: plots and `report.html`."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 from torchvision.transforms.v2.functional import to_pil_image
 
-from vit.data import Images
+from vit.data import Images, Texts
 from vit.training.callbacks import read_metrics
 from vit.training.evaluate import Evaluation
 from vit.training.plots import confusion, curves, png, wrongest
 from vit.training.report import write_report
+from vit.viewer.lettering import font, one_line
 
 WRONGEST = 12
 
@@ -20,7 +22,7 @@ def write_results(
     *,
     labels: list[str],
     parameters: int,
-    val: Images,
+    val: Images | Texts,
     result: Evaluation,
     config_yaml: str,
     machine: dict[str, Any],
@@ -31,7 +33,7 @@ def write_results(
         folder: The run folder, with its `metrics.csv`.
         labels: Class names.
         parameters: Number of the model's parameters.
-        val: The validation pictures, in the order of `result`.
+        val: The validation pictures or texts, in the order of `result`.
         result: What the best model did on them.
         config_yaml: The run's config.
         machine: The run's environment.
@@ -62,7 +64,7 @@ def write_results(
         facts={
             "val accuracy": f"{100 * result.accuracy:.2f} %",
             "val top-5": f"{100 * result.accuracy_top5:.2f} %",
-            "val pictures": f"{result.n:,}",
+            f"val {'texts' if isinstance(val, Texts) else 'pictures'}": f"{result.n:,}",
             "epochs": f"{rows[-1]['epoch'] or 0:.0f}",
             "time": f"{(rows[-1]['seconds'] or 0) / 60:.1f} min",
             "images/s": f"{rows[-1]['images_per_second'] or 0:,.0f}",
@@ -75,5 +77,11 @@ def write_results(
     )
 
 
-def _picture(images: Images, index: int) -> Image.Image:
-    return to_pil_image(images[[index]][0][0])
+def _picture(examples: Images | Texts, index: int) -> Image.Image:
+    """A picture as it is, a text written out."""
+    if not isinstance(examples, Texts):
+        return to_pil_image(examples[[index]][0][0])
+    page = Image.new("RGB", (360, 270), (246, 247, 248))
+    lines = textwrap.wrap(one_line(examples.texts[index]), 32)[:9]
+    ImageDraw.Draw(page).multiline_text((14, 12), "\n".join(lines), (34, 38, 44), font(20), spacing=7)
+    return page

@@ -15,13 +15,13 @@ from rich.console import Console
 
 from vit.errors import VitError
 from vit.training.callbacks import EpochLog, ProgressBar, averaging
+from vit.training.examples import Examples
 from vit.training.module import Classifier
-from vit.training.pictures import Pictures
 
 
 def fit(
     module: Classifier,
-    pictures: Pictures,
+    examples: Examples,
     folder: Path,
     *,
     max_epochs: int | None,
@@ -43,7 +43,7 @@ def fit(
 
     Args:
         module: What learns.
-        pictures: What it learns from.
+        examples: What it learns from.
         folder: The run folder; written are `metrics.csv`, `checkpoints/` and `tensorboard/`.
         max_epochs: Epochs, or None.
         max_time: Wall clock of the fit as DD:HH:MM:SS, or None.
@@ -107,7 +107,7 @@ def fit(
         )
         last = checkpoints / "last.ckpt"
         try:
-            trainer.fit(module, datamodule=pictures, ckpt_path=last if resume else None, weights_only=True)
+            trainer.fit(module, datamodule=examples, ckpt_path=last if resume else None, weights_only=True)
         except SystemExit as leaving:
             if leaving.code == 1 and trainer.interrupted:  # Lightning makes of Ctrl-C an exit with 1
                 raise KeyboardInterrupt from None

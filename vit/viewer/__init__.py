@@ -3,5 +3,6 @@
 from vit.viewer.overlay import colour, overlay
 from vit.viewer.page import Start, View, page
 from vit.viewer.sheet import contact_sheet
+from vit.viewer.text import text_overlay
 
-__all__ = ["Start", "View", "colour", "contact_sheet", "overlay", "page"]
+__all__ = ["Start", "View", "colour", "contact_sheet", "overlay", "page", "text_overlay"]

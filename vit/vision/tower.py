@@ -171,9 +171,6 @@ class VisionTransformer(nn.Module):
         tokens = torch.cat([*prefix, patches], dim=1) if prefix else patches
         return self.embedding_norm(self.dropout(tokens))
 
-    def present(self, images: Tensor) -> None:
-        """Which tokens are there, as a text tower says it: in a picture, all of them."""
-
     def grid(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of patches in these images (B, C, height, width)."""
         return patch_grid((images.shape[2], images.shape[3]), self.patch_size)

@@ -1,4 +1,4 @@
-"""The model bundle: a folder with `model.safetensors` and `config.json`, and no pickle.
+"""The model bundle: `model.safetensors`, `config.json`, for texts `tokenizer.json`, and no pickle.
 
 It holds all that prediction needs: architecture, weights, label names, preprocessing, and the scores that
 the model reached. It knows no model class; `vit/build.py` makes one from it.
@@ -19,6 +19,8 @@ from vit.errors import VitError
 FORMAT = "vit-bundle-1"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+BESIDE = {"weights", "tokenizer"}  # what has a file of its own
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Bundle:
         weights: The state dict.
         scores: What the model reached, for example {"val": {"accuracy": 0.98, "n": 144}}.
         training: How it was trained: the dataset's name and splits, seconds, optimiser steps.
+        tokenizer: Content of `tokenizer.json`; None for a model of pictures.
     """
 
     architecture: dict[str, Any]
@@ -40,6 +43,7 @@ class Bundle:
     weights: dict[str, Tensor]
     scores: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    tokenizer: str | None = None
 
 
 def is_bundle(folder: Path) -> bool:
@@ -48,18 +52,22 @@ def is_bundle(folder: Path) -> bool:
 
 
 def write_bundle(folder: Path, bundle: Bundle) -> None:
-    """Write both files, the weights first, each beside its place and then renamed."""
+    """Write the files, the weights first, each beside its place and then renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.weights.items()}
     partial = folder / (WEIGHTS + ".partial")
     save_file(weights, partial)
     os.replace(partial, folder / WEIGHTS)
+    if bundle.tokenizer is not None:
+        partial = folder / (TOKENIZER + ".partial")
+        partial.write_text(bundle.tokenizer, encoding="utf-8")
+        os.replace(partial, folder / TOKENIZER)
     write_description(folder, bundle)
 
 
 def write_description(folder: Path, bundle: Bundle) -> None:
     """Write `config.json` alone, for example when a score has been added."""
-    description = {"format": FORMAT} | {k: v for k, v in vars(bundle).items() if k != "weights"}
+    description = {"format": FORMAT} | {k: v for k, v in vars(bundle).items() if k not in BESIDE}
     partial = folder / (CONFIG + ".partial")
     partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, folder / CONFIG)
@@ -79,7 +87,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     found = description.pop("format", None) if isinstance(description, dict) else None
     if found != FORMAT:
         raise VitError(f"{file} has format {found!r}, expected {FORMAT!r}: is {folder} a model bundle?")
-    known = {part.name for part in fields(Bundle)} - {"weights"}
+    known = {part.name for part in fields(Bundle)} - BESIDE
     if description.keys() != known:
         odd = sorted(description.keys() ^ known)
         raise VitError(f"{file} has keys {sorted(description)}, expected {sorted(known)}: {odd} are at odds")
@@ -97,4 +105,6 @@ def read_bundle(folder: Path) -> Bundle:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise VitError(f"{folder / WEIGHTS} cannot be read ({error}): the bundle is incomplete") from None
-    return Bundle(weights=weights, **description)
+    tokenizer = folder / TOKENIZER
+    text = tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None
+    return Bundle(weights=weights, tokenizer=text, **description)

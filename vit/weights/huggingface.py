@@ -106,8 +106,12 @@ def from_huggingface(model: Any) -> VisionTransformer | TextTransformer:
     return from_tensors(config.to_dict(), model.state_dict(), dtype=first.dtype).to(first.device)
 
 
-def from_folder(folder: Path) -> VisionTransformer | TextTransformer:
+def from_folder(folder: Path, **changes: Any) -> VisionTransformer | TextTransformer:
     """The model in a folder with Hugging Face's `config.json` and `model.safetensors`.
+
+    Args:
+        folder: The folder.
+        changes: Arguments of the text tower that the files do not say, such as how sentences are pooled.
 
     Raises:
         VitError: A file is missing or broken, or the architecture is another.
@@ -123,11 +127,15 @@ def from_folder(folder: Path) -> VisionTransformer | TextTransformer:
         raise VitError(
             f"{file} cannot be read ({error}): weights are read from model.safetensors, never from a pickle"
         ) from None
-    return from_tensors(config, tensors)
+    return from_tensors(config, tensors, changes=changes)
 
 
 def from_tensors(
-    config: dict[str, Any], tensors: Mapping[str, Tensor], *, dtype: torch.dtype = torch.float32
+    config: dict[str, Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype = torch.float32,
+    changes: Mapping[str, Any] | None = None,
 ) -> VisionTransformer | TextTransformer:
     """Ours, in eval mode and of this dtype, from the content of a `config.json` and named tensors.
 
@@ -140,7 +148,7 @@ def from_tensors(
     state = {ours: tensor for name, tensor in tensors.items() if (ours := our_name(name)) is not None}
     pictures = family in ("vit", "dinov2", "dinov2_with_registers")
     try:
-        model = _vision(family, config, state) if pictures else _text(family, config, state)
+        model = _vision(family, config, state) if pictures else _text(family, config, state, changes or {})
     except KeyError as missing:
         raise VitError(f"cannot import this {family}: its config or weights lack {missing}") from None
     except ValueError as error:
@@ -207,7 +215,9 @@ def _vision(family: str, config: dict[str, Any], state: dict[str, Tensor]) -> Vi
     )
 
 
-def _text(family: str, config: dict[str, Any], state: dict[str, Tensor]) -> TextTransformer:
+def _text(
+    family: str, config: dict[str, Any], state: dict[str, Tensor], changes: Mapping[str, Any]
+) -> TextTransformer:
     kind = config.get("position_embedding_type", "absolute")
     if kind != "absolute":
         raise VitError(f"cannot import this {family}: its positions are {kind}, which vit does not have")
@@ -219,21 +229,28 @@ def _text(family: str, config: dict[str, Any], state: dict[str, Tensor]) -> Text
     if "pooler.0.weight" in state:
         pooler = "relu" if distil else "tanh"
     padding = config.get("pad_token_id")
-    return TextTransformer(
-        _classes(state),
-        vocabulary,
-        length=len(state["positions.table"]),
-        width=width,
-        depth=config["n_layers" if distil else "num_hidden_layers"],
-        heads=config["n_heads" if distil else "num_attention_heads"],
-        mlp_ratio=_hidden(state) / width,
-        activation=_activation(config),
-        count_from=padding if family == "roberta" else None,
-        segments=len(state["segments.weight"]) if "segments.weight" in state else 0,
-        padding=0 if padding is None else padding,
-        pooler=pooler,
-        norm_eps=1e-12 if distil else config["layer_norm_eps"],
-    )
+    arguments = {
+        "classes": _classes(state),
+        "vocabulary": vocabulary,
+        "length": len(state["positions.table"]),
+        "width": width,
+        "depth": config["n_layers" if distil else "num_hidden_layers"],
+        "heads": config["n_heads" if distil else "num_attention_heads"],
+        "mlp_ratio": _hidden(state) / width,
+        "activation": _activation(config),
+        "count_from": padding if family == "roberta" else None,
+        "segments": len(state["segments.weight"]) if "segments.weight" in state else 0,
+        "padding": 0 if padding is None else padding,
+        "pooler": pooler,
+        "norm_eps": 1e-12 if distil else config["layer_norm_eps"],
+        **changes,
+    }
+    if arguments["pooler"] is None:
+        for name in ("pooler.0.weight", "pooler.0.bias"):
+            state.pop(name, None)
+    model = TextTransformer(**arguments)
+    model.architecture = {"tower": "text", **arguments}
+    return model
 
 
 def _activation(config: dict[str, Any]) -> str:

@@ -8,18 +8,18 @@ from torch.utils.data import DataLoader
 from vit.data import Splits, loader
 
 
-class Pictures(L.LightningDataModule):
+class Examples(L.LightningDataModule):
     """Training batches in an order that follows (seed, epoch); validation batches without repeats.
 
-    Over several processes each rank takes its own part, and no validation picture is counted twice.
+    Over several processes each rank takes its own part, and none of validation is counted twice.
 
     Args:
-        splits: The dataset.
-        batch_size: Pictures per step and process.
+        splits: The dataset, of pictures or of texts.
+        batch_size: Pictures or texts per step and process.
         seed: Decides the orders.
     """
 
-    def __init__(self, splits: Splits, batch_size: int, seed: int):
+    def __init__(self, splits: Splits[Any], batch_size: int, seed: int):
         super().__init__()
         self.splits = splits
         self.batch_size = batch_size
@@ -39,7 +39,7 @@ class Pictures(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """In order, every picture once."""
+        """In order, every one once."""
         return loader(self.splits.val, max(self.batch_size, 256), **self._place())
 
     def _place(self) -> dict[str, Any]:

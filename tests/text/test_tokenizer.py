@@ -1,0 +1,86 @@
+"""Texts to ids and back to their pieces."""
+
+import pytest
+import torch
+
+from vit.errors import VitError
+from vit.text import Tokenizer, train_tokenizer
+
+TEXTS = ["the cat sat on the mat", "the dog sat on the cat", "a catalogue of mats", "Déjà vu, the mat!"] * 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(TEXTS, vocabulary=200, length=9)
+
+
+def test_pieces_are_those_of_the_text(tokenizer: Tokenizer) -> None:
+    found = tokenizer.pieces("The cat, the catalogue")
+    assert found.tokens[0] == "[CLS]"
+    assert (
+        "".join(found.tokens[1:-1]).replace(" ", "")
+        == "Thecat,thecatalogue"[: len("".join(found.tokens[1:-1]))]
+    )
+    assert found.words[0] is None
+    assert found.words[1] == 0
+    assert torch.equal(tokenizer("The cat, the catalogue"), torch.tensor(found.ids))
+
+
+def test_the_same_texts_train_the_same_tokenizer(tokenizer: Tokenizer) -> None:
+    assert train_tokenizer(TEXTS, vocabulary=200, length=9).definition == tokenizer.definition
+
+
+def test_it_survives_its_own_definition(tokenizer: Tokenizer) -> None:
+    again = Tokenizer(tokenizer.definition, 9)
+    assert torch.equal(again("a cat sat"), tokenizer("a cat sat"))
+    assert again.vocabulary == tokenizer.vocabulary
+
+
+def test_a_long_text_is_cut_and_says_so(tokenizer: Tokenizer) -> None:
+    found = tokenizer.pieces(" ".join(["cat"] * 10_000))
+    assert len(found.ids) == 9
+    assert found.total == 10_002
+    assert found.tokens[-1] == "[SEP]"
+
+
+def test_a_batch_is_its_singles_padded(tokenizer: Tokenizer) -> None:
+    texts = ["the cat", "the cat sat on", ""]
+    ids = tokenizer.batch(texts)
+    for row, text in zip(ids, texts, strict=True):
+        alone = tokenizer(text)
+        assert torch.equal(row[: len(alone)], alone)
+        assert (row[len(alone) :] == tokenizer.padding).all()
+
+
+def test_case_is_kept_when_asked() -> None:
+    kept = train_tokenizer(["Cat cat"] * 3, vocabulary=100, length=5, lowercase=False)
+    assert not torch.equal(kept("Cat"), kept("cat"))
+
+
+@pytest.mark.parametrize("text", ["", " ", "😀 emoji", "שלום עולם", "a\0b", "\u200b", "Ｆｕｌｌ", "e\u0301"])
+def test_every_unicode_text_has_ids(tokenizer: Tokenizer, text: str) -> None:
+    assert len(tokenizer(text)) >= 2
+
+
+def test_a_lone_surrogate_is_named(tokenizer: Tokenizer) -> None:
+    with pytest.raises(VitError, match=r"U\+D83D, as character 3"):
+        tokenizer("ab\ud83d")
+
+
+def test_padding_and_truncation_of_a_definition_are_left_out(tokenizer: Tokenizer) -> None:
+    library = pytest.importorskip("tokenizers")
+    other = library.Tokenizer.from_str(tokenizer.definition)
+    other.enable_padding(length=30)
+    other.enable_truncation(4)
+    assert torch.equal(Tokenizer(other.to_str(), 9)("the cat sat on"), tokenizer("the cat sat on"))
+
+
+@pytest.mark.parametrize(
+    ("definition", "length", "said"),
+    [("{}", 9, "cannot be read"), (None, 2, "length is 2 tokens, expected more than the 2")],
+)
+def test_what_cannot_be_a_tokenizer(
+    tokenizer: Tokenizer, definition: str | None, length: int, said: str
+) -> None:
+    with pytest.raises(VitError, match=said):
+        Tokenizer(definition or tokenizer.definition, length)

@@ -1,0 +1,136 @@
+"""The text tower's own promises; that its numbers are right is shown against transformers."""
+
+import pytest
+import torch
+
+import vit
+from vit.text import TextTransformer
+
+SIZES = {"length": 19, "width": 12, "depth": 3, "heads": 2, "mlp_ratio": 1.5}
+
+
+def tower(**changes: object) -> TextTransformer:
+    torch.manual_seed(5)
+    model = TextTransformer(5, 37, **{**SIZES, **changes}).eval()  # type: ignore[arg-type]
+    torch.nn.init.normal_(model.head.weight)
+    return model
+
+
+def batch(lengths: tuple[int, ...] = (11, 7, 1), left: bool = False) -> torch.Tensor:
+    ids = torch.randint(1, 37, (len(lengths), max(lengths)), generator=torch.Generator().manual_seed(3))
+    there = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    return ids * (there.flip(1) if left else there)
+
+
+VARIANTS = {
+    "post": {},
+    "pre": {"norm": "pre", "embedding_norm": False, "encoder_norm": True},
+    "mean": {"pool": "mean"},
+    "attention pool": {"pool": "attention"},
+    "class and mean": {"pool": "cls_mean"},
+    "sines": {"positions": "sinusoidal"},
+    "relu pooler": {"pooler": "relu", "activation": "relu"},
+    "no key bias": {"qkv_bias": (True, False, True)},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_padding_changes_nothing(variant: str) -> None:
+    model = tower(**VARIANTS[variant])
+    ids = batch()
+    together = model(ids)
+    for row, length in enumerate((11, 7, 1)):
+        torch.testing.assert_close(model(ids[row : row + 1, :length])[0], together[row], atol=1e-5, rtol=0)
+
+
+def test_padding_on_the_left_moves_no_counted_position() -> None:
+    model = tower(count_from=0, pool="mean")
+    right, left = batch((5, 3)), batch((5, 3), left=True)
+    left[1, 2:] = right[1, :3]
+    torch.testing.assert_close(model(left), model(right), atol=1e-5, rtol=0)
+
+
+def test_the_first_token_that_is_there_is_pooled() -> None:
+    model = tower(count_from=0)
+    right, left = batch((5, 3)), batch((5, 3), left=True)
+    left[1, 2:] = right[1, :3]
+    torch.testing.assert_close(model(left), model(right), atol=1e-5, rtol=0)
+
+
+def test_order_matters_and_words_matter() -> None:
+    model = tower()
+    ids = batch((6,))
+    assert not torch.allclose(model(ids), model(ids.flip(1)), atol=1e-3)
+    other = ids.clone()
+    other[0, 3] = (other[0, 3] % 36) + 1
+    assert not torch.allclose(model(ids), model(other), atol=1e-3)
+
+
+def test_a_biasless_key_has_no_bias() -> None:
+    attention = tower(qkv_bias=(True, False, True)).encoder.blocks[0].attention
+    assert attention.key.bias is None
+    assert attention.query.bias is not None
+    assert attention.value.bias is not None
+
+
+def test_unit_features_have_length_one() -> None:
+    model = TextTransformer(0, 37, unit=True, pool="mean", **SIZES)
+    torch.testing.assert_close(model(batch()).norm(dim=1), torch.ones(3))
+
+
+def test_recorded_attention_leaves_out_padding_and_changes_no_logit() -> None:
+    model = tower()
+    ids = batch()
+    plain = model(ids)
+    with vit.record_attention(model) as tape:
+        logits = model(ids)
+    assert torch.equal(logits, plain)
+    weights = tape.weights()
+    assert [tuple(each.shape) for each in weights] == [(3, 2, 11, 11)] * 3
+    torch.testing.assert_close(weights[0].sum(-1), torch.ones(3, 2, 11))
+    assert weights[2][1, :, :, 7:].abs().max() == 0
+
+
+def test_half_precision_stays_close() -> None:
+    model = tower()
+    ids = batch()
+    exact = model(ids)
+    model.autocast = torch.bfloat16
+    assert model(ids).dtype == torch.float32
+    assert (model(ids) - exact).abs().max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids", "said"),
+    [
+        ({}, torch.zeros(2, 20, dtype=torch.int64), "20 tokens, expected at most 19"),
+        ({"count_from": 1}, torch.zeros(2, 18, dtype=torch.int64), "18 tokens, expected at most 17"),
+        ({}, torch.zeros(2, 3), r"\(2, 3\) and torch.float32, expected \(B, N\)"),
+        ({}, torch.zeros(4, dtype=torch.int64), r"\(4,\)"),
+    ],
+)
+def test_ids_that_cannot_be_read(arguments: dict, ids: torch.Tensor, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        tower(**arguments)(ids)
+
+
+def test_segments_where_there_are_none() -> None:
+    ids = batch()
+    with pytest.raises(ValueError, match="no segment embeddings"):
+        tower().encode(ids, segments=torch.zeros_like(ids))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"padding": 37}, "id 37, expected 0 to 36"),
+        ({"pooler": "gelu"}, "'gelu', expected None or one of: tanh, relu"),
+        ({"norm": "both"}, "'both', expected 'pre' or 'post'"),
+        ({"activation": "silu"}, "'silu', expected one of: gelu"),
+        ({"positions": "rotary"}, "'rotary', expected 'learned' or 'sinusoidal'"),
+        ({"pool": "max"}, "'max', expected 'cls'"),
+    ],
+)
+def test_arguments_that_do_not_fit(arguments: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        tower(**arguments)

@@ -1,0 +1,92 @@
+"""From a config or a word to data: pictures or texts, divided, and brought to what a model reads."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vit.config import DATASETS, DataConfig, nearest
+from vit.data import Images, Preprocess, Sentences, Splits, Texts, load_texts, statistics
+from vit.data import load as load_splits
+from vit.errors import VitError
+from vit.text import Tokenizer
+
+
+def load_data(config: DataConfig) -> Splits[Images]:
+    """The pictures that a config names."""
+    return load_splits(
+        config.name,
+        config.root,
+        image_size=config.image_size,
+        val_fraction=config.val_fraction,
+        test_fraction=config.test_fraction,
+        split_seed=config.split_seed,
+        memory_gb=config.memory_gb,
+    )
+
+
+def read_sentences(config: DataConfig) -> Splits[Sentences]:
+    """The texts that a config names, not yet ids."""
+    return load_texts(
+        config.name,
+        config.root,
+        val_fraction=config.val_fraction,
+        test_fraction=config.test_fraction,
+        split_seed=config.split_seed,
+    )
+
+
+def tokenised(splits: Splits[Sentences], tokenizer: Tokenizer) -> Splits[Texts]:
+    """The same texts as ids.
+
+    Raises:
+        VitError: A text that is no Unicode.
+    """
+
+    def ids(part: Sentences) -> Texts:
+        return Texts(part, [tokenizer(text) for text in part.texts], tokenizer.padding)
+
+    test = None if splits.test is None else ids(splits.test)
+    train, val = ids(splits.train), ids(splits.val)
+    return Splits(train, val, test, splits.labels, splits.name, splits.skipped)
+
+
+def named_data(word: str, *, texts: bool = False) -> DataConfig:
+    """A dataset's name, a folder of class folders, or parquet -> its config.
+
+    Args:
+        word: A name or a path.
+        texts: Whether a path is to texts.
+
+    Raises:
+        VitError: It is none of these.
+    """
+    if word in DATASETS:
+        return DataConfig(name=word)  # type: ignore[arg-type]
+    path = Path(word)
+    if path.exists() and texts:
+        return DataConfig(name="text", root=word)
+    if not path.exists():
+        raise VitError(f"{word} is neither a dataset's name nor a path{nearest(word, list(DATASETS))}")
+    parquet = path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet")))
+    return DataConfig(name="parquet" if parquet else "folder", root=word)
+
+
+def preprocess_for(splits: Splits[Images]) -> Preprocess:
+    """Preprocessing of the training pictures: their size, and the mean and spread of their pixels."""
+    height, width = splits.train.size
+    mean, std = statistics(splits.train)
+    return Preprocess(height, width, splits.train.channels, mean, std)
+
+
+def match_channels(pixels: Tensor, channels: int) -> Tensor:
+    """uint8 (B, 1 or 3, height, width) -> the same with the channels a model reads: grey to RGB or back.
+
+    Luma is that of ITU-R 601, rounded as Pillow rounds it, so that a grey picture keeps its levels.
+    """
+    if pixels.shape[1] == channels:
+        return pixels
+    if channels == 3:
+        return pixels.expand(-1, 3, -1, -1)
+    luma = (pixels.int() * torch.tensor([19595, 38470, 7471]).view(3, 1, 1)).sum(1, keepdim=True)
+    return (luma + 0x8000 >> 16).to(torch.uint8)

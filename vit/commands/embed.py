@@ -1,0 +1,60 @@
+"""Turn texts or pictures into vectors: one row for each, in sorted order, bad ones included.
+
+example:
+  vit embed minilm sentences.txt --output vectors.parquet
+  vit embed hf:folder_of_a_dinov2 photos --output vectors.parquet
+
+The vector is what a model without a head makes of its input: of minilm, the mean of the tokens scaled to
+length 1, so that the product of two vectors is their cosine. Rows are those of vit predict, and an
+interrupted run is continued in the same way.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from vit.config import MODEL_HELP, Precision
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+
+def add_arguments(parser: "ArgumentParser") -> None:
+    """Model, inputs, output."""
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders (recursive), globs")
+    parser.add_argument("--output", required=True, help="FILE.parquet, FILE.jsonl or FILE.csv")
+    parser.add_argument("--batch-size", type=int, default=64, help="items per forward pass (default: 64)")
+    parser.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        default="32-true",
+        help="32-true (default): exact; bf16-mixed: faster where the hardware has it, to about two digits",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+
+
+def run(arguments: "Namespace") -> int:
+    """Write the table; 3 where some inputs were bad."""
+    from torch import nn
+
+    from vit.build import best_device, fingerprint, load_model
+    from vit.commands.common import require_positive, summary, ticker
+    from vit.inference.predict import embed
+    from vit.text import TextTransformer
+
+    require_positive("--batch-size", arguments.batch_size)
+    model = load_model(arguments.model, precision=arguments.precision).to(best_device())
+    model.head = nn.Identity()  # of a classifier, what its head reads
+    with ticker("rows") as tell:
+        counts = embed(
+            model,
+            arguments.inputs,
+            Path(arguments.output),
+            batch_size=arguments.batch_size,
+            overwrite=arguments.overwrite,
+            fingerprint=fingerprint(model),
+            tell=tell,
+        )
+    what = "text" if isinstance(model, TextTransformer) else "file"
+    print(f"{summary(counts, what)} -> {arguments.output}")
+    return 3 if counts.total() > counts["ok"] else 0

@@ -1,0 +1,128 @@
+"""What a model reads, from an input word to a batch and what the model makes of it: pictures or texts."""
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vit.data import read_records
+from vit.data.tables import SUFFIXES
+from vit.errors import VitError
+from vit.inference.files import Entry, list_files
+from vit.inference.pictures import Picture, read_batches
+from vit.text import TextTransformer, padded
+from vit.towers import Tower
+from vit.vision import VisionTransformer
+
+TOGETHER = 16  # batches of texts that are read at once, to be sorted by length
+
+
+class PictureReader:
+    """One entry per file.
+
+    Args:
+        model: In eval mode, with `preprocess`.
+        batch_size: Pictures per forward pass.
+    """
+
+    def __init__(self, model: VisionTransformer, batch_size: int):
+        self.model, self.batch_size = model, batch_size
+        self.device = next(model.parameters()).device
+
+    def entries(self, inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[Entry]:
+        """Every file that the inputs stand for, sorted (`list_files`)."""
+        return list_files(inputs, without=without)
+
+    def batches(self, entries: Iterable[Any]) -> Iterator[list[Picture]]:
+        """The pictures, decoded; one that cannot be keeps its place."""
+        return read_batches(entries, self.model.preprocess, self.batch_size, device=self.device)
+
+    def run(self, batch: list[Picture]) -> Tensor:
+        """What the model makes of a batch, (B, ...), on the CPU."""
+        pixels = torch.stack([picture.pixels for picture in batch])
+        return self.model(self.model.preprocess.normalise(pixels.to(self.device))).cpu()
+
+
+class Passage(NamedTuple):
+    """One text, read or not.
+
+    Args:
+        name: FILE:LINE.
+        status: `ok`, or why it could not be read (`vit.data.tables.STATUSES`).
+        error: One line; with `ok` it is empty, or says how much of a long text was read.
+        text: Empty where it could not be read.
+        ids: int64 (N,); of the empty text where it could not be read.
+    """
+
+    name: str
+    status: str
+    error: str
+    text: str
+    ids: Tensor
+
+
+class TextReader:
+    """One entry per line of a `.txt` file, and per row of a table.
+
+    Args:
+        model: In eval mode, with `preprocess`.
+        batch_size: Texts per forward pass.
+    """
+
+    def __init__(self, model: TextTransformer, batch_size: int):
+        self.model, self.batch_size = model, batch_size
+        self.device = next(model.parameters()).device
+
+    def entries(self, inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[Any]:
+        """Every text of every file that the inputs stand for, file by file in sorted order.
+
+        Raises:
+            VitError: A file is no text or table.
+        """
+        for entry in list_files(inputs, without=without):
+            if entry.path.suffix.lower() not in SUFFIXES:
+                raise VitError(
+                    f"{entry.path} is no file of texts, expected one of {', '.join(SUFFIXES)}: this model "
+                    "reads texts"
+                )
+            yield from read_records(entry.path, entry.name)
+
+    def batches(self, entries: Iterable[Any]) -> Iterator[list[Passage]]:
+        """The texts as ids, many at once, so that texts of like length can run together."""
+        entries = iter(entries)
+        while some := list(islice(entries, self.batch_size * TOGETHER)):
+            yield [self.passage(*record) for record in some]
+
+    def passage(self, name: str, text: str, label: str | None, status: str, error: str) -> Passage:
+        """A record as ids."""
+        pieces = self.model.preprocess.pieces(text)
+        if len(pieces.ids) < pieces.total:
+            error = f"cut: the first {len(pieces.ids)} of {pieces.total} tokens were read"
+        return Passage(name, status, error, text, torch.tensor(pieces.ids))
+
+    def run(self, batch: list[Passage]) -> Tensor:
+        """What the model makes of the texts, (B, ...), on the CPU; like lengths run together."""
+        order = sorted(range(len(batch)), key=lambda place: len(batch[place].ids))
+        parts = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        found = [
+            self.model(padded([batch[place].ids for place in part], self.model.padding).to(self.device)).cpu()
+            for part in parts
+        ]
+        back = torch.tensor(order).argsort()
+        return torch.cat(found)[back]
+
+
+def reader_for(model: Tower, batch_size: int) -> PictureReader | TextReader:
+    """The reader of a model's kind of input."""
+    if isinstance(model, TextTransformer):
+        return TextReader(model, batch_size)
+    return PictureReader(model, batch_size)
+
+
+def same_inputs(inputs: list[str]) -> list[str]:
+    """The inputs as a command remembers them, to tell whether it is continued."""
+    return [os.path.abspath(word) for word in inputs]
