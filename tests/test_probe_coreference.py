@@ -4,11 +4,14 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import vit
+from vit.build import make_tower
 from vit.errors import VitError
 from vit.text import TextTransformer, Tokenizer, train_tokenizer
 
@@ -34,7 +37,8 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture
 def small(tokenizer: Tokenizer) -> TextTransformer:
-    model = TextTransformer(0, tokenizer.vocabulary, length=128, width=35, depth=3, heads=5, segments=2)
+    sizes = {"length": 128, "width": 35, "depth": 3, "heads": 5, "segments": 2}
+    model: Any = make_tower({"tower": "text", "classes": 0, "vocabulary": tokenizer.vocabulary, **sizes})
     model.preprocess = tokenizer
     return model.eval()
 
@@ -199,7 +203,7 @@ def test_probes_from_end_to_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("VIT_DATA", str(data(tmp_path) if data else real()))
-    monkeypatch.setattr(probe, "load", lambda: small)
+    monkeypatch.setattr(vit, "load_model", lambda word: small)
     monkeypatch.setattr(probe, "STRENGTHS", [0.01, 1.0])
     monkeypatch.setattr(probe, "SEEDS", (0,) if data else ())
     place = tmp_path / "coreference.json"

@@ -350,7 +350,7 @@ def test_images_and_models_of_other_kinds_are_named() -> None:
 @pytest.mark.parametrize("method", ["raw", "rollout", *GRADIENT])
 def test_a_layer_that_records_nothing_raises(method: str) -> None:
     model = tower()
-    model.encoder.blocks[2].attention.forward = lambda tokens, context=None, mask=None: tokens
+    model.encoder.blocks[2].attention.forward = lambda tokens, **_: tokens
     with pytest.raises(RuntimeError, match=r"recorded \d layers of attention, expected \d"):
         vit.attend(model, IMAGES, method)
 

@@ -57,8 +57,8 @@ def test_precision_is_of_the_model_and_of_its_size(
     rough = scores("rough.csv", "--precision", "bf16-mixed")
     assert rough != exact
     assert rough == pytest.approx(exact, abs=0.05)
-    monkeypatch.setattr(build, "HALF_FROM", 0)
-    monkeypatch.setattr(build, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(build.models, "HALF_FROM", 0)
+    monkeypatch.setattr(build.models, "best_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert vit.load_model(digits_run, precision="auto").autocast == torch.bfloat16
     assert vit.load_model(digits_run).autocast is None

@@ -8,13 +8,13 @@ from contextlib import suppress
 from io import BufferedReader
 from itertools import islice, tee
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pyarrow as pa
-from pyarrow.parquet import ParquetFile
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vit.data.parquet import label_names
 from vit.errors import VitError
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 SUFFIXES = (".txt", ".tsv", ".csv", ".jsonl", ".parquet")
 TEXT_COLUMNS = ("text", "sentence", "question", "review", "content")  # the first of these that a file has
@@ -68,7 +68,7 @@ def read_records(file: Path, name: str | None = None) -> Iterator[Record]:
                 yield _record(f"{file if name is None else name}:{place}", row, parse)
     except VitError as error:
         raise VitError(f"{file} {error}") from None
-    except (pa.ArrowException, OSError) as error:
+    except (OSError, ValueError) as error:  # ValueError: of Arrow, about a file that is no parquet
         said = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise VitError(f"cannot read {file}: {said}; expected a file of {', '.join(SUFFIXES)}") from None
 
@@ -89,6 +89,8 @@ def _open(suffix: str, stream: BufferedReader) -> tuple[Rows, Parse]:
     if suffix not in SUFFIXES:
         raise VitError(f"has the suffix {suffix!r}, expected one of {', '.join(SUFFIXES)}")
     if suffix == ".parquet":
+        from pyarrow.parquet import ParquetFile
+
         return _parquet(ParquetFile(stream))
     if stream.peek(len(BOM)).startswith(BOM):
         stream.read(len(BOM))
@@ -166,7 +168,9 @@ def _from_json(line: bytes) -> Pair:
     return pair
 
 
-def _parquet(source: ParquetFile) -> tuple[Rows, Parse]:
+def _parquet(source: "ParquetFile") -> tuple[Rows, Parse]:
+    import pyarrow as pa
+
     schema = source.schema_arrow
     text, label = _columns(schema.names)
     wanted = [schema.names[place] for place in (text, label) if place is not None]

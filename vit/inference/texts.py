@@ -26,7 +26,7 @@ from vit.inference.overlays import (
 from vit.inference.pages import CLASSES, OF_A_CLASS
 from vit.inference.readers import Passage
 from vit.inference.table import Table
-from vit.text import TextTransformer
+from vit.text import Pieces, TextTransformer
 from vit.viewer import Start, View, contact_sheet, page, text_overlay
 
 
@@ -102,7 +102,7 @@ def read_text(
             seed[query[1]] = 1
         heat = seed.to(weights[0]) @ _joint(weights, method, options)
     return Reading(
-        words=["".join(group) for group in _grouped(pieces.tokens, places)],
+        words=_words(text, pieces, places),
         special=[words[0] is None for words in _grouped(pieces.words, places)],
         heat=heat,
         weights=weights,
@@ -130,6 +130,17 @@ def _joint(weights: list[Tensor], method: str, options: Mapping[str, Any]) -> Te
     layer, head = options.get("layer", -1), options.get("head")
     chosen = weights[layer] if head is None else weights[layer][head : head + 1]
     return fuse_heads(chosen[None], options.get("fusion", "mean"))[0]
+
+
+def _words(text: str, pieces: Pieces, places: Tensor) -> list[str]:
+    """Each word as the text has it, from its first piece to its last."""
+    spans = _grouped(pieces.spans, places)
+    names = _grouped(pieces.tokens, places)
+    special = _grouped(pieces.words, places)
+    return [
+        tokens[0] if words[0] is None else text[parts[0][0] : parts[-1][1]].strip()
+        for parts, tokens, words in zip(spans, names, special, strict=True)
+    ]
 
 
 def _grouped(items: Iterable[Any], places: Tensor) -> list[list[Any]]:

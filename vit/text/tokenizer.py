@@ -80,10 +80,11 @@ class Tokenizer:
         """One text with what each of its tokens stands for."""
         found = self._tokenizer.encode(valid(text))
         special = [bool(mark) for mark in found.special_tokens_mask]
-        tokens = [
-            name if mark else text[start:stop].strip()
-            for name, (start, stop), mark in zip(found.tokens, found.offsets, special, strict=True)
-        ]
+        tokens, end = [], 0
+        for name, (start, stop), mark in zip(found.tokens, found.offsets, special, strict=True):
+            # A mark of a word's start stands at the same place as the piece behind it.
+            tokens.append(name if mark else text[max(start, end) : stop].strip())
+            end = max(end, stop)
         words = [None if mark else word for word, mark in zip(found.word_ids, special, strict=True)]
         marks = sum(special)
         total = len(found) + sum(len(rest) - marks for rest in found.overflowing)
