@@ -2,9 +2,9 @@
 
     VIT_DATA=... python scripts/bench_text.py [--texts 512] [--rounds 7] [--output text.json]
 
-The texts are SST-2's training sentences. `as they come`: batches in the file's order; `sorted`: all texts sorted
-by length first, so that batches have little padding. Both libraries get the same batches of ids, padded to their
-longest, and give the same pooled vectors; tokenizing is not timed.
+The texts are sentences of SST-2. `as they come`: batches in the order of the file; `sorted`: all texts
+sorted by length first, so that batches have little padding. Both libraries get the same batches of ids,
+padded to their longest, and give the same pooled vectors; tokenizing is not timed.
 """
 
 import argparse

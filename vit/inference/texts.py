@@ -1,5 +1,6 @@
 """Texts with the attention between their words: pictures, pages and a row for each."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -286,8 +287,10 @@ def draw_texts(
                     sheet.append(drawn)
                 if counts["ok"] < pages:
                     start = page_start(method, what, found.heat, options, row["explained"])
+                    title = shortened(passage.text)
+                    about = f"{passage.name} · {caption}"
                     view = view_of_text(
-                        model, passage.text, found, name=passage.name, caption=caption, query=query, **start
+                        model, passage.text, found, name=title, caption=about, query=query, **start
                     )
                     row["page"] = save_beside(folder, passage.name, ".html", writer(page(view)))
             table.write([row])
@@ -297,6 +300,11 @@ def draw_texts(
     if sheet:
         contact_sheet(sheet, columns=1).save(folder / SHEET)
     return counts
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text, for a title."""
+    return textwrap.shorten(text, 90, placeholder=" …") or text[:90]
 
 
 def _facts(model: TextTransformer, found: Reading) -> dict[str, Any]:
@@ -313,17 +321,14 @@ def _facts(model: TextTransformer, found: Reading) -> dict[str, Any]:
 
 
 def _draw(found: Reading, row: Mapping[str, Any], what: str, query: Query, apart: bool) -> Image.Image:
-    heat = found.heat
-    if apart and not all(found.special):
-        special = torch.tensor(found.special)
-        heat = heat.masked_fill(special, float(heat[~special].min()))
     title = f"{row['label']} · {100 * row['score']:.0f} %" if row["label"] else ""
     of_class = f" · for {row['explained']}" if row["explained"] not in (None, row["label"]) else ""
     return text_overlay(
         found.words,
-        heat,
+        found.heat,
         special=found.special,
         title=title,
         caption=f"{row['path']} · {what}{of_class}",
         mark=None if isinstance(query, str) else query[1],
+        apart=apart,
     )

@@ -83,5 +83,7 @@ def _picture(examples: Images | Texts, index: int) -> Image.Image:
         return to_pil_image(examples[[index]][0][0])
     page = Image.new("RGB", (360, 270), (246, 247, 248))
     lines = textwrap.wrap(one_line(examples.texts[index]), 32)[:9]
-    ImageDraw.Draw(page).multiline_text((14, 12), "\n".join(lines), (34, 38, 44), font(20), spacing=7)
+    ImageDraw.Draw(page).multiline_text(
+        (14, 12), "\n".join(lines), (34, 38, 44), font(20, "".join(lines)), spacing=7
+    )
     return page

@@ -1,15 +1,25 @@
 """Text on pictures: Pillow's built-in font, and lines cut to the room there is."""
 
+import importlib.util
+from pathlib import Path
+
 from PIL import ImageFont
 
 ELLIPSIS = "…"
+SIGNS = ELLIPSIS + "·"  # beyond ASCII, what Pillow's own typeface has and our captions use
+DEJAVU = "mpl-data/fonts/ttf/DejaVuSans.ttf"  # below matplotlib's own folder
 
 
-def font(size: float) -> ImageFont.FreeTypeFont:
-    """Return Pillow's built-in typeface at `size` pixels; no font file is needed.
+def font(size: float, letters: str = "") -> ImageFont.FreeTypeFont:
+    """Return a typeface at `size` pixels that has the `letters`: Pillow's own, which has those of ASCII.
 
-    It covers western European letters; any other letter is drawn as an empty box.
+    For others it is DejaVu Sans, which comes with matplotlib: Latin with accents, Greek, Cyrillic, Hebrew,
+    Arabic, signs. What it has not, such as Chinese and emoji, is drawn as an empty box.
     """
+    if not letters.translate(dict.fromkeys(map(ord, SIGNS))).isascii():
+        found = importlib.util.find_spec("matplotlib")
+        if found is not None and found.origin is not None:
+            return ImageFont.truetype(Path(found.origin).parent / DEJAVU, size)
     face = ImageFont.load_default(size=size)
     assert isinstance(face, ImageFont.FreeTypeFont)  # the bitmap fallback comes only without a size
     return face

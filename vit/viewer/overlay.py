@@ -175,7 +175,7 @@ def _beside(original: Image.Image, lit: Image.Image, bar: Image.Image, side: int
 def _frame(body: Image.Image, title: str, caption: str, side: int) -> Image.Image:
     """Put a margin around `body`, and the lines of text that there are below it."""
     margin = side // 24
-    lines = [(title, font(side / 19), INK), (caption, font(side / 26), FAINT)]
+    lines = [(title, font(side / 19, title), INK), (caption, font(side / 26, caption), FAINT)]
     lines = [line for line in lines if line[0].strip()]
     width = max(body.width, side)  # narrow pictures leave the text its room
     height = body.height + sum(round(1.5 * face.size) for _, face, _ in lines) + (margin // 2 if lines else 0)

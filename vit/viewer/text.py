@@ -12,7 +12,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw
+import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vit.errors import VitError
@@ -30,6 +31,7 @@ BLANK = "·"  # stands for a word of white space; the built-in font has no open 
 MIDDLE = 0.207  # luminance of a colour on which INK and PAPER have the same contrast
 LUMA = (0.2126, 0.7152, 0.0722)  # shares of red, green and blue in the luminance of sRGB
 RGB = tuple[int, ...]
+GREY: RGB = (226, 229, 232)  # what special words stand on that are set apart
 
 
 class Chip(NamedTuple):
@@ -50,6 +52,7 @@ def text_overlay(
     caption: str = "",
     width: int = 768,
     mark: int | None = None,
+    apart: bool = False,
 ) -> Image.Image:
     """Draw `words` in their order, each on the colour of its heat, with a colour bar and two lines of text.
 
@@ -65,6 +68,8 @@ def text_overlay(
         width: of the picture, in pixels; at least 256.
         mark: the word that was asked from, counted from 0. It is outlined, and its own value, mostly far
             above all others, takes no part in the range of colours.
+        apart: whether special words stand on grey, and their heat, which often outshines all words, takes no
+            part in the range of colours.
 
     Returns:
         An RGB picture, `width` pixels wide and as high as its lines.
@@ -74,21 +79,26 @@ def text_overlay(
             length, `width` is too small, or `mark` lies outside the words.
     """
     _check(words, heat, special, width, mark)
-    share, low, high = _normalise(heat[None], None if mark is None else (0, mark))
-    bar = _colour_bar(STEP + HEIGHT[0], low, high, SIDE)  # two lines high
     flags = [bool(flag) for flag in special] or [False] * len(words)
-    chips = _lay_out(words, flags, width - 2 * MARGIN - 2 * SPACE - bar.width)
+    grey = torch.tensor(flags) if apart and not all(flags) else torch.zeros(len(flags), dtype=torch.bool)
+    plain = heat.detach().cpu().masked_fill(grey, heat[~grey.to(heat.device)].min().item())
+    share, low, high = _normalise(plain[None], None if mark is None else (0, mark))
+    bar = _colour_bar(STEP + HEIGHT[0], low, high, SIDE)  # two lines high
+    faces = [font(size, "".join(words)) for size in LETTERS]
+    chips = _lay_out(words, flags, faces, width - 2 * MARGIN - 2 * SPACE - bar.width)
     hidden = len(words) - len(chips)
     lines = chips[-1].line + (2 if hidden else 1)
 
-    big, small, room = font(SIDE / 19), font(SIDE / 26), width - 2 * MARGIN
+    big, small, room = font(SIDE / 19, title), font(SIDE / 26, caption), width - 2 * MARGIN
     top = MARGIN + (round(1.5 * big.size) + SPACE if title.strip() else 0)
     bottom = top + max((lines - 1) * STEP + HEIGHT[0], bar.height)
     end = bottom + (round(1.5 * small.size) + SPACE if caption.strip() else 0)
     page = Image.new("RGB", (width, end + MARGIN), PAPER)
     page.paste(bar, (width - MARGIN - bar.width, top))
-    for index, (chip, ground) in enumerate(zip(chips, colour(share[0]).tolist(), strict=False)):
-        _draw_chip(page, chip, top, tuple(ground), special=flags[index], framed=index == mark)
+    for index, (chip, heated) in enumerate(zip(chips, colour(share[0]).tolist(), strict=False)):
+        ground = GREY if grey[index] else tuple(heated)
+        face = faces[flags[index]]
+        _draw_chip(page, chip, top, ground, face, special=flags[index], framed=index == mark)
     draw = ImageDraw.Draw(page)
     note = f"… {hidden:,} more words are not shown" if hidden else ""
     draw.text((MARGIN, bottom - HEIGHT[0] / 2), note, FAINT, small, anchor="lm")
@@ -111,9 +121,10 @@ def _check(words: Sequence[str], heat: Tensor, special: Sequence[bool], width: i
         raise VitError(f"mark is {mark}, expected 0 to {count - 1}")
 
 
-def _lay_out(words: Sequence[str], flags: Sequence[bool], room: int) -> list[Chip]:
+def _lay_out(
+    words: Sequence[str], flags: Sequence[bool], faces: Sequence[ImageFont.FreeTypeFont], room: int
+) -> list[Chip]:
     """Place `words` on lines of `room` pixels: all, or those that leave the last line to a note."""
-    faces = [font(size) for size in LETTERS]
     chips: list[Chip] = []
     line = left = 0
     for word, special in zip(words, flags, strict=True):
@@ -128,7 +139,16 @@ def _lay_out(words: Sequence[str], flags: Sequence[bool], room: int) -> list[Chi
     return chips
 
 
-def _draw_chip(page: Image.Image, chip: Chip, top: int, ground: RGB, *, special: bool, framed: bool) -> None:
+def _draw_chip(
+    page: Image.Image,
+    chip: Chip,
+    top: int,
+    ground: RGB,
+    face: ImageFont.FreeTypeFont,
+    *,
+    special: bool,
+    framed: bool,
+) -> None:
     """Draw one word on its colour `ground`, in a frame if asked from; `top` is that of the first line."""
     middle = top + chip.line * STEP + HEIGHT[0] // 2
     for grown, fill in [(4, INK), (2, PAPER), (0, ground)] if framed else [(0, ground)]:
@@ -139,7 +159,7 @@ def _draw_chip(page: Image.Image, chip: Chip, top: int, ground: RGB, *, special:
     ink: RGB = INK if luminance > MIDDLE else PAPER
     if special:
         ink = tuple(round(MUTED_INK * a + (1 - MUTED_INK) * b) for a, b in zip(ink, ground, strict=True))
-    ImageDraw.Draw(page).text((box[0] + PAD, middle), chip.text, ink, font(LETTERS[special]), anchor="lm")
+    ImageDraw.Draw(page).text((box[0] + PAD, middle), chip.text, ink, face, anchor="lm")
 
 
 def _fill(page: Image.Image, box: tuple[int, int, int, int], radius: int, fill: RGB) -> None:
