@@ -84,7 +84,7 @@ def read_texts(root: Path) -> tuple[dict[str, Sentences], list[str], Skipped]:
     """
     files = _files(root)
     skipped: Skipped = []
-    records = {part: list(_usable(read_records(file), skipped)) for part, file in files.items()}
+    records = {part: list(_usable(read_records(file, file.name), skipped)) for part, file in files.items()}
     labels = sorted({str(record.label) for record in records["train"]})
     if len(labels) < 2:
         raise VitError(f"{files['train']} has the labels {labels}, expected at least two different ones")

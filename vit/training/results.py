@@ -39,6 +39,7 @@ def write_results(
         machine: The run's environment.
     """
     rows = read_metrics(folder / "metrics.csv")
+    what = "texts" if isinstance(val, Texts) else "pictures"
     wrong = (result.predicted != result.targets).nonzero()[:, 0]
     worst = wrong[result.scores[wrong].argsort(descending=True)][:WRONGEST].tolist()
     figures = {
@@ -63,11 +64,11 @@ def write_results(
         title=folder.name,
         facts={
             "val accuracy": f"{100 * result.accuracy:.2f} %",
-            "val top-5": f"{100 * result.accuracy_top5:.2f} %",
-            f"val {'texts' if isinstance(val, Texts) else 'pictures'}": f"{result.n:,}",
+            **({"val top-5": f"{100 * result.accuracy_top5:.2f} %"} if len(labels) > 5 else {}),
+            f"val {what}": f"{result.n:,}",
             "epochs": f"{rows[-1]['epoch'] or 0:.0f}",
             "time": f"{(rows[-1]['seconds'] or 0) / 60:.1f} min",
-            "images/s": f"{rows[-1]['images_per_second'] or 0:,.0f}",
+            f"{what}/s": f"{rows[-1]['images_per_second'] or 0:,.0f}",
             "parameters": f"{parameters / 1e6:.2f} M",
         },
         rows=rows,
