@@ -141,6 +141,15 @@ def test_vectors(texts_run: Path, odd: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(torch.tensor(table[0]["vector"]), expected, atol=1e-5, rtol=1e-4)
 
 
+def test_what_a_table_holds(texts_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = texts_run.parents[1] / "reviews.tsv"
+    assert main(["data", str(data), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["labels"] == ["neg", "pos"]
+    assert sum(map(sum, facts["counts"].values())) == 42
+    assert 5 < facts["characters"] < 40
+
+
 METHODS = ("raw", "rollout", "grad_rollout", "relevance", "legrad", "occlusion")
 
 

@@ -52,11 +52,11 @@ def tokenised(splits: Splits[Sentences], tokenizer: Tokenizer) -> Splits[Texts]:
 
 
 def named_data(word: str, *, texts: bool = False) -> DataConfig:
-    """A dataset's name, a folder of class folders, or parquet -> its config.
+    """A dataset's name, a folder of class folders, parquet, or tables of texts -> its config.
 
     Args:
         word: A name or a path.
-        texts: Whether a path is to texts.
+        texts: Whether a path is to texts, whatever it looks like: parquet holds either.
 
     Raises:
         VitError: It is none of these.
@@ -64,7 +64,8 @@ def named_data(word: str, *, texts: bool = False) -> DataConfig:
     if word in DATASETS:
         return DataConfig(name=word)  # type: ignore[arg-type]
     path = Path(word)
-    if path.exists() and texts:
+    tables = path.parent.glob(path.name) if path.is_file() else path.glob("train*")
+    if path.exists() and (texts or any(file.suffix in (".tsv", ".csv", ".jsonl") for file in tables)):
         return DataConfig(name="text", root=word)
     if not path.exists():
         raise VitError(f"{word} is neither a dataset's name nor a path{nearest(word, list(DATASETS))}")
