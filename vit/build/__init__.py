@@ -16,13 +16,14 @@ from vit.build.models import (
     shipped_models,
 )
 from vit.build.others import PACKAGED
-from vit.build.runs import Run, architecture, overlays, picture_classifier, prepare, untrained
+from vit.build.runs import Run, architecture, as_it_is, overlays, picture_classifier, prepare, untrained
 
 __all__ = [
     "PACKAGED",
     "SHIPPED",
     "Run",
     "architecture",
+    "as_it_is",
     "best_device",
     "describe",
     "fingerprint",

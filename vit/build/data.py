@@ -64,7 +64,7 @@ def named_data(word: str, *, texts: bool = False) -> DataConfig:
     if word in DATASETS:
         return DataConfig(name=word)  # type: ignore[arg-type]
     path = Path(word)
-    tables = path.parent.glob(path.name) if path.is_file() else path.glob("train*")
+    tables = [path] if path.is_file() else path.glob("train*")
     if path.exists() and (texts or any(file.suffix in (".tsv", ".csv", ".jsonl") for file in tables)):
         return DataConfig(name="text", root=word)
     if not path.exists():

@@ -10,9 +10,9 @@ interrupted run is continued in the same way.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from vit.config import MODEL_HELP, Precision
+from vit.commands.common import add_rows_arguments
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -20,17 +20,11 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: "ArgumentParser") -> None:
     """Model, inputs, output."""
-    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders (recursive), globs")
-    parser.add_argument("--output", required=True, help="FILE.parquet, FILE.jsonl or FILE.csv")
-    parser.add_argument("--batch-size", type=int, default=64, help="items per forward pass (default: 64)")
-    parser.add_argument(
-        "--precision",
-        choices=get_args(Precision),
-        default="32-true",
-        help="32-true (default): exact; bf16-mixed: faster where the hardware has it, to about two digits",
+    add_rows_arguments(
+        parser,
+        "32-true",
+        "32-true (default): exact; bf16-mixed: faster where the hardware has it, to about two digits",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
 
 
 def run(arguments: "Namespace") -> int:
@@ -38,9 +32,8 @@ def run(arguments: "Namespace") -> int:
     from torch import nn
 
     from vit.build import best_device, fingerprint, load_model
-    from vit.commands.common import require_positive, summary, ticker
+    from vit.commands.common import conclude, require_positive, ticker
     from vit.inference.predict import embed
-    from vit.text import TextTransformer
 
     require_positive("--batch-size", arguments.batch_size)
     model = load_model(arguments.model, precision=arguments.precision).to(best_device())
@@ -55,6 +48,4 @@ def run(arguments: "Namespace") -> int:
             fingerprint=fingerprint(model),
             tell=tell,
         )
-    what = "text" if isinstance(model, TextTransformer) else "file"
-    print(f"{summary(counts, what)} -> {arguments.output}")
-    return 3 if counts.total() > counts["ok"] else 0
+    return conclude(counts, model, arguments.output)

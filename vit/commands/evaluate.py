@@ -130,17 +130,13 @@ def _read(
     if isinstance(model, TextTransformer):
         if config.name not in TEXTS:
             raise UsageError(f"--data is {config.name}, which holds pictures, and this model reads texts")
-        return build.tokenised(build.read_sentences(config), model.preprocess), _same, _same
+        return build.tokenised(build.read_sentences(config), model.preprocess), build.as_it_is, build.as_it_is
     if config.name in TEXTS:
         raise UsageError(f"--data is {config.name}, which holds texts, and this model reads pictures")
     preprocess = model.preprocess
     config.image_size = (preprocess.height, preprocess.width)
     match = partial(build.match_channels, channels=preprocess.channels)
     return build.load_data(config), match, preprocess.normalise
-
-
-def _same(batch: "Tensor") -> "Tensor":
-    return batch
 
 
 def _methods(words: str | None) -> list[str]:

@@ -10,9 +10,9 @@ reads each line of .txt and each row of .tsv, .csv, .jsonl and .parquet, and cal
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from vit.config import MODEL_HELP, Precision
+from vit.commands.common import add_rows_arguments
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -20,26 +20,19 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: "ArgumentParser") -> None:
     """Model, inputs, output."""
-    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="files, folders (recursive), globs")
-    parser.add_argument("--output", required=True, help="FILE.csv, FILE.jsonl or FILE.parquet")
-    parser.add_argument("--topk", type=int, default=5, help="classes in the topk column (default: 5)")
-    parser.add_argument("--batch-size", type=int, default=64, help="items per forward pass (default: 64)")
-    parser.add_argument(
-        "--precision",
-        choices=get_args(Precision),
-        default="auto",
-        help="auto (default): half precision for large models where the hardware has it; 32-true: exact",
+    add_rows_arguments(
+        parser,
+        "auto",
+        "auto (default): half precision for large models where the hardware has it; 32-true: exact",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+    parser.add_argument("--topk", type=int, default=5, help="classes in the topk column (default: 5)")
 
 
 def run(arguments: "Namespace") -> int:
     """Write the table; 3 where some files were bad."""
     from vit.build import best_device, fingerprint, load_model
-    from vit.commands.common import require_labels, require_positive, summary, ticker
+    from vit.commands.common import conclude, require_labels, require_positive, ticker
     from vit.inference.predict import predict
-    from vit.text import TextTransformer
 
     require_positive("--topk", arguments.topk)
     require_positive("--batch-size", arguments.batch_size)
@@ -56,6 +49,4 @@ def run(arguments: "Namespace") -> int:
             fingerprint=fingerprint(model),
             tell=tell,
         )
-    what = "text" if isinstance(model, TextTransformer) else "file"
-    print(f"{summary(counts, what)} -> {arguments.output}")
-    return 3 if counts.total() > counts["ok"] else 0
+    return conclude(counts, model, arguments.output)

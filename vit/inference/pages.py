@@ -1,5 +1,7 @@
 """The interactive page of one picture: everything `vit.viewer.page` shows, computed here."""
 
+from typing import Any
+
 import torch
 from PIL import Image
 from torch import Tensor
@@ -66,19 +68,12 @@ def view_of(
     listed: list[int] = []
     if model.labels:
         probabilities = forward.logits[0].float().softmax(-1).cpu()
-        listed = probabilities.argsort(descending=True)[:CLASSES].tolist()
-        if target is not None and target not in listed:
-            listed.append(target)
+        listed = listed_classes(probabilities, target)
         copies = image.expand(len(listed), *image.shape)
         for method in OF_A_CLASS:
             maps[method] = explain(model, copies, method, torch.tensor(listed)).maps.flatten(1).cpu()
         lens = model.read_token(forward.states[0, prefix:]).float().softmax(-1).cpu()  # (patches, classes)
-        best = zip(*(part.tolist() for part in lens.max(-1)), strict=True)
-        facts |= {
-            "classes": [(model.labels[index], float(probabilities[index])) for index in listed],
-            "lens": lens[:, listed],
-            "lens_best": [(model.labels[index], score) for score, index in best],
-        }
+        facts |= class_facts(model.labels, probabilities, listed, lens)
     return View(
         name=name,
         caption=caption,
@@ -100,6 +95,29 @@ def view_of(
         ),
         **facts,
     )
+
+
+def listed_classes(probabilities: Tensor, target: int | None) -> list[int]:
+    """The classes that a page lists: the most probable, and the explained one behind them if it is none."""
+    listed = probabilities.argsort(descending=True)[:CLASSES].tolist()
+    return listed if target is None or target in listed else [*listed, target]
+
+
+def class_facts(labels: list[str], probabilities: Tensor, listed: list[int], lens: Tensor) -> dict[str, Any]:
+    """What a page is told of its classes.
+
+    Args:
+        labels: Names of all classes.
+        probabilities: (classes,)
+        listed: The classes on the page.
+        lens: (P, classes), probabilities where the head reads one patch or word alone.
+    """
+    best = zip(*(part.tolist() for part in lens.max(-1)), strict=True)
+    return {
+        "classes": [(labels[index], float(probabilities[index])) for index in listed],
+        "lens": lens[:, listed],
+        "lens_best": [(labels[index], score) for score, index in best],
+    }
 
 
 def _prefix_names(model: VisionTransformer) -> list[str]:

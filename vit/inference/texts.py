@@ -24,7 +24,7 @@ from vit.inference.overlays import (
     save_beside,
     writer,
 )
-from vit.inference.pages import CLASSES, OF_A_CLASS
+from vit.inference.pages import OF_A_CLASS, class_facts, listed_classes
 from vit.inference.readers import Passage
 from vit.inference.table import Table
 from vit.text import Pieces, TextTransformer
@@ -190,21 +190,14 @@ def view_of_text(
     listed: list[int] = []
     if model.labels:
         probabilities = reading.logits.softmax(-1)
-        listed = probabilities.argsort(descending=True)[:CLASSES].tolist()
-        if reading.target is not None and reading.target not in listed:
-            listed.append(reading.target)
+        listed = listed_classes(probabilities, reading.target)
         ids = model.preprocess(text).to(model.words.weight.device).expand(len(listed), -1)
         for method in OF_A_CLASS:
             found = explain(model, ids, method, torch.tensor(listed)).maps[:, 0].cpu()
             maps[method] = sum_by_word(found, reading.places)
         tokens = model.read_token(reading.states).float().softmax(-1).cpu()  # (N, classes)
         lens = sum_by_word(tokens.T, reading.places).T / torch.bincount(reading.places)[:, None]
-        best = zip(*(part.tolist() for part in lens.max(-1)), strict=True)
-        facts = {
-            "classes": [(model.labels[index], float(probabilities[index])) for index in listed],
-            "lens": lens[:, listed],
-            "lens_best": [(model.labels[index], score) for score, index in best],
-        }
+        facts = class_facts(model.labels, probabilities, listed, lens)
     return View(
         name=name,
         caption=caption,
