@@ -210,6 +210,25 @@ def test_drawings_of_every_text(texts_run: Path, odd: Path, tmp_path: Path) -> N
     assert main([*words, "--overwrite"]) == 3
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--query", "5"], "query is word 5, expected 0 to 3: the text has 4 words"),
+        (["--method", "occlusion", "--window", "5"], "window is 5 tokens, expected 1 to 4: the text has 4"),
+    ],
+)
+def test_a_text_too_short_for_what_is_asked_has_its_row(
+    texts_run: Path, tmp_path: Path, asked: list[str], said: str
+) -> None:
+    (tmp_path / "two.txt").write_text("a film\na fine film and a bad film\n")
+    folder = tmp_path / "drawn"
+    words = ["attend", str(texts_run), str(tmp_path / "two.txt"), "--output", str(folder), *asked]
+    assert main(words) == 3
+    short, long = rows_of(folder / "attend.csv")
+    assert (short["status"], short["error"], short["overlay"]) == ("short", said, "")
+    assert (long["status"], bool(long["overlay"])) == ("ok", True)
+
+
 def test_words_agree_with_pieces(texts_run: Path) -> None:
     model = vit.load_model(texts_run)
     text = "unbelievably fine , film"
@@ -230,6 +249,7 @@ def test_words_agree_with_pieces(texts_run: Path) -> None:
         (["--text", "a", "--score"], 2, "--score is of pictures"),
         (["--text", "a film", "--query", "9"], 1, "word 9, expected 0 to 3"),
         (["--text", "a film", "--method", "rise"], 1, "rise is of pictures"),
+        (["--text", "a film", "--method", "occlusion", "--window", "5"], 2, "window is 5 tokens"),
     ],
 )
 def test_bad_words_of_attend(

@@ -147,17 +147,20 @@ def _draw_texts(model: "TextTransformer", arguments: "Namespace", options: dict[
     from vit.errors import UsageError
     from vit.inference.attend import token_query
     from vit.inference.readers import TextReader
-    from vit.inference.texts import draw_texts
+    from vit.inference.texts import draw_texts, read_text
 
     if arguments.score:
         raise UsageError("--score is of pictures: leave it out")
     reader = TextReader(model, 1)
+    query = parse_query(token_query(arguments.query))
+    merge = not arguments.pieces
     if arguments.text is None:
         records = reader.entries(arguments.inputs, without=[Path(arguments.output)])
         passages: Iterable[Passage] = chain.from_iterable(reader.batches(records))
     elif not arguments.text.strip():
         raise UsageError("--text is empty: give it some words")
     else:
+        read_text(model, arguments.text, arguments.method, arguments.target, query, merge=merge, **options)
         passages = [reader.passage("text", arguments.text, None, "ok", "")]
     with ticker("texts") as tell:
         counts = draw_texts(
@@ -166,9 +169,9 @@ def _draw_texts(model: "TextTransformer", arguments: "Namespace", options: dict[
             Path(arguments.output),
             method=arguments.method,
             target=arguments.target,
-            query=parse_query(token_query(arguments.query)),
+            query=query,
             options=options,
-            merge=not arguments.pieces,
+            merge=merge,
             apart=arguments.special == "apart",
             pages=arguments.pages,
             overwrite=arguments.overwrite,

@@ -30,6 +30,8 @@ from vit.inference.table import Table
 from vit.text import Pieces, TextTransformer
 from vit.viewer import Start, View, contact_sheet, page, text_overlay
 
+SHORT = "short"  # the status of a text without the word or the window that was asked for
+
 
 class Reading(NamedTuple):
     """What a method found in one text of W words; special tokens are words of their own.
@@ -236,7 +238,7 @@ def draw_texts(
     caption: str = "",
     tell: Callable[[int], None] = lambda rows: None,
 ) -> Counter[str]:
-    """Draw every text and return their number by status.
+    """Draw every text and return their number by status; `short` is one without the word that `query` names.
 
     Args:
         model: In eval mode, with `preprocess`.
@@ -259,7 +261,8 @@ def draw_texts(
     if folder.exists() and not folder.is_dir():
         raise VitError(f"{folder} is a file, expected a folder for the drawings")
     options = dict(options or {})
-    read_text(model, "a", method, target, "cls", **options)  # refuse before anything is written
+    trial = " ".join(["a"] * options.get("window", 1))
+    read_text(model, trial, method, target, "cls", **options)  # refuse before anything is written
     if overwrite:
         remove_earlier(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -271,8 +274,15 @@ def draw_texts(
         for passage in passages:
             row: dict[str, Any] = dict.fromkeys(COLUMNS)
             row |= {"path": passage.name, "status": passage.status, "error": passage.error}
+            found = None
             if passage.status == "ok":
-                found = read_text(model, passage.text, method, target, query, merge=merge, **options)
+                try:
+                    found = read_text(model, passage.text, method, target, query, merge=merge, **options)
+                except (
+                    VitError
+                ) as error:  # the trial passed: it is this text that is too short for what is asked
+                    row |= {"status": SHORT, "error": str(error)}
+            if found is not None:
                 row |= _facts(model, found)
                 drawn = _draw(found, row, what, query, apart)
                 row["overlay"] = save_beside(folder, passage.name, ".png", drawn.save)
@@ -287,7 +297,7 @@ def draw_texts(
                     )
                     row["page"] = save_beside(folder, passage.name, ".html", writer(page(view)))
             table.write([row])
-            counts[passage.status] += 1
+            counts[row["status"]] += 1
             tell(counts.total())
         table.finish()
     if sheet:
