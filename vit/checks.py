@@ -75,7 +75,7 @@ def _check_sections(config: Config) -> None:
         return
     of_texts = f"data.name is {config.data.name}, which is of texts"
     _leave_out(config, "augment", (), of_texts)
-    _leave_out(config, "model", (*SIZES, *NOISES), of_texts)
+    _leave_out(config, "model", ("tokenizer", *SIZES, *NOISES), of_texts)
     if start is not None:
         _leave_out(config, "model", NOISES, f"text.start is {start}, which brings its own architecture")
 

@@ -91,6 +91,7 @@ class TextConfig:
         vocabulary: Largest number of ids of the tokenizer, which is trained on the training texts.
         length: Longest text in tokens; a longer one loses its end.
         lowercase: Fold case, and strip accents.
+        pieces: `bpe`: words or parts of words. `words`: whole words; those that come once are unknown.
         blank: Part of the tokens that are blanked out at random while training.
         start: A text model to go on from, with its tokenizer: `minilm`, a run, a bundle, `hf:REPO_OR_FOLDER`.
             None: from scratch, with the sizes in `model`.
@@ -99,6 +100,7 @@ class TextConfig:
     vocabulary: int = 8000
     length: int = 128
     lowercase: bool = True
+    pieces: Literal["bpe", "words"] = "bpe"
     blank: float = 0.0
     start: str | None = None
 
@@ -110,7 +112,8 @@ class ModelConfig:
     Args:
         patch_size: Pixels per patch, one side or [height, width].
         tokenizer: `patch`: one linear map per patch; `conv`: 3x3 convolutions that halve the picture until a
-            patch, a power of two, is one token.
+            patch, a power of two, is one token. Of texts, `conv` is a convolution over three tokens before the
+            blocks.
         stem: Channels of the convolutions after each halving but the last. null: doubling up to `width`.
         width: D, the width of a token.
         depth: L, the number of blocks.

@@ -9,9 +9,9 @@ from vit.text import Tokenizer, train_tokenizer
 TEXTS = ["the cat sat on the mat", "the dog sat on the cat", "a catalogue of mats", "Déjà vu, the mat!"] * 3
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return train_tokenizer(TEXTS, vocabulary=200, length=9)
+@pytest.fixture(scope="module", params=["bpe", "words"])
+def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
+    return train_tokenizer(TEXTS, vocabulary=200, length=9, pieces=request.param)
 
 
 def test_pieces_are_those_of_the_text(tokenizer: Tokenizer) -> None:
@@ -26,8 +26,10 @@ def test_pieces_are_those_of_the_text(tokenizer: Tokenizer) -> None:
     assert torch.equal(tokenizer("The cat, the catalogue"), torch.tensor(found.ids))
 
 
-def test_the_same_texts_train_the_same_tokenizer(tokenizer: Tokenizer) -> None:
-    assert train_tokenizer(TEXTS, vocabulary=200, length=9).definition == tokenizer.definition
+@pytest.mark.parametrize("pieces", ["bpe", "words"])
+def test_the_same_texts_train_the_same_tokenizer(pieces: str) -> None:
+    one, two = (train_tokenizer(TEXTS, vocabulary=200, length=9, pieces=pieces) for _ in range(2))
+    assert one.definition == two.definition
 
 
 def test_it_survives_its_own_definition(tokenizer: Tokenizer) -> None:
@@ -55,6 +57,15 @@ def test_a_batch_is_its_singles_padded(tokenizer: Tokenizer) -> None:
 def test_case_is_kept_when_asked() -> None:
     kept = train_tokenizer(["Cat cat"] * 3, vocabulary=100, length=5, lowercase=False)
     assert not torch.equal(kept("Cat"), kept("cat"))
+
+
+def test_a_word_that_comes_once_is_what_blanks_are() -> None:
+    words = train_tokenizer(["the cat sat", "the cat ran"], vocabulary=100, length=9, pieces="words")
+    found = words.pieces("the cat sat, flew")
+    assert found.tokens == ["[CLS]", "the", "cat", "sat", ",", "flew", "[SEP]"]
+    assert [token == words.blank for token in found.ids] == [False, False, False, True, True, True, False]
+    with pytest.raises(ValueError, match="pieces are 'letters', expected 'bpe' or 'words'"):
+        train_tokenizer(TEXTS, vocabulary=100, length=9, pieces="letters")
 
 
 @pytest.mark.parametrize("text", ["", " ", "😀 emoji", "שלום עולם", "a\0b", "\u200b", "Ｆｕｌｌ", "e\u0301"])

@@ -31,6 +31,7 @@ VARIANTS = {
     "sines": {"positions": "sinusoidal"},
     "relu pooler": {"pooler": "relu", "activation": "relu"},
     "no key bias": {"qkv_bias": (True, False, True)},
+    "neighbours": {"neighbours": 3},
 }
 
 
@@ -64,6 +65,19 @@ def test_order_matters_and_words_matter() -> None:
     other = ids.clone()
     other[0, 3] = (other[0, 3] % 36) + 1
     assert not torch.allclose(model(ids), model(other), atol=1e-3)
+
+
+def test_neighbours_are_read_and_no_further() -> None:
+    model = tower(neighbours=3)
+    ids = batch((7,))
+    other = ids.clone()
+    other[0, 3] = (other[0, 3] % 36) + 1
+    changed = (model.embed(ids) != model.embed(other)).any(-1)[0]
+    assert changed.tolist() == [False, False, True, True, True, False, False]
+    hidden = torch.arange(7)[None] != 3
+    assert torch.equal(model.embed(ids, hidden)[0, 4:], model.embed(other, hidden)[0, 4:])
+    with pytest.raises(ValueError, match="neighbours is 2, expected an odd number"):
+        tower(neighbours=2)
 
 
 def test_a_biasless_key_has_no_bias() -> None:

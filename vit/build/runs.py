@@ -79,6 +79,7 @@ def _of_texts(config: Config) -> Run:
             vocabulary=config.text.vocabulary,
             length=config.text.length,
             lowercase=config.text.lowercase,
+            pieces=config.text.pieces,
         )
         arguments = text_architecture(config.model, classes, tokenizer)
         model: Any = make_tower(arguments)
@@ -140,6 +141,7 @@ def text_architecture(config: ModelConfig, classes: int, tokenizer: Tokenizer) -
         "positions": {"learned": "learned", "sincos": "sinusoidal"}[config.positions],
         "norm": "pre",
         "embedding_norm": False,
+        "neighbours": {"patch": 1, "conv": 3}[config.tokenizer],
         "encoder_norm": True,
         "norm_eps": 1e-6,
     }

@@ -110,30 +110,43 @@ class Tokenizer:
 
 
 def train_tokenizer(
-    texts: Iterable[str], *, vocabulary: int, length: int, lowercase: bool = True
+    texts: Iterable[str], *, vocabulary: int, length: int, lowercase: bool = True, pieces: str = "bpe"
 ) -> Tokenizer:
-    """A tokenizer of these texts by byte pair encoding (Sennrich et al. 2016), words and punctuation apart.
+    """A tokenizer of these texts, words and punctuation apart.
 
     The same texts give the same tokenizer, which the library's WordPiece trainer does not promise.
 
     Args:
         texts: Of the training split alone.
-        vocabulary: Largest number of ids; fewer where the texts have no more pairs that come twice.
+        vocabulary: Largest number of ids; fewer where the texts have no more that come twice.
         length: As in `Tokenizer`.
         lowercase: Fold case, and strip accents.
+        pieces: `bpe`: byte pair encoding (Sennrich et al. 2016). `words`: whole words; a word that comes once
+            is the unknown word, `[UNK]`, which also stands for what is blanked out, and so learns its meaning.
+
+    Raises:
+        ValueError: Other pieces.
     """
     library = _library()
-    tokenizer = library.Tokenizer(library.models.BPE(unk_token="[UNK]"))
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    options = {
+        "vocab_size": vocabulary, "min_frequency": 2, "special_tokens": special, "show_progress": False
+    }  # fmt: skip
+    apart = library.pre_tokenizers.BertPreTokenizer()
+    if pieces == "words":
+        tokenizer = library.Tokenizer(library.models.WordLevel(unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = apart
+        trainer = library.trainers.WordLevelTrainer(**options)
+    elif pieces == "bpe":
+        tokenizer = library.Tokenizer(library.models.BPE(unk_token="[UNK]"))
+        marked = library.pre_tokenizers.Metaspace(split=False)
+        tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence([apart, marked])
+        tokenizer.decoder = library.decoders.Metaspace()
+        trainer = library.trainers.BpeTrainer(**options)
+    else:
+        raise ValueError(f"pieces are {pieces!r}, expected 'bpe' or 'words'")
     tokenizer.normalizer = library.normalizers.BertNormalizer(lowercase=lowercase)
-    tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(
-        [library.pre_tokenizers.BertPreTokenizer(), library.pre_tokenizers.Metaspace(split=False)]
-    )
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = library.trainers.BpeTrainer(
-        vocab_size=vocabulary, min_frequency=2, special_tokens=special, show_progress=False
-    )
     tokenizer.train_from_iterator(map(valid, texts), trainer)
-    tokenizer.decoder = library.decoders.Metaspace()
     marks = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = library.processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=marks

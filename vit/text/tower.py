@@ -5,11 +5,42 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import gelu, normalize
 
 from vit.core import Encoder, SequencePositions, make_pool
 
 POOLERS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+class Neighbours(nn.Module):
+    """Adds to each token what a convolution makes of it and those beside it.
+
+    What a convolutional tokenizer is to pictures: attention that starts from nothing need not find out first
+    that words are read in order (Hassani et al. 2021, whose compact transformers read texts too).
+
+    Args:
+        width: D.
+        size: Tokens that the convolution reads, an odd number.
+        dropout: Of what is added, while training.
+        norm_eps: Epsilon of the norm in front.
+
+    Raises:
+        ValueError: An even size, or one below 1.
+    """
+
+    def __init__(self, width: int, size: int, *, dropout: float = 0.0, norm_eps: float = 1e-6):
+        super().__init__()
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"neighbours is {size}, expected an odd number of tokens")
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
+        self.conv = nn.Conv1d(width, width, size, padding=size // 2)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """(B, N, D) and bool (B, N), True = a token that is there -> (B, N, D). Others are read as zeros."""
+        there = self.norm(tokens) * mask[..., None]
+        found = self.conv(there.transpose(1, 2)).transpose(1, 2)
+        return tokens + self.dropout(gelu(found))
 
 
 class TextTransformer(nn.Module):
@@ -34,6 +65,8 @@ class TextTransformer(nn.Module):
         segments: Number of segment embeddings; 0 is none.
         padding: The id that stands for no token.
         embedding_norm: LayerNorm before the first block.
+        neighbours: Tokens that a convolution before the first block reads around each one, itself included
+            (`Neighbours`); 1 is none.
         encoder_norm: LayerNorm after the last block.
         pool: `cls`, the first token; `mean` of the tokens, special ones included; `cls_mean` or `attention`.
         pooler: A linear map and `tanh` or `relu` between pool and head; None is none.
@@ -77,6 +110,7 @@ class TextTransformer(nn.Module):
         segments: int = 0,
         padding: int = 0,
         embedding_norm: bool = True,
+        neighbours: int = 1,
         encoder_norm: bool = False,
         pool: str = "cls",
         pooler: str | None = None,
@@ -109,6 +143,9 @@ class TextTransformer(nn.Module):
         self.positions = SequencePositions(length, width, positions)
         self.embedding_norm = nn.LayerNorm(width, eps=norm_eps) if embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
+        self.neighbours = (
+            None if neighbours == 1 else Neighbours(width, neighbours, dropout=dropout, norm_eps=norm_eps)
+        )
         self.encoder = Encoder(
             width,
             depth,
@@ -170,9 +207,9 @@ class TextTransformer(nn.Module):
             IndexError: Ids outside the vocabulary.
         """
         mask = self.present(ids) if mask is None else mask
-        return self.encoder(self.embed(ids, segments=segments), mask)
+        return self.encoder(self.embed(ids, mask, segments=segments), mask)
 
-    def embed(self, ids: Tensor, *, segments: Tensor | None = None) -> Tensor:
+    def embed(self, ids: Tensor, mask: Tensor | None = None, *, segments: Tensor | None = None) -> Tensor:
         """Ids, int64 (B, N) -> (B, N, D), what enters the first block. Errors are those of `encode`."""
         if ids.ndim != 2 or ids.is_floating_point():
             raise ValueError(
@@ -192,7 +229,10 @@ class TextTransformer(nn.Module):
         if self.count_from is not None:
             there = ids != self.padding
             places = there.cumsum(1) * there + self.count_from
-        return self.dropout(self.embedding_norm(self.positions(tokens, places)))
+        tokens = self.dropout(self.embedding_norm(self.positions(tokens, places)))
+        if self.neighbours is None:
+            return tokens
+        return self.neighbours(tokens, self.present(ids) if mask is None else mask)
 
     def present(self, ids: Tensor) -> Tensor:
         """Which ids are tokens and no padding: bool (B, N)."""
