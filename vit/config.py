@@ -112,8 +112,7 @@ class ModelConfig:
     Args:
         patch_size: Pixels per patch, one side or [height, width].
         tokenizer: `patch`: one linear map per patch; `conv`: 3x3 convolutions that halve the picture until a
-            patch, a power of two, is one token. Of texts, `conv` is a convolution over three tokens before the
-            blocks.
+            patch, a power of two, is one token. Of texts, `conv` is one convolution over three tokens.
         stem: Channels of the convolutions after each halving but the last. null: doubling up to `width`.
         width: D, the width of a token.
         depth: L, the number of blocks.

@@ -122,7 +122,7 @@ def train_tokenizer(
         length: As in `Tokenizer`.
         lowercase: Fold case, and strip accents.
         pieces: `bpe`: byte pair encoding (Sennrich et al. 2016). `words`: whole words; a word that comes once
-            is the unknown word, `[UNK]`, which also stands for what is blanked out, and so learns its meaning.
+            is unknown, `[UNK]`, which also stands for what is blanked out, and so learns its meaning.
 
     Raises:
         ValueError: Other pieces.
