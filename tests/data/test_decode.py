@@ -184,6 +184,7 @@ def test_permission(tmp_path, monkeypatch):
     def refuse(*args):
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "secret.png").touch()
     monkeypatch.setattr("builtins.open", refuse)
     assert status(tmp_path / "secret.png") == "permission"
 

@@ -59,12 +59,28 @@ def test_a_file_given_twice_has_one_row(pictures: Path, monkeypatch: pytest.Monk
     assert names("deep", "deep") == ["deep/a.png", "deep/z.png"]
 
 
-def test_what_is_no_file_has_no_row(pictures: Path) -> None:
+def test_all_but_links_to_folders_has_a_row(pictures: Path) -> None:
+    before = names(pictures)
     (pictures / "loop").symlink_to(pictures)
     (pictures / "gone.png").symlink_to(pictures / "nowhere")
     os.mkfifo(pictures / "pipe")
-    assert len(names(pictures)) == 8
-    assert "gone.png" in names(pictures)
+    assert names(pictures) == sorted([*before, "gone.png", "pipe"])
+
+
+def test_a_folder_that_cannot_be_listed_has_a_row(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = names(pictures)
+    real = os.scandir
+
+    def scandir(folder: str) -> object:
+        if folder.endswith("deep"):
+            raise PermissionError(13, "Permission denied", folder)
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    kept = [name for name in before if not name.startswith("deep/")]
+    assert names(pictures) == sorted([*kept, "deep/"])
+    with pytest.raises(VitError, match="cannot be listed: Permission denied"):
+        names(pictures / "deep")
 
 
 def test_a_name_with_magic_characters_is_a_name(tmp_path: Path) -> None:

@@ -81,6 +81,9 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 def run(arguments: "Namespace") -> int:
     """Write the overlays; 3 where some files were bad."""
+    from vit.inference.processes import warm_up
+
+    warm_up()  # beside the imports below, which take seconds
     from vit.attribution import parse_query
     from vit.build import best_device, load_model
     from vit.commands.common import faithfulness_table, require_labels, require_positive, summary, ticker

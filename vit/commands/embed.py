@@ -29,6 +29,9 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 def run(arguments: "Namespace") -> int:
     """Write the table; 3 where some inputs were bad."""
+    from vit.inference.processes import warm_up
+
+    warm_up()  # beside the imports below, which take seconds
     from torch import nn
 
     from vit.build import best_device, fingerprint, load_model

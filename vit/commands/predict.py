@@ -30,6 +30,9 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 def run(arguments: "Namespace") -> int:
     """Write the table; 3 where some files were bad."""
+    from vit.inference.processes import warm_up
+
+    warm_up()  # beside the imports below, which take seconds
     from vit.build import best_device, fingerprint, load_model
     from vit.commands.common import conclude, require_labels, require_positive, ticker
     from vit.inference.predict import predict

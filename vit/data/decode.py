@@ -6,6 +6,7 @@ Safe to call from many threads at once.
 import io
 import os
 import re
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ WAYS_OUT = {
     "truncated": "fetch or save the file again",
     "too_large": "make the picture smaller or raise max_pixels",
     "unreadable": "save it again with another program",
+    "timeout": "give it more time, or save it again with another program",
+    "crashed": "save it again with another program",
 }
 STATUSES = ("ok", *WAYS_OUT)
 
@@ -100,6 +103,8 @@ def open_picture(
     except PermissionError:
         raise DecodeError(name, "permission", "the file may not be read") from None
     except IsADirectoryError:
+        if not os.access(name, os.R_OK | os.X_OK):
+            raise DecodeError(name, "permission", "the folder may not be listed") from None
         raise DecodeError(name, "not_an_image", "it is a folder") from None
     except (Image.DecompressionBombError, MemoryError) as error:
         raise DecodeError(name, "too_large", _line(error)) from None
@@ -198,6 +203,9 @@ def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
     elif isinstance(source, (str, Path)):
+        kind = os.stat(source).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # reading a pipe would wait for somebody to write
+            raise DecodeError(_name(source), "not_an_image", "it is a pipe, a socket or a device")
         with open(source, "rb") as file:
             yield file
     else:

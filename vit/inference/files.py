@@ -27,15 +27,16 @@ class Entry(NamedTuple):
 def list_files(inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[Entry]:
     """Every file that the inputs stand for, once each, sorted by name.
 
-    Folders are read one at a time, as the caller consumes the entries. Links to folders are not followed;
-    pipes and sockets are no files. A link that leads nowhere is a file that is missing.
+    Folders are read one at a time, as the caller consumes the entries. Links to folders are not followed. All
+    else below a folder has an entry: a link that leads nowhere, a pipe, a socket, and a folder, with a slash
+    behind its name, that cannot be listed.
 
     Args:
         inputs: Files, folders (recursive) or glob patterns (`**` is recursive).
         without: Files and folders that are no input, though they may lie below one: the command's own output.
 
     Raises:
-        VitError: An input does not exist, or a pattern matches nothing.
+        VitError: An input does not exist or cannot be listed, or a pattern matches nothing.
     """
     found: list[str] = []
     for word in inputs:
@@ -64,10 +65,13 @@ def _walk(folder: str, prefix: str, without: frozenset[str]) -> Iterator[Entry]:
             entries = [
                 item.name + "/" if item.is_dir(follow_symlinks=False) else item.name
                 for item in scan
-                if item.is_dir(follow_symlinks=False) or item.is_file() or not os.path.exists(item.path)
+                if item.is_dir(follow_symlinks=False) or not item.is_dir()
             ]
     except OSError as error:
-        raise VitError(f"{folder} cannot be listed: {error.strerror}") from None
+        if not prefix:
+            raise VitError(f"{folder} cannot be listed: {error.strerror}") from None
+        yield Entry(prefix, Path(folder))
+        return
     for name in sorted(entries, key=os.fsencode):
         path = os.path.join(folder, name.rstrip("/"))
         if os.path.abspath(path) in without:

@@ -1,17 +1,18 @@
-"""From files to batches: decoded on threads, and every file keeps its place."""
+"""From files to batches: decoded beside each other, and every file keeps its place."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from vit.data import DecodeError, Preprocess, levels
+from vit.inference.decoding import USUAL, Decoder, Limits, decoder
 from vit.inference.files import Entry
 
 
@@ -39,7 +40,12 @@ class Picture(NamedTuple):
 
 
 def read_batches(
-    entries: Iterable[Entry], preprocess: Preprocess, batch_size: int, *, device: torch.device
+    entries: Iterable[Entry],
+    preprocess: Preprocess,
+    batch_size: int,
+    *,
+    device: torch.device,
+    limits: Limits = USUAL,
 ) -> Iterator[list[Picture]]:
     """Decode on all cores and yield the pictures in order, `batch_size` at a time.
 
@@ -54,26 +60,28 @@ def read_batches(
         preprocess: The model's.
         batch_size: Files per batch; the last batch may be shorter.
         device: Where the model is.
+        limits: Of each file.
     """
     entries = iter(entries)
     at_once = 1 if device.type == "cpu" else 3  # batches
-    waiting: deque[list[Future[Picture]]] = deque()
-    with ThreadPoolExecutor(max(os.cpu_count() or 1, 2)) as pool:
+    waiting: deque[list[tuple[Entry, Future[np.ndarray]]]] = deque()
+    with decoder(preprocess, limits) as decoding:
         while True:
             while len(waiting) < at_once:
-                batch = [pool.submit(_read, entry, preprocess) for entry in islice(entries, batch_size)]
+                batch = [(entry, decoding.submit(entry)) for entry in islice(entries, batch_size)]
                 if not batch:
                     break
                 waiting.append(batch)
             if not waiting:
                 return
-            yield [future.result() for future in waiting.popleft()]
+            yield [_picture(decoding, entry, future) for entry, future in waiting.popleft()]
 
 
-def _read(entry: Entry, preprocess: Preprocess) -> Picture:
+def _picture(decoding: Decoder, entry: Entry, future: Future[np.ndarray]) -> Picture:
     try:
-        window = preprocess.read(entry.path)
+        window = Image.fromarray(decoding.result(entry, future))
     except DecodeError as error:
+        preprocess = decoding.preprocess
         empty = torch.zeros(preprocess.channels, preprocess.height, preprocess.width, dtype=torch.uint8)
         return Picture(entry, error.status, " ".join(str(error).split()), None, empty)
     return Picture(entry, "ok", "", window, levels(window))
