@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vit.data import Preprocess
+from vit.inference.decoding import decoder
 from vit.inference.files import Entry, list_files
 from vit.inference.pictures import read_batches
 
@@ -25,12 +26,14 @@ def test_batches_keep_the_order_and_no_more_is_read_than_needed(
             yield entry
 
     found = []
-    for batch in read_batches(entries(), GREY, 2, device=torch.device(kind)):
-        found += [picture.entry for picture in batch]
-        assert len(taken) == min(len(found) + ahead, 7)  # while the model works on this batch
+    with decoder(GREY) as decoding:
+        for batch in read_batches(entries(), decoding, 2, device=torch.device(kind)):
+            found += [picture.entry for picture in batch]
+            assert len(taken) == min(len(found) + ahead, 7)  # while the model works on this batch
     assert found == list(list_files([str(pictures)]))
     assert [picture.status for picture in batch] == ["ok"]
 
 
 def test_no_file_is_no_batch() -> None:
-    assert list(read_batches([], GREY, 3, device=torch.device("cpu"))) == []
+    with decoder(GREY) as decoding:
+        assert list(read_batches([], decoding, 3, device=torch.device("cpu"))) == []

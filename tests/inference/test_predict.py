@@ -101,7 +101,8 @@ def test_pictures_of_every_mode(digits_run: Path, tmp_path: Path, mode: str) -> 
 def test_an_interrupted_run_is_continued_to_the_same_file(
     digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert predict(digits_run, pictures, tmp_path / "whole.csv", "--batch-size", "2") == 0
+    monkeypatch.setattr(module, "SHARD", 2)
+    assert predict(digits_run, pictures, tmp_path / "whole.csv") == 0
     plain = module.top_classes
     calls = []
 
@@ -113,11 +114,11 @@ def test_an_interrupted_run_is_continued_to_the_same_file(
 
     output = tmp_path / "o.csv"
     monkeypatch.setattr(module, "top_classes", interrupted)
-    assert predict(digits_run, pictures, output, "--batch-size", "2") == 130
+    assert predict(digits_run, pictures, output) == 130
     assert not output.exists()
-    assert predict(digits_run, pictures, output, "--batch-size", "2") == 0
+    assert predict(digits_run, pictures, output) == 0
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
-    assert sum(calls[3:]) == 3  # four of the seven rows stood already
+    assert sum(calls[3:]) == 3  # two of the four shards, with four of the seven rows, stood already
 
 
 def test_a_finished_output_is_refused(

@@ -1,4 +1,4 @@
-"""Rows are streamed, continued, and never lost."""
+"""Rows to the three formats."""
 
 import csv
 import json
@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from vit.errors import UsageError, VitError
-from vit.inference.table import Table
+from vit.inference.table import WRITERS
 
 COLUMNS: dict[str, type] = {"path": str, "index": int, "score": float, "topk": str}
 ROWS = [
@@ -18,10 +17,8 @@ ROWS = [
 ]
 
 
-def write(output: Path, rows: list[dict[str, object]], **arguments: object) -> None:
-    with Table(output, COLUMNS, {"model": "m"}, **arguments) as table:
-        table.write(rows)
-        table.finish()
+def write(output: Path, rows: list[dict[str, object]]) -> None:
+    WRITERS[output.suffix](output, COLUMNS, iter(rows))
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -52,51 +49,3 @@ def test_parquet(tmp_path: Path) -> None:
 def test_nothing_to_write_is_a_table_without_rows(tmp_path: Path, ending: str) -> None:
     write(tmp_path / f"out.{ending}", [])
     assert (tmp_path / f"out.{ending}").exists()
-
-
-@pytest.mark.parametrize("cut", [0, 1, 7])
-def test_an_interrupted_run_is_continued(tmp_path: Path, cut: int) -> None:
-    write(tmp_path / "whole.csv", ROWS)
-    output = tmp_path / "out.csv"
-    with Table(output, COLUMNS, {"model": "m"}) as table:
-        table.write(ROWS[:2])
-    assert not output.exists()
-    partial = tmp_path / "out.csv.partial"
-    content = partial.read_bytes()
-    partial.write_bytes(content[: len(content) - cut])  # a crash may leave half a row
-    with Table(output, COLUMNS, {"model": "m"}) as table:
-        assert table.done == (2 if cut == 0 else 1)
-        table.write(ROWS[table.done :])
-        table.finish()
-    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
-
-
-def test_a_partial_file_without_its_first_line_starts_over(tmp_path: Path) -> None:
-    (tmp_path / "out.csv.partial").write_bytes(b'{"mo')
-    write(tmp_path / "out.csv", ROWS)
-    assert (tmp_path / "out.csv").exists()
-
-
-def test_another_commands_partial_file_is_refused(tmp_path: Path) -> None:
-    with Table(tmp_path / "out.csv", COLUMNS, {"model": "other"}) as table:
-        table.write(ROWS)
-    with pytest.raises(VitError, match="--overwrite starts over"):
-        Table(tmp_path / "out.csv", COLUMNS, {"model": "m"})
-    write(tmp_path / "out.csv", ROWS, overwrite=True)
-
-
-def test_a_finished_output_is_kept(tmp_path: Path) -> None:
-    write(tmp_path / "out.csv", ROWS)
-    before = (tmp_path / "out.csv").read_bytes()
-    with pytest.raises(VitError, match="--overwrite replaces it"):
-        write(tmp_path / "out.csv", ROWS[:1])
-    assert (tmp_path / "out.csv").read_bytes() == before
-    write(tmp_path / "out.csv", ROWS[:1], overwrite=True)
-    assert (tmp_path / "out.csv").read_bytes() != before
-
-
-def test_where_it_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"expected a name that ends in \.csv, \.jsonl, \.parquet"):
-        write(tmp_path / "out.txt", ROWS)
-    with pytest.raises(VitError, match="does not exist"):
-        write(tmp_path / "no" / "out.csv", ROWS)

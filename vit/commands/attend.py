@@ -25,8 +25,6 @@ Of texts, pieces are merged to words: attention to a word is the sum over its pi
 mean. Words are counted from 0 with the special tokens, so that of a BERT [CLS] is 0.
 """
 
-from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +33,6 @@ from vit.config import MODEL_HELP
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from vit.inference.readers import Passage
     from vit.text import TextTransformer
 
 OPTIONS = ("layer", "head", "fusion", "discard", "window", "samples")
@@ -85,7 +82,7 @@ def run(arguments: "Namespace") -> int:
 
     warm_up()  # beside the imports below, which take seconds
     from vit.attribution import parse_query
-    from vit.build import best_device, load_model
+    from vit.build import best_device, fingerprint, load_model
     from vit.commands.common import faithfulness_table, require_labels, require_positive, summary, ticker
     from vit.errors import UsageError
     from vit.inference.explain import METHODS
@@ -133,6 +130,7 @@ def run(arguments: "Namespace") -> int:
             side=arguments.side,
             overwrite=arguments.overwrite,
             caption=str(arguments.model),
+            fingerprint=fingerprint(model),
             tell=tell,
         )
     if figures is not None and counts["ok"]:
@@ -146,39 +144,32 @@ def run(arguments: "Namespace") -> int:
 def _draw_texts(model: "TextTransformer", arguments: "Namespace", options: dict[str, Any]) -> int:
     """Write the drawings of texts; 3 where some could not be read."""
     from vit.attribution import parse_query
+    from vit.build import fingerprint
     from vit.commands.common import summary, ticker
     from vit.errors import UsageError
     from vit.inference.attend import token_query
-    from vit.inference.readers import TextReader
-    from vit.inference.texts import draw_texts, read_text
+    from vit.inference.texts import draw_texts
 
     if arguments.score:
         raise UsageError("--score is of pictures: leave it out")
-    reader = TextReader(model, 1)
-    query = parse_query(token_query(arguments.query))
-    merge = not arguments.pieces
-    if arguments.text is None:
-        records = reader.entries(arguments.inputs, without=[Path(arguments.output)])
-        passages: Iterable[Passage] = chain.from_iterable(reader.batches(records))
-    elif not arguments.text.strip():
+    if arguments.text is not None and not arguments.text.strip():
         raise UsageError("--text is empty: give it some words")
-    else:
-        read_text(model, arguments.text, arguments.method, arguments.target, query, merge=merge, **options)
-        passages = [reader.passage("text", arguments.text, None, "ok", "")]
     with ticker("texts") as tell:
         counts = draw_texts(
             model,
-            passages,
+            arguments.inputs,
             Path(arguments.output),
+            text=arguments.text,
             method=arguments.method,
             target=arguments.target,
-            query=query,
+            query=parse_query(token_query(arguments.query)),
             options=options,
-            merge=merge,
+            merge=not arguments.pieces,
             apart=arguments.special == "apart",
             pages=arguments.pages,
             overwrite=arguments.overwrite,
             caption=str(arguments.model),
+            fingerprint=fingerprint(model),
             tell=tell,
         )
     print(f"{summary(counts, 'text')} -> {arguments.output}")

@@ -36,7 +36,8 @@ def run(arguments: "Namespace") -> int:
 
     from vit.build import best_device, fingerprint, load_model
     from vit.commands.common import conclude, require_positive, ticker
-    from vit.inference.predict import embed
+    from vit.inference.predict import Settings, embed
+    from vit.inference.world import find_world
 
     require_positive("--batch-size", arguments.batch_size)
     model = load_model(arguments.model, precision=arguments.precision).to(best_device())
@@ -46,9 +47,9 @@ def run(arguments: "Namespace") -> int:
             model,
             arguments.inputs,
             Path(arguments.output),
-            batch_size=arguments.batch_size,
-            overwrite=arguments.overwrite,
             fingerprint=fingerprint(model),
-            tell=tell,
+            settings=Settings(
+                arguments.batch_size, overwrite=arguments.overwrite, world=find_world(), tell=tell
+            ),
         )
     return conclude(counts, model, arguments.output)

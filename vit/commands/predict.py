@@ -35,7 +35,8 @@ def run(arguments: "Namespace") -> int:
     warm_up()  # beside the imports below, which take seconds
     from vit.build import best_device, fingerprint, load_model
     from vit.commands.common import conclude, require_labels, require_positive, ticker
-    from vit.inference.predict import predict
+    from vit.inference.predict import Settings, predict
+    from vit.inference.world import find_world
 
     require_positive("--topk", arguments.topk)
     require_positive("--batch-size", arguments.batch_size)
@@ -47,9 +48,9 @@ def run(arguments: "Namespace") -> int:
             arguments.inputs,
             Path(arguments.output),
             topk=arguments.topk,
-            batch_size=arguments.batch_size,
-            overwrite=arguments.overwrite,
             fingerprint=fingerprint(model),
-            tell=tell,
+            settings=Settings(
+                arguments.batch_size, overwrite=arguments.overwrite, world=find_world(), tell=tell
+            ),
         )
     return conclude(counts, model, arguments.output)

@@ -63,7 +63,7 @@ class Decoder:
 
 
 @contextmanager
-def decoder(preprocess: Preprocess, limits: Limits) -> Iterator[Decoder]:
+def decoder(preprocess: Preprocess, limits: Limits = USUAL) -> Iterator[Decoder]:
     """Processes for the time of a `with` block, one for each core; one that dies is replaced."""
     workers = max(os.cpu_count() or 1, 2)
     pool = ProcessPool(workers, initializer=_prepare, initargs=(limits.memory,), context=PROCESSES)

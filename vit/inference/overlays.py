@@ -2,9 +2,11 @@
 
 import csv
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,9 +19,11 @@ from vit.inference.explain import Explanation, explain
 from vit.inference.faithful import FIELDS, Faithfulness
 from vit.inference.files import list_files
 from vit.inference.pages import OF_A_CLASS, view_of
-from vit.inference.pictures import Picture, read_batches
+from vit.inference.pictures import Picture
 from vit.inference.predict import top_classes
-from vit.inference.table import Table
+from vit.inference.readers import PictureReader, same_inputs
+from vit.inference.table import Row
+from vit.inference.work import Work, parts_of
 from vit.viewer import contact_sheet, overlay, page
 from vit.vision import VisionTransformer
 
@@ -37,6 +41,7 @@ COLUMNS: dict[str, type] = {
     "overlay": str,
     "page": str,
 }
+TABLE = "attend.csv"
 SHEET = "sheet.png"
 LONGEST = 255  # bytes of a file's name
 FIRST = 12  # pictures on the sheet, and pages unless somebody asks for more
@@ -57,9 +62,13 @@ def draw_overlays(
     side: int = 384,
     overwrite: bool = False,
     caption: str = "",
+    fingerprint: str = "",
     tell: Callable[[int], None] = lambda rows: None,
 ) -> Counter[str]:
     """Draw every picture of the inputs and return the number of files by status.
+
+    An interrupted run goes on behind the shards it finished, as `vit.inference.predict` does; with `figures`,
+    which are of all pictures, it starts over.
 
     Args:
         model: In eval mode, with `preprocess`.
@@ -77,13 +86,14 @@ def draw_overlays(
         side: Pixels of a drawn picture's longer side.
         overwrite: Replace the overlays of an earlier run.
         caption: The model's name, for the pages.
+        fingerprint: What the model is; a run that another model began is not continued.
         tell: Called with the number of files after each batch.
 
     Raises:
         VitError: An input does not exist, the folder holds an earlier run, or the model cannot serve what
             is asked.
     """
-    entries = list_files(inputs, without=[folder])
+    list_files(inputs)  # refuse what does not exist before anything is written
     if any(os.path.abspath(word) == os.path.abspath(folder) for word in inputs):
         raise VitError(f"{folder} is input and output: give the overlays a folder of their own")
     if folder.exists() and not folder.is_dir():
@@ -96,54 +106,73 @@ def draw_overlays(
         remove_earlier(folder)
     folder.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
-    sheet: list[Image.Image] = []
     words = map_words(method, query, options)
-    # Overlays are not continued behind an interruption but drawn anew: each of them is a file of its own.
-    (folder / "attend.csv.partial").unlink(missing_ok=True)
-    with Table(folder / "attend.csv", COLUMNS, {}, overwrite=overwrite) as table:
-        for batch in read_batches(entries, model.preprocess, batch_size, device=device):
-            # Pictures that could not be read keep their place, so that their neighbours' maps stay the same.
-            pixels = torch.stack([picture.pixels for picture in batch])
-            images = model.preprocess.normalise(pixels.to(device))
-            found = explain(model, images, method, index, query, **options)
-            rows = []
-            good: list[int] = []
-            for place, (picture, facts) in enumerate(zip(batch, _facts(model, found), strict=True)):
-                row = _row(picture)
-                rows.append(row)
-                if picture.window is None:
-                    continue
-                row |= facts
-                drawn = _draw(picture.window, row, found.maps[place], words, query, side)
-                row["overlay"] = save_beside(folder, picture.name, ".png", drawn.save)
-                if len(sheet) < FIRST:
-                    sheet.append(drawn)
-                if counts["ok"] + len(good) < pages:
-                    view = view_of(
-                        model,
-                        images[place],
-                        picture.window,
-                        name=picture.entry.name,
-                        caption=caption,
-                        target=index,
-                        query=query,
-                        **page_start(method, words, found.maps[place], options, row["explained"]),
-                    )
-                    row["page"] = save_beside(folder, picture.name, ".html", writer(page(view)))
-                good.append(place)
-            table.write(rows)
-            if figures is not None and good:
-                targets = found.logits.argmax(1) if found.targets is None else found.targets
-                maps = {method: found.maps[good]}
-                figures.add(images[good], targets[good], maps, counts["ok"])
-            counts.update(picture.status for picture in batch)
-            tell(counts.total())
-        table.finish()
-    if sheet:
-        contact_sheet(sheet, columns=min(2, len(sheet))).save(folder / SHEET)
+
+    def draw(batch: list[Picture]) -> list[Row]:
+        # Pictures that could not be read keep their place, so that their neighbours' maps stay the same.
+        pixels = torch.stack([picture.pixels for picture in batch])
+        images = model.preprocess.normalise(pixels.to(device))
+        found = explain(model, images, method, index, query, **options)
+        rows = []
+        good: list[int] = []
+        for place, (picture, facts) in enumerate(zip(batch, _facts(model, found), strict=True)):
+            row = _row(picture)
+            rows.append(row)
+            if picture.window is None:
+                continue
+            row |= facts
+            drawn = _draw(picture.window, row, found.maps[place], words, query, side)
+            row["overlay"] = save_beside(folder, picture.name, ".png", drawn.save)
+            if counts["ok"] + len(good) < pages:
+                view = view_of(
+                    model,
+                    images[place],
+                    picture.window,
+                    name=picture.entry.name,
+                    caption=caption,
+                    target=index,
+                    query=query,
+                    **page_start(method, words, found.maps[place], options, row["explained"]),
+                )
+                row["page"] = save_beside(folder, picture.name, ".html", writer(page(view)))
+            good.append(place)
+        if figures is not None and good:
+            targets = found.logits.argmax(1) if found.targets is None else found.targets
+            figures.add(images[good], targets[good], {method: found.maps[good]}, counts["ok"])
+        return rows
+
+    asked: dict[str, Any] = {
+        "method": method,
+        "target": target,
+        "query": query,
+        "options": options,
+        "side": side,
+    }
+    asked |= {"pages": pages, "batch_size": batch_size, "inputs": same_inputs(inputs)}
+    command = {"command": "attend", "model": fingerprint, **asked}
+    if figures is not None:
+        shutil.rmtree(parts_of(folder / TABLE), ignore_errors=True)
+    reader = PictureReader(model, batch_size)
+    with reader, Work(folder / TABLE, COLUMNS, command, overwrite=overwrite) as work:
+        work.run(
+            lambda: reader.entries(inputs, without=[folder]),
+            lambda entries: map(draw, reader.batches(reader.restored(entries))),
+            counts,
+            tell,
+        )
+        draw_sheet(work, folder, columns=2)
+        work.finish()
     if figures is not None:
         _write_figures(folder / "faithfulness.csv", figures.rows())
     return counts
+
+
+def draw_sheet(work: Work, folder: Path, *, columns: int) -> None:
+    """Put the first overlays on a sheet."""
+    rows = (row for number in range(work.number) for row in work.rows(number) if row["overlay"])
+    sheet = [Image.open(folder / row["overlay"]) for row in islice(rows, FIRST)]
+    if sheet:
+        contact_sheet(sheet, columns=min(columns, len(sheet))).save(folder / SHEET)
 
 
 def _try(
@@ -168,7 +197,7 @@ def _try(
 
 def remove_earlier(folder: Path) -> None:
     """Remove what an earlier run has written, by its own list."""
-    table = folder / "attend.csv"
+    table = folder / TABLE
     if not table.is_file():
         return
     with table.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
@@ -176,7 +205,7 @@ def remove_earlier(folder: Path) -> None:
             for name in (row.get("overlay"), row.get("page")):
                 if name and ".." not in PurePath(name).parts and not PurePath(name).is_absolute():
                     (folder / name).unlink(missing_ok=True)
-    for name in ("attend.csv", "faithfulness.csv", SHEET):
+    for name in (TABLE, "faithfulness.csv", SHEET):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vit.data import DecodeError, Preprocess, levels
-from vit.inference.decoding import USUAL, Decoder, Limits, decoder
+from vit.data import DecodeError, levels
+from vit.inference.decoding import Decoder
 from vit.inference.files import Entry
 
 
@@ -40,12 +40,7 @@ class Picture(NamedTuple):
 
 
 def read_batches(
-    entries: Iterable[Entry],
-    preprocess: Preprocess,
-    batch_size: int,
-    *,
-    device: torch.device,
-    limits: Limits = USUAL,
+    entries: Iterable[Entry], decoding: Decoder, batch_size: int, *, device: torch.device
 ) -> Iterator[list[Picture]]:
     """Decode on all cores and yield the pictures in order, `batch_size` at a time.
 
@@ -57,24 +52,22 @@ def read_batches(
 
     Args:
         entries: The files.
-        preprocess: The model's.
+        decoding: What decodes them.
         batch_size: Files per batch; the last batch may be shorter.
         device: Where the model is.
-        limits: Of each file.
     """
     entries = iter(entries)
     at_once = 1 if device.type == "cpu" else 3  # batches
     waiting: deque[list[tuple[Entry, Future[np.ndarray]]]] = deque()
-    with decoder(preprocess, limits) as decoding:
-        while True:
-            while len(waiting) < at_once:
-                batch = [(entry, decoding.submit(entry)) for entry in islice(entries, batch_size)]
-                if not batch:
-                    break
-                waiting.append(batch)
-            if not waiting:
-                return
-            yield [_picture(decoding, entry, future) for entry, future in waiting.popleft()]
+    while True:
+        while len(waiting) < at_once:
+            batch = [(entry, decoding.submit(entry)) for entry in islice(entries, batch_size)]
+            if not batch:
+                break
+            waiting.append(batch)
+        if not waiting:
+            return
+        yield [_picture(decoding, entry, future) for entry, future in waiting.popleft()]
 
 
 def _picture(decoding: Decoder, entry: Entry, future: Future[np.ndarray]) -> Picture:

@@ -4,14 +4,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from vit.errors import VitError
 from vit.inference.readers import reader_for, same_inputs
-from vit.inference.table import Row, Table, partial_files
+from vit.inference.table import Row
+from vit.inference.work import SHARD, Work, parts_of
+from vit.inference.world import World
 from vit.towers import Tower
 
 FIRST: dict[str, type] = {"path": str, "status": str, "error": str}
@@ -21,20 +22,38 @@ EMBEDDING: dict[str, type] = FIRST | {"vector": list}
 Fill = Callable[[Tensor], Iterator[Row]]  # what a model made of a batch -> the rest of each row
 
 
+class Settings(NamedTuple):
+    """How rows are made, whatever is in them.
+
+    Args:
+        batch_size: Pictures or texts per forward pass.
+        overwrite: Replace a finished output, and what another command has begun.
+        world: The processes that share the work, and which of them this is.
+        tell: Called with the number of rows after each batch.
+    """
+
+    batch_size: int = 64
+    overwrite: bool = False
+    world: World = World()
+    tell: Callable[[int], None] = lambda rows: None
+
+
+USUAL = Settings()
+
+
 def predict(
     model: Tower,
     inputs: list[str],
     output: Path,
     *,
     topk: int = 5,
-    batch_size: int = 64,
-    overwrite: bool = False,
     fingerprint: str = "",
-    tell: Callable[[int], None] = lambda rows: None,
+    settings: Settings = USUAL,
 ) -> Counter[str]:
     """Write one row per entry, good or bad, and return the number of rows by status.
 
-    Rows are streamed: an interrupted run keeps those it wrote, and the same call goes on behind them.
+    An interrupted run keeps the shards that it finished (`vit.inference.work`), and the same call does the
+    others. Several processes share them, and each returns the numbers of its own.
 
     Args:
         model: In eval mode, with `labels` and `preprocess`. One of pictures reads files, one of texts the
@@ -42,16 +61,14 @@ def predict(
         inputs: Files, folders, glob patterns.
         output: .csv, .jsonl or .parquet.
         topk: Number of classes in the `topk` column; fewer where the model has fewer.
-        batch_size: Pictures or texts per forward pass.
-        overwrite: Replace a finished output.
         fingerprint: What the model is; a run that another model began is not continued.
-        tell: Called with the number of rows after each batch.
+        settings: See there.
 
     Raises:
         VitError: An input does not exist, OUTPUT exists, or an interrupted run was another command's or
             had another input.
     """
-    command = {"command": "predict", "model": fingerprint, "inputs": same_inputs(inputs), "topk": topk}
+    command = {"command": "predict", "model": fingerprint, "topk": topk}
 
     def fill(logits: Tensor) -> Iterator[Row]:
         scores, classes = top_classes(logits, topk)
@@ -68,7 +85,7 @@ def predict(
                 "topk": json.dumps(best, ensure_ascii=False),
             }
 
-    return _write(model, inputs, output, COLUMNS, command, fill, batch_size, overwrite, tell)
+    return _write(model, inputs, output, COLUMNS, command, fill, settings)
 
 
 def embed(
@@ -76,23 +93,21 @@ def embed(
     inputs: list[str],
     output: Path,
     *,
-    batch_size: int = 64,
-    overwrite: bool = False,
     fingerprint: str = "",
-    tell: Callable[[int], None] = lambda rows: None,
+    settings: Settings = USUAL,
 ) -> Counter[str]:
     """Write one row per entry with the vector that a model without a head makes of it, as `predict` does.
 
     The column `vector` is a list of float32 in parquet and JSONL, and JSON in CSV; empty where the status is
     not `ok`.
     """
-    command = {"command": "embed", "model": fingerprint, "inputs": same_inputs(inputs)}
+    command = {"command": "embed", "model": fingerprint}
 
     def fill(vectors: Tensor) -> Iterator[Row]:
         # Eight digits tell every float32 from its neighbours at this size.
         return ({"vector": [float(f"{x:.9g}") for x in vector]} for vector in vectors.tolist())
 
-    return _write(model, inputs, output, EMBEDDING, command, fill, batch_size, overwrite, tell)
+    return _write(model, inputs, output, EMBEDDING, command, fill, settings)
 
 
 @torch.inference_mode()
@@ -103,31 +118,27 @@ def _write(
     columns: dict[str, type],
     command: dict[str, Any],
     fill: Fill,
-    batch_size: int,
-    overwrite: bool,
-    tell: Callable[[int], None],
+    settings: Settings,
 ) -> Counter[str]:
     counts: Counter[str] = Counter()
-    reader: Any = reader_for(model, batch_size)
-    entries = reader.entries(inputs, without=(output, *partial_files(output)))
-    with Table(output, columns, command, overwrite=overwrite) as table:
-        for row in table.rows():
-            entry = next(entries, None)
-            if entry is None or entry.name != row["path"]:
-                raise VitError(
-                    f"{table.partial} has a row for {row['path']} where the input now has "
-                    f"{entry.name if entry else 'nothing'}: the input changed; --overwrite starts over"
-                )
-            counts[row["status"]] += 1
-        for batch in reader.batches(entries):
+    command |= {"inputs": same_inputs(inputs), "batch_size": settings.batch_size}
+    reader: Any = reader_for(model, settings.batch_size)
+
+    def make(entries: list[list[Any]]) -> Iterator[list[Row]]:
+        for batch in reader.batches(reader.restored(entries)):
             rows = []
             for item, found in zip(batch, fill(reader.run(batch).float()), strict=True):
-                row = dict.fromkeys(columns) | {"path": item.name, "status": item.status, "error": item.error}
+                row = dict.fromkeys(columns)
+                row |= {"path": item.name, "status": item.status, "error": item.error}
                 rows.append(row | found if item.status == "ok" else row)
-            table.write(rows)
-            counts.update(row["status"] for row in rows)
-            tell(counts.total())
-        table.finish()
+            yield rows
+
+    rank, world = settings.world
+    sharing = {"size": SHARD, "rank": rank, "world": world}
+    with reader, Work(output, columns, command, overwrite=settings.overwrite, **sharing) as work:
+        own = (output, parts_of(output))
+        work.run(lambda: reader.entries(inputs, without=own), make, counts, settings.tell)
+        work.finish()
     return counts
 
 

@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from vit.data import read_records
+from vit.data import Record, read_records
 from vit.data.tables import SUFFIXES
 from vit.errors import VitError
+from vit.inference.decoding import decoder
 from vit.inference.files import Entry, list_files
 from vit.inference.pictures import Picture, read_batches
 from vit.text import TextTransformer, padded
@@ -22,7 +24,7 @@ TOGETHER = 16  # batches of texts that are read at once, to be sorted by length
 
 
 class PictureReader:
-    """One entry per file.
+    """One entry per file; a context manager, with processes that decode.
 
     Args:
         model: In eval mode, with `preprocess`.
@@ -32,14 +34,26 @@ class PictureReader:
     def __init__(self, model: VisionTransformer, batch_size: int):
         self.model, self.batch_size = model, batch_size
         self.device = next(model.parameters()).device
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.decoding = self._held.enter_context(decoder(self.model.preprocess))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._held.close()
 
     def entries(self, inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[Entry]:
         """Every file that the inputs stand for, sorted (`list_files`)."""
         return list_files(inputs, without=without)
 
+    def restored(self, entries: Iterable[list[Any]]) -> Iterator[Entry]:
+        """Entries from their fields."""
+        return (Entry(name, Path(path)) for name, path in entries)
+
     def batches(self, entries: Iterable[Any]) -> Iterator[list[Picture]]:
         """The pictures, decoded; one that cannot be keeps its place."""
-        return read_batches(entries, self.model.preprocess, self.batch_size, device=self.device)
+        return read_batches(entries, self.decoding, self.batch_size, device=self.device)
 
     def run(self, batch: list[Picture]) -> Tensor:
         """What the model makes of a batch, (B, ...), on the CPU."""
@@ -66,7 +80,7 @@ class Passage(NamedTuple):
 
 
 class TextReader:
-    """One entry per line of a `.txt` file, and per row of a table.
+    """One entry per line of a `.txt` file, and per row of a table; a context manager, like that of pictures.
 
     Args:
         model: In eval mode, with `preprocess`.
@@ -76,6 +90,12 @@ class TextReader:
     def __init__(self, model: TextTransformer, batch_size: int):
         self.model, self.batch_size = model, batch_size
         self.device = next(model.parameters()).device
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
     def entries(self, inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[Any]:
         """Every text of every file that the inputs stand for, file by file in sorted order.
@@ -90,6 +110,10 @@ class TextReader:
                     "reads texts"
                 )
             yield from read_records(entry.path, entry.name)
+
+    def restored(self, entries: Iterable[list[Any]]) -> Iterator[Record]:
+        """Entries from their fields."""
+        return (Record(*fields) for fields in entries)
 
     def batches(self, entries: Iterable[Any]) -> Iterator[list[Passage]]:
         """The texts as ids, many at once, so that texts of like length can run together."""

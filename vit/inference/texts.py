@@ -3,6 +3,7 @@
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from vit.attribution import Query, fuse_heads, in_words, rollout, sum_by_word, words_of
+from vit.data import Record
 from vit.errors import VitError
 from vit.inference.explain import METHODS, explain
 from vit.inference.forward import Forward
 from vit.inference.overlays import (
     COLUMNS,
     FIRST,
-    SHEET,
+    TABLE,
+    draw_sheet,
     map_words,
     page_start,
     remove_earlier,
@@ -25,10 +28,11 @@ from vit.inference.overlays import (
     writer,
 )
 from vit.inference.pages import OF_A_CLASS, class_facts, listed_classes
-from vit.inference.readers import Passage
-from vit.inference.table import Table
+from vit.inference.readers import Passage, TextReader, same_inputs
+from vit.inference.table import Row
+from vit.inference.work import Work
 from vit.text import Pieces, TextTransformer
-from vit.viewer import Start, View, contact_sheet, page, text_overlay
+from vit.viewer import Start, View, page, text_overlay
 
 SHORT = "short"  # the status of a text without the word or the window that was asked for
 
@@ -224,9 +228,10 @@ def view_of_text(
 
 def draw_texts(
     model: TextTransformer,
-    passages: Iterable[Passage],
+    inputs: list[str],
     folder: Path,
     *,
+    text: str | None = None,
     method: str = "rollout",
     target: str | None = None,
     query: Query = "cls",
@@ -236,14 +241,16 @@ def draw_texts(
     pages: int = FIRST,
     overwrite: bool = False,
     caption: str = "",
+    fingerprint: str = "",
     tell: Callable[[int], None] = lambda rows: None,
 ) -> Counter[str]:
     """Draw every text and return their number by status; `short` is one without the word that `query` names.
 
     Args:
         model: In eval mode, with `preprocess`.
-        passages: The texts.
+        inputs: Files of texts, folders, glob patterns.
         folder: Gets `NAME.png` for each, `NAME.html` for the first of them, `attend.csv` and `sheet.png`.
+        text: A text itself, in the place of inputs; what it cannot serve is an error, not a row.
         method: See `vit.attend`.
         target: Label or index of the class to explain; None: the one predicted for each text.
         query: As `read_text`.
@@ -253,6 +260,7 @@ def draw_texts(
         pages: Number of texts that get an interactive page.
         overwrite: Replace the drawings of an earlier run.
         caption: The model's name, for the pages.
+        fingerprint: What the model is; a run that another model began is not continued.
         tell: Called with the number of texts after each.
 
     Raises:
@@ -261,47 +269,61 @@ def draw_texts(
     if folder.exists() and not folder.is_dir():
         raise VitError(f"{folder} is a file, expected a folder for the drawings")
     options = dict(options or {})
-    trial = " ".join(["a"] * options.get("window", 1))
-    read_text(model, trial, method, target, "cls", **options)  # refuse before anything is written
+    # Refuse before anything is written.
+    if text is None:
+        trial = " ".join(["a"] * options.get("window", 1))
+        read_text(model, trial, method, target, "cls", **options)
+    else:
+        read_text(model, text, method, target, query, merge=merge, **options)
     if overwrite:
         remove_earlier(folder)
     folder.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
-    sheet: list[Image.Image] = []
     what = map_words(method, query, options, texts=True)
-    (folder / "attend.csv.partial").unlink(missing_ok=True)
-    with Table(folder / "attend.csv", COLUMNS, {}, overwrite=overwrite) as table:
-        for passage in passages:
-            row: dict[str, Any] = dict.fromkeys(COLUMNS)
-            row |= {"path": passage.name, "status": passage.status, "error": passage.error}
-            found = None
-            if passage.status == "ok":
-                try:
-                    found = read_text(model, passage.text, method, target, query, merge=merge, **options)
-                except (
-                    VitError
-                ) as error:  # the trial passed: it is this text that is too short for what is asked
-                    row |= {"status": SHORT, "error": str(error)}
-            if found is not None:
-                row |= _facts(model, found)
-                drawn = _draw(found, row, what, query, apart)
-                row["overlay"] = save_beside(folder, passage.name, ".png", drawn.save)
-                if len(sheet) < FIRST:
-                    sheet.append(drawn)
-                if counts["ok"] < pages:
-                    start = page_start(method, what, found.heat, options, row["explained"])
-                    title = shortened(passage.text)
-                    about = f"{passage.name} · {caption}"
-                    view = view_of_text(
-                        model, passage.text, found, name=title, caption=about, query=query, **start
-                    )
-                    row["page"] = save_beside(folder, passage.name, ".html", writer(page(view)))
-            table.write([row])
-            counts[row["status"]] += 1
-            tell(counts.total())
-        table.finish()
-    if sheet:
-        contact_sheet(sheet, columns=1).save(folder / SHEET)
+
+    def draw(passage: Passage) -> list[Row]:
+        row: Row = dict.fromkeys(COLUMNS)
+        row |= {"path": passage.name, "status": passage.status, "error": passage.error}
+        if passage.status != "ok":
+            return [row]
+        try:
+            found = read_text(model, passage.text, method, target, query, merge=merge, **options)
+        except VitError as error:  # others passed: this text is too short for what is asked
+            return [row | {"status": SHORT, "error": str(error)}]
+        row |= _facts(model, found)
+        drawn = _draw(found, row, what, query, apart)
+        row["overlay"] = save_beside(folder, passage.name, ".png", drawn.save)
+        if counts["ok"] < pages:
+            start = page_start(method, what, found.heat, options, row["explained"])
+            title = shortened(passage.text)
+            about = f"{passage.name} · {caption}"
+            view = view_of_text(model, passage.text, found, name=title, caption=about, query=query, **start)
+            row["page"] = save_beside(folder, passage.name, ".html", writer(page(view)))
+        return [row]
+
+    asked: dict[str, Any] = {
+        "method": method,
+        "target": target,
+        "query": query,
+        "options": options,
+        "pages": pages,
+    }
+    asked |= {"merge": merge, "apart": apart, "text": text, "inputs": same_inputs(inputs)}
+    command = {"command": "attend", "model": fingerprint, **asked}
+    reader = TextReader(model, 1)
+    with reader, Work(folder / TABLE, COLUMNS, command, overwrite=overwrite) as work:
+        work.run(
+            lambda: (
+                reader.entries(inputs, without=[folder])
+                if text is None
+                else [Record("text", text, None, "ok", "")]
+            ),
+            lambda entries: map(draw, chain.from_iterable(reader.batches(reader.restored(entries)))),
+            counts,
+            tell,
+        )
+        draw_sheet(work, folder, columns=1)
+        work.finish()
     return counts
 
 

@@ -1,0 +1,48 @@
+"""Which of several processes this one is, by what the launchers of this world say."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from vit.errors import UsageError
+
+
+class World(NamedTuple):
+    """The processes that share one command.
+
+    Args:
+        rank: This one, from 0.
+        size: All of them.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+
+# What each launcher sets: the variable of the rank, of the first rank, and of the number of processes.
+LAUNCHERS = (
+    ("RANK", None, "WORLD_SIZE"),  # torchrun
+    ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"),
+    ("SLURM_PROCID", None, "SLURM_NTASKS"),
+)
+
+
+def find_world(environment: Mapping[str, str] = os.environ) -> World:
+    """The world of torchrun, of a SLURM array, or of srun, the first that has more than one process.
+
+    Raises:
+        UsageError: A launcher's numbers do not fit each other.
+    """
+    for rank_name, first_name, size_name in LAUNCHERS:
+        if rank_name not in environment or size_name not in environment:
+            continue
+        size = int(environment[size_name])
+        rank = int(environment[rank_name]) - int(environment.get(first_name or "", 0))
+        if size > 1:
+            if not 0 <= rank < size:
+                raise UsageError(
+                    f"{rank_name} is {environment[rank_name]} and {size_name} is {size}, expected ranks that "
+                    "follow each other: number a SLURM array without gaps"
+                )
+            return World(rank, size)
+    return World()
