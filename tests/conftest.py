@@ -61,7 +61,9 @@ def texts_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.chdir(place)
     try:
         words = "train --config text_sst2 --name words --data.name text --data.root reviews.tsv"
-        sizes = "--model.width 24 --model.heads 2 --text.pieces bpe --text.vocabulary 120 --trainer.max_epochs 2"
+        sizes = (
+            "--model.width 24 --model.heads 2 --text.pieces bpe --text.vocabulary 120 --trainer.max_epochs 2"
+        )
         assert main([*words.split(), *sizes.split(), "--trainer.precision", "32-true"]) == 0
     finally:
         os.chdir(before)

@@ -1,6 +1,8 @@
 """Which files, in what order, under what names."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vit.errors import VitError
+from vit.inference import files
 from vit.inference.files import list_files
 
 
@@ -81,6 +84,29 @@ def test_a_folder_that_cannot_be_listed_has_a_row(pictures: Path, monkeypatch: p
     assert names(pictures) == sorted([*kept, "deep/"])
     with pytest.raises(VitError, match="cannot be listed: Permission denied"):
         names(pictures / "deep")
+
+
+def test_many_names_are_sorted_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{n * 7919 % 1000}\udcff\n\u00fc{'x' * (n % 50)}" for n in range(1000)]
+    monkeypatch.setattr(files, "MOST", 37)
+    assert list(files.sorted_names(iter(names))) == sorted(names, key=os.fsencode)
+
+
+def test_a_list_of_names(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_bytes(b"b.png\n\na/c.png\nb.png\n./a.png\n\xff.png")
+    (tmp_path / "more.png").touch()
+    found = names(f"@{tmp_path}/names.txt", tmp_path / "more.png")
+    assert found == sorted(
+        ["./a.png", "a/c.png", "b.png", "\udcff.png", f"{tmp_path}/more.png"], key=os.fsencode
+    )
+    with pytest.raises(VitError, match="@nowhere does not exist"):
+        names("@nowhere")
+
+
+def test_a_list_on_standard_input(tmp_path: Path) -> None:
+    code = "from vit.inference.files import list_files; print([entry.name for entry in list_files(['-'])])"
+    found = subprocess.run([sys.executable, "-c", code], input="b\na\n", capture_output=True, text=True)
+    assert found.stdout == "['a', 'b']\n", found.stderr
 
 
 def test_a_name_with_magic_characters_is_a_name(tmp_path: Path) -> None:

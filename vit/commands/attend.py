@@ -45,7 +45,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
         "inputs",
         metavar="INPUT",
         nargs="*",
-        help="files, folders (recursive), globs",
+        help="files, folders, .zip, .tar, globs, @LIST, or -",
     )
     parser.add_argument("--output", required=True, help="folder for the overlays")
     parser.add_argument("--method", default="rollout", help="one of the above (default: rollout)")

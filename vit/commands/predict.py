@@ -7,6 +7,10 @@ example:
 A file that cannot be read gets a row with its status and the reason; the exit code is then 3. An interrupted
 run is continued by the same command; a finished output is replaced with --overwrite only. A model of texts
 reads each line of .txt and each row of .tsv, .csv, .jsonl and .parquet, and calls it FILE:LINE.
+
+INPUT is a file, a folder with all below it, a zip or tar archive, a glob pattern, @LIST for a file with a
+name on each line, or - for such a list on standard input. Under torchrun, or in a SLURM array, processes share
+the work.
 """
 
 from pathlib import Path

@@ -103,8 +103,6 @@ def open_picture(
     except PermissionError:
         raise DecodeError(name, "permission", "the file may not be read") from None
     except IsADirectoryError:
-        if not os.access(name, os.R_OK | os.X_OK):
-            raise DecodeError(name, "permission", "the folder may not be listed") from None
         raise DecodeError(name, "not_an_image", "it is a folder") from None
     except (Image.DecompressionBombError, MemoryError) as error:
         raise DecodeError(name, "too_large", _line(error)) from None

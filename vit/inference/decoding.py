@@ -12,6 +12,7 @@ import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
 from vit.data import DecodeError, Preprocess
+from vit.inference.archives import read_member
 from vit.inference.files import Entry
 from vit.inference.processes import PROCESSES
 
@@ -55,6 +56,8 @@ class Decoder:
         """
         try:
             return future.result()
+        except DecodeError as error:
+            raise DecodeError(entry.name, error.status, error.detail) from None
         except ProcessExpired as ended:
             if ended.exitcode == -signal.SIGALRM:
                 told = f"not decoded after {self.limits.seconds:g} s"
@@ -90,10 +93,13 @@ def _prepare(memory: int) -> None:
 
 
 def _decoded(entry: Entry, preprocess: Preprocess, seconds: float) -> np.ndarray:
+    if entry.trouble is not None:
+        raise DecodeError(entry.name, *entry.trouble)
     # The alarm ends this process, and whoever waits learns why. It rings even if nobody waits any more.
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        return np.asarray(preprocess.read(entry.path))
+        source = entry.path if entry.member is None else read_member(entry.path, entry.member, entry.name)
+        return np.asarray(preprocess.read(source))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 

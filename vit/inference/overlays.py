@@ -17,7 +17,7 @@ from vit.attribution import Query, attention_mass, parse_query
 from vit.errors import VitError
 from vit.inference.explain import Explanation, explain
 from vit.inference.faithful import FIELDS, Faithfulness
-from vit.inference.files import list_files
+from vit.inference.files import find_inputs
 from vit.inference.pages import OF_A_CLASS, view_of
 from vit.inference.pictures import Picture
 from vit.inference.predict import top_classes
@@ -93,7 +93,7 @@ def draw_overlays(
         VitError: An input does not exist, the folder holds an earlier run, or the model cannot serve what
             is asked.
     """
-    list_files(inputs)  # refuse what does not exist before anything is written
+    find_inputs(inputs)  # refuse what does not exist before anything is written
     if any(os.path.abspath(word) == os.path.abspath(folder) for word in inputs):
         raise VitError(f"{folder} is input and output: give the overlays a folder of their own")
     if folder.exists() and not folder.is_dir():

@@ -13,6 +13,7 @@ from torch import Tensor
 from vit.data import Record, read_records
 from vit.data.tables import SUFFIXES
 from vit.errors import VitError
+from vit.inference.archives import Member
 from vit.inference.decoding import decoder
 from vit.inference.files import Entry, list_files
 from vit.inference.pictures import Picture, read_batches
@@ -49,7 +50,10 @@ class PictureReader:
 
     def restored(self, entries: Iterable[list[Any]]) -> Iterator[Entry]:
         """Entries from their fields."""
-        return (Entry(name, Path(path)) for name, path in entries)
+        return (
+            Entry(name, Path(path), member and Member(*member), trouble and (trouble[0], trouble[1]))
+            for name, path, member, trouble in entries
+        )
 
     def batches(self, entries: Iterable[Any]) -> Iterator[list[Picture]]:
         """The pictures, decoded; one that cannot be keeps its place."""
@@ -149,4 +153,4 @@ def reader_for(model: Tower, batch_size: int) -> PictureReader | TextReader:
 
 def same_inputs(inputs: list[str]) -> list[str]:
     """The inputs as a command remembers them, to tell whether it is continued."""
-    return [os.path.abspath(word) for word in inputs]
+    return [word if word == "-" else os.path.abspath(word) for word in inputs]
