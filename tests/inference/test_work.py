@@ -33,7 +33,7 @@ def write(output: Path, **arguments: Any) -> Counter[str]:
     counts: Counter[str] = Counter()
     with Work(output, COLUMNS, COMMAND, **{"size": 3, **arguments}) as work:
         work.run(entries, make, counts, lambda rows: None)
-        work.finish()
+        assert work.finish() == counts
     return counts
 
 
@@ -130,7 +130,7 @@ def test_several_processes_share_the_work(tmp_path: Path, world: int, backwards:
         work.run(entries, make, counts, lambda rows: None)
         merged.append(work.finish())
         work.__exit__(None, None, None)
-    assert merged == [False] * (world - 1) + [True], "the last one puts the output together"
+    assert merged == [None] * (world - 1) + [counts], "the last one puts the output together"
     assert counts == {"ok": 10, "bad": 1}
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 

@@ -30,8 +30,14 @@ def add_rows_arguments(parser: "ArgumentParser", precision: str, of_precision: s
     parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
 
 
-def conclude(counts: Counter[str], model: Any, output: str) -> int:
-    """Say what became of the rows, and return the exit code: 3 where some inputs were bad."""
+def conclude(counts: Counter[str] | None, model: Any, output: str) -> int:
+    """Say what became of the rows, and return the exit code: 3 where some inputs were bad.
+
+    A process that shares the work says 0 unless it is the last: torchrun ends all others at another code.
+    """
+    if counts is None:
+        print(f"this process is done; the last one writes {output}")
+        return 0
     from vit.text import TextTransformer
 
     what = "text" if isinstance(model, TextTransformer) else "file"

@@ -9,7 +9,7 @@ run is continued by the same command; a finished output is replaced with --overw
 reads each line of .txt and each row of .tsv, .csv, .jsonl and .parquet, and calls it FILE:LINE.
 
 INPUT is a file, a folder with all below it, a zip or tar archive, a glob pattern, @LIST for a file with a
-name on each line, or - for such a list on standard input. Under torchrun, or in a SLURM array, processes share
+name on each line, or - for such a list on standard input. Under torchrun and in SLURM arrays, processes share
 the work.
 """
 

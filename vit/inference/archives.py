@@ -50,11 +50,10 @@ def members(path: Path) -> list[tuple[str, Member]]:
     Raises:
         DecodeError: It cannot be read, or not in place.
     """
+    if path.name.lower().endswith(PACKED):
+        told = "a compressed tar cannot be read in place: unpack it to .tar"
+        raise DecodeError(path.name, "unsupported", told)
     try:
-        if path.name.lower().endswith(PACKED):
-            raise DecodeError(
-                path.name, "unsupported", "a compressed tar cannot be read in place: unpack it to .tar"
-            )
         found = _in_zip(path) if path.suffix.lower() == ".zip" else _in_tar(path)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, ValueError) as error:
         raise DecodeError(path.name, "unreadable", f"a damaged archive: {error}") from None

@@ -85,9 +85,7 @@ def find_inputs(inputs: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _read_list(file: str) -> Iterator[Entry]:
-    with (
-        open(0, "rb", closefd=False) if file == "-" else open(file, "rb") as stream
-    ):
+    with open(0, "rb", closefd=False) if file == "-" else open(file, "rb") as stream:
         names = sorted_names(name for line in stream if (name := os.fsdecode(line.rstrip(b"\n"))))
     return (Entry(name, Path(name)) for name in names)
 

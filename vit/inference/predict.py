@@ -49,11 +49,11 @@ def predict(
     topk: int = 5,
     fingerprint: str = "",
     settings: Settings = USUAL,
-) -> Counter[str]:
+) -> Counter[str] | None:
     """Write one row per entry, good or bad, and return the number of rows by status.
 
     An interrupted run keeps the shards that it finished (`vit.inference.work`), and the same call does the
-    others. Several processes share them, and each returns the numbers of its own.
+    others. Several processes share them; all but the one that puts the output together return None.
 
     Args:
         model: In eval mode, with `labels` and `preprocess`. One of pictures reads files, one of texts the
@@ -95,7 +95,7 @@ def embed(
     *,
     fingerprint: str = "",
     settings: Settings = USUAL,
-) -> Counter[str]:
+) -> Counter[str] | None:
     """Write one row per entry with the vector that a model without a head makes of it, as `predict` does.
 
     The column `vector` is a list of float32 in parquet and JSONL, and JSON in CSV; empty where the status is
@@ -119,7 +119,7 @@ def _write(
     command: dict[str, Any],
     fill: Fill,
     settings: Settings,
-) -> Counter[str]:
+) -> Counter[str] | None:
     counts: Counter[str] = Counter()
     command |= {"inputs": same_inputs(inputs), "batch_size": settings.batch_size}
     reader: Any = reader_for(model, settings.batch_size)
@@ -138,8 +138,7 @@ def _write(
     with reader, Work(output, columns, command, overwrite=settings.overwrite, **sharing) as work:
         own = (output, parts_of(output))
         work.run(lambda: reader.entries(inputs, without=own), make, counts, settings.tell)
-        work.finish()
-    return counts
+        return work.finish()
 
 
 def top_classes(logits: Tensor, topk: int) -> tuple[Tensor, Tensor]:

@@ -233,31 +233,35 @@ class Work:
             for line in stream:
                 yield dict(zip(self.columns, json.loads(line), strict=True))
 
-    def finish(self) -> bool:
-        """Put the output together if every shard is done; whether it was.
+    def finish(self) -> Counter[str] | None:
+        """Put the output together, and return the number of rows by status.
 
-        Of several processes the last to be done does it.
+        Of several processes the last to be done does it; None is returned to the others.
         """
         if self.world == 1:
-            self._merge()
-            return True
+            return self._merge()
         with self._alone():
             _put(self._through(self.rank), "")
             wanted = [*map(self._rows, range(self.number)), *map(self._through, range(self.world))]
-            complete = all(file.exists() for file in wanted)
-            if complete:
-                self._merge()
-            return complete
+            return self._merge() if all(file.exists() for file in wanted) else None
 
-    def _merge(self) -> None:
+    def _merge(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+
+        def everything() -> Iterator[Row]:
+            for number in range(self.number):
+                for row in self.rows(number):
+                    counts[row["status"]] += 1
+                    yield row
+
         made = self.output.with_name(self.output.name + ".tmp")
-        everything = (row for number in range(self.number) for row in self.rows(number))
-        WRITERS[self.output.suffix](made, self.columns, everything)
+        WRITERS[self.output.suffix](made, self.columns, everything())
         with made.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(made, self.output)
         _sync(self.output.parent)
         shutil.rmtree(self.folder)
+        return counts
 
 
 def parts_of(output: Path) -> Path:
