@@ -29,7 +29,7 @@ from torch import nn
 from vit import from_timm
 from vit.build import best_device, half_precision
 from vit.data import Preprocess
-from vit.inference.predict import Settings, predict
+from vit.inference.predict import labeller, write_rows
 from vit.training.environment import environment
 from vit.vision import VisionTransformer
 
@@ -161,7 +161,7 @@ def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], worke
 def _ours(model: VisionTransformer, half: torch.dtype | None, photographs: Path, output: Path) -> list[int]:
     """Top classes by `vit predict`, in the order of its table."""
     model.autocast = half
-    predict(model, [str(photographs)], output, settings=Settings(overwrite=True))
+    write_rows(labeller(model), [str(photographs)], output, {"half": str(half)}, overwrite=True)
     with output.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     if bad := [row["path"] for row in rows if row["status"] != "ok"]:

@@ -1,5 +1,6 @@
 """From a MODEL word to a model."""
 
+import os
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,12 @@ def half_precision(word: str, model: Tower) -> torch.dtype | None:
 
 
 def best_device() -> torch.device:
-    """The accelerator of this machine, or the CPU."""
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    """The accelerator of this machine, or the CPU; of several, the one for this process of torchrun's."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    if found is None:
+        return torch.device("cpu")
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    return torch.device(found.type, local % torch.accelerator.device_count())
 
 
 def load_model(word: str | Path, *, precision: Precision = "32-true") -> Any:

@@ -3,46 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any
 
-from vit.config import MODEL_HELP, Precision
 from vit.errors import UsageError, VitError
-
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
-
-
-def add_rows_arguments(parser: "ArgumentParser", precision: str, of_precision: str) -> None:
-    """What verbs take that write one row for each input.
-
-    Args:
-        parser: Gets them.
-        precision: The default.
-        of_precision: What the help says of precision.
-    """
-    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="files, folders, .zip, .tar, globs, @LIST, or -"
-    )
-    parser.add_argument("--output", required=True, help="FILE.csv, FILE.jsonl or FILE.parquet")
-    parser.add_argument("--batch-size", type=int, default=64, help="items per forward pass (default: 64)")
-    parser.add_argument("--precision", choices=get_args(Precision), default=precision, help=of_precision)
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
-
-
-def conclude(counts: Counter[str] | None, model: Any, output: str) -> int:
-    """Say what became of the rows, and return the exit code: 3 where some inputs were bad.
-
-    A process that shares the work says 0 unless it is the last: torchrun ends all others at another code.
-    """
-    if counts is None:
-        print(f"this process is done; the last one writes {output}")
-        return 0
-    from vit.text import TextTransformer
-
-    what = "text" if isinstance(model, TextTransformer) else "file"
-    print(f"{summary(counts, what)} -> {output}")
-    return 3 if counts.total() > counts["ok"] else 0
 
 
 def require_positive(option: str, value: int) -> None:

@@ -9,10 +9,9 @@ length 1, so that the product of two vectors is their cosine. Rows are those of 
 interrupted run is continued in the same way.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vit.commands.common import add_rows_arguments
+from vit.commands.rows import add_rows_arguments, run_rows
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -29,27 +28,4 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 def run(arguments: "Namespace") -> int:
     """Write the table; 3 where some inputs were bad."""
-    from vit.inference.processes import warm_up
-
-    warm_up()  # beside the imports below, which take seconds
-    from torch import nn
-
-    from vit.build import best_device, fingerprint, load_model
-    from vit.commands.common import conclude, require_positive, ticker
-    from vit.inference.predict import Settings, embed
-    from vit.inference.world import find_world
-
-    require_positive("--batch-size", arguments.batch_size)
-    model = load_model(arguments.model, precision=arguments.precision).to(best_device())
-    model.head = nn.Identity()  # of a classifier, what its head reads
-    with ticker("rows") as tell:
-        counts = embed(
-            model,
-            arguments.inputs,
-            Path(arguments.output),
-            fingerprint=fingerprint(model),
-            settings=Settings(
-                arguments.batch_size, overwrite=arguments.overwrite, world=find_world(), tell=tell
-            ),
-        )
-    return conclude(counts, model, arguments.output)
+    return run_rows("embed", arguments)

@@ -13,10 +13,10 @@ name on each line, or - for such a list on standard input. Under torchrun and in
 the work.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vit.commands.common import add_rows_arguments
+from vit.commands.common import require_positive
+from vit.commands.rows import add_rows_arguments, run_rows
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -33,28 +33,6 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 
 def run(arguments: "Namespace") -> int:
-    """Write the table; 3 where some files were bad."""
-    from vit.inference.processes import warm_up
-
-    warm_up()  # beside the imports below, which take seconds
-    from vit.build import best_device, fingerprint, load_model
-    from vit.commands.common import conclude, require_labels, require_positive, ticker
-    from vit.inference.predict import Settings, predict
-    from vit.inference.world import find_world
-
+    """Write the table; 3 where some inputs were bad."""
     require_positive("--topk", arguments.topk)
-    require_positive("--batch-size", arguments.batch_size)
-    model = load_model(arguments.model, precision=arguments.precision)
-    require_labels(model.to(best_device()), arguments.model)
-    with ticker("rows") as tell:
-        counts = predict(
-            model,
-            arguments.inputs,
-            Path(arguments.output),
-            topk=arguments.topk,
-            fingerprint=fingerprint(model),
-            settings=Settings(
-                arguments.batch_size, overwrite=arguments.overwrite, world=find_world(), tell=tell
-            ),
-        )
-    return conclude(counts, model, arguments.output)
+    return run_rows("predict", arguments, topk=arguments.topk)

@@ -4,71 +4,67 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit.inference.readers import reader_for, same_inputs
 from vit.inference.table import Row
 from vit.inference.work import SHARD, Work, parts_of
-from vit.inference.world import World
+from vit.inference.world import ALONE, World
 from vit.towers import Tower
 
 FIRST: dict[str, type] = {"path": str, "status": str, "error": str}
 COLUMNS: dict[str, type] = FIRST | {"label": str, "index": int, "score": float, "topk": str}
 EMBEDDING: dict[str, type] = FIRST | {"vector": list}
 
+Run = Callable[..., None]  # `Work.run`, or one like it
 Fill = Callable[[Tensor], Iterator[Row]]  # what a model made of a batch -> the rest of each row
 
 
-class Settings(NamedTuple):
-    """How rows are made, whatever is in them.
+class Maker:
+    """From the inputs of a shard to their rows; a context manager, like the reader it holds.
 
     Args:
+        model: In eval mode, with `preprocess`. One of pictures reads files, one of texts the lines of files.
+        columns: Of the rows.
+        fill: What each row says besides its path and status.
         batch_size: Pictures or texts per forward pass.
-        overwrite: Replace a finished output, and what another command has begun.
-        world: The processes that share the work, and which of them this is.
-        tell: Called with the number of rows after each batch.
     """
 
-    batch_size: int = 64
-    overwrite: bool = False
-    world: World = World()
-    tell: Callable[[int], None] = lambda rows: None
+    def __init__(self, model: Tower, columns: dict[str, type], fill: Fill, batch_size: int):
+        self.columns, self.fill, self.batch_size = columns, fill, batch_size
+        self.reader: Any = reader_for(model, batch_size)
+
+    def __enter__(self) -> Self:
+        self.reader.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.reader.__exit__(*error)
+
+    def __call__(self, entries: list[list[Any]]) -> Iterator[list[Row]]:
+        """The rows, a batch at a time, in order."""
+        for batch in self.reader.batches(self.reader.restored(entries)):
+            with torch.inference_mode():
+                made = list(self.fill(self.reader.run(batch).float()))
+            rows = []
+            for item, found in zip(batch, made, strict=True):
+                row = dict.fromkeys(self.columns)
+                row |= {"path": item.name, "status": item.status, "error": item.error}
+                rows.append(row | found if item.status == "ok" else row)
+            yield rows
 
 
-USUAL = Settings()
-
-
-def predict(
-    model: Tower,
-    inputs: list[str],
-    output: Path,
-    *,
-    topk: int = 5,
-    fingerprint: str = "",
-    settings: Settings = USUAL,
-) -> Counter[str] | None:
-    """Write one row per entry, good or bad, and return the number of rows by status.
-
-    An interrupted run keeps the shards that it finished (`vit.inference.work`), and the same call does the
-    others. Several processes share them; all but the one that puts the output together return None.
+def labeller(model: Tower, *, topk: int = 5, batch_size: int = 64) -> Maker:
+    """Makes the rows of `vit predict`.
 
     Args:
-        model: In eval mode, with `labels` and `preprocess`. One of pictures reads files, one of texts the
-            lines and rows of files.
-        inputs: Files, folders, glob patterns.
-        output: .csv, .jsonl or .parquet.
+        model: As in `Maker`, with `labels`.
         topk: Number of classes in the `topk` column; fewer where the model has fewer.
-        fingerprint: What the model is; a run that another model began is not continued.
-        settings: See there.
-
-    Raises:
-        VitError: An input does not exist, OUTPUT exists, or an interrupted run was another command's or
-            had another input.
+        batch_size: As in `Maker`.
     """
-    command = {"command": "predict", "model": fingerprint, "topk": topk}
 
     def fill(logits: Tensor) -> Iterator[Row]:
         scores, classes = top_classes(logits, topk)
@@ -85,59 +81,59 @@ def predict(
                 "topk": json.dumps(best, ensure_ascii=False),
             }
 
-    return _write(model, inputs, output, COLUMNS, command, fill, settings)
+    return Maker(model, COLUMNS, fill, batch_size)
 
 
-def embed(
-    model: Tower,
-    inputs: list[str],
-    output: Path,
-    *,
-    fingerprint: str = "",
-    settings: Settings = USUAL,
-) -> Counter[str] | None:
-    """Write one row per entry with the vector that a model without a head makes of it, as `predict` does.
+def embedder(model: Tower, *, batch_size: int = 64) -> Maker:
+    """Makes the rows of `vit embed`: the vector that a model makes of its input when its head is left out.
 
     The column `vector` is a list of float32 in parquet and JSONL, and JSON in CSV; empty where the status is
-    not `ok`.
+    not `ok`. The model's head is taken away.
     """
-    command = {"command": "embed", "model": fingerprint}
+    model.head = nn.Identity()  # of a classifier, what its head reads
 
     def fill(vectors: Tensor) -> Iterator[Row]:
-        # Eight digits tell every float32 from its neighbours at this size.
+        # Nine digits tell every float32 from its neighbours.
         return ({"vector": [float(f"{x:.9g}") for x in vector]} for vector in vectors.tolist())
 
-    return _write(model, inputs, output, EMBEDDING, command, fill, settings)
+    return Maker(model, EMBEDDING, fill, batch_size)
 
 
-@torch.inference_mode()
-def _write(
-    model: Tower,
+def write_rows(
+    maker: Maker,
     inputs: list[str],
     output: Path,
-    columns: dict[str, type],
     command: dict[str, Any],
-    fill: Fill,
-    settings: Settings,
+    *,
+    overwrite: bool = False,
+    world: World = ALONE,
+    run: Run = Work.run,
+    tell: Callable[[int], None] = lambda rows: None,
 ) -> Counter[str] | None:
-    counts: Counter[str] = Counter()
-    command |= {"inputs": same_inputs(inputs), "batch_size": settings.batch_size}
-    reader: Any = reader_for(model, settings.batch_size)
+    """Write one row per entry, good or bad, and return the number of rows by status.
 
-    def make(entries: list[list[Any]]) -> Iterator[list[Row]]:
-        for batch in reader.batches(reader.restored(entries)):
-            rows = []
-            for item, found in zip(batch, fill(reader.run(batch).float()), strict=True):
-                row = dict.fromkeys(columns)
-                row |= {"path": item.name, "status": item.status, "error": item.error}
-                rows.append(row | found if item.status == "ok" else row)
-            yield rows
+    An interrupted run keeps the shards that it finished (`vit.inference.work`), and the same call does the
+    others. Several processes share them; all but the one that puts the output together return None.
 
-    rank, world = settings.world
-    sharing = {"size": SHARD, "rank": rank, "world": world}
-    with reader, Work(output, columns, command, overwrite=settings.overwrite, **sharing) as work:
+    Args:
+        maker: What makes the rows.
+        inputs: As `list_files` takes them.
+        output: .csv, .jsonl or .parquet.
+        command: What the rows follow from besides inputs and batches: the verb, the model, options.
+        overwrite: Replace a finished output, and what another command has begun.
+        world: The processes that share the work, and which of them this is.
+        run: How the shards are worked through.
+        tell: Called with the number of rows after each batch.
+
+    Raises:
+        VitError: An input does not exist, OUTPUT exists, or an interrupted run was another command's or
+            had another input.
+    """
+    command = command | {"inputs": same_inputs(inputs), "batch_size": maker.batch_size}
+    sharing = {"size": SHARD, "rank": world.rank, "world": world.size}
+    with maker, Work(output, maker.columns, command, overwrite=overwrite, **sharing) as work:
         own = (output, parts_of(output))
-        work.run(lambda: reader.entries(inputs, without=own), make, counts, settings.tell)
+        run(work, lambda: maker.reader.entries(inputs, without=own), maker, Counter(), tell)
         return work.finish()
 
 

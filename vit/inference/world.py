@@ -19,6 +19,8 @@ class World(NamedTuple):
     size: int = 1
 
 
+ALONE = World()
+
 # What each launcher sets: the variable of the rank, of the first rank, and of the number of processes.
 LAUNCHERS = (
     ("RANK", None, "WORLD_SIZE"),  # torchrun
@@ -45,4 +47,4 @@ def find_world(environment: Mapping[str, str] = os.environ) -> World:
                     "follow each other: number a SLURM array without gaps"
                 )
             return World(rank, size)
-    return World()
+    return ALONE

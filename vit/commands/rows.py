@@ -1,0 +1,97 @@
+"""What verbs share that write one row for each input."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from vit.config import MODEL_HELP, Precision
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from vit.inference.predict import Maker
+
+
+def add_rows_arguments(parser: "ArgumentParser", precision: str, of_precision: str) -> None:
+    """What such a verb takes.
+
+    Args:
+        parser: Gets them.
+        precision: The default.
+        of_precision: What the help says of precision.
+    """
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument(
+        "inputs", metavar="INPUT", nargs="+", help="files, folders, .zip, .tar, globs, @LIST, or -"
+    )
+    parser.add_argument("--output", required=True, help="FILE.csv, FILE.jsonl or FILE.parquet")
+    parser.add_argument("--batch-size", type=int, default=64, help="items per forward pass (default: 64)")
+    parser.add_argument("--precision", choices=get_args(Precision), default=precision, help=of_precision)
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="local (default): this process, and others that torchrun or SLURM begin; ray: a Ray cluster",
+    )
+    parser.add_argument("--actors", type=int, help="of ray (default: one for each GPU, or for two cores)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+
+
+def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
+    """Write the table; 3 where some inputs were bad.
+
+    Args:
+        verb: `predict` or `embed`.
+        arguments: As `add_rows_arguments` made them.
+        options: Of the verb, on which rows depend.
+    """
+    from vit.inference.processes import warm_up
+
+    warm_up()  # beside the imports below, which take seconds
+    from vit.build import fingerprint
+    from vit.commands.common import require_positive, summary, ticker
+    from vit.errors import UsageError
+    from vit.inference.predict import write_rows
+    from vit.inference.ray import on_ray
+    from vit.inference.work import Work
+    from vit.inference.world import find_world
+    from vit.text import TextTransformer
+
+    require_positive("--batch-size", arguments.batch_size)
+    if arguments.actors is not None:
+        require_positive("--actors", arguments.actors)
+        if arguments.engine != "ray":
+            raise UsageError(f"--actors is {arguments.actors}, and only --engine ray has any: leave it out")
+    build = partial(make, verb, arguments.model, arguments.precision, arguments.batch_size, options)
+    run = on_ray(build, arguments.actors) if arguments.engine == "ray" else Work.run
+    maker = build()
+    model = maker.reader.model
+    with ticker("rows") as tell:
+        counts = write_rows(
+            maker,
+            arguments.inputs,
+            Path(arguments.output),
+            {"command": verb, "model": fingerprint(model), **options},
+            overwrite=arguments.overwrite,
+            world=find_world(),
+            run=run,
+            tell=tell,
+        )
+    if counts is None:  # torchrun ends all others where one says anything but 0
+        print(f"this process is done; the last one writes {arguments.output}")
+        return 0
+    what = "text" if isinstance(model, TextTransformer) else "file"
+    print(f"{summary(counts, what)} -> {arguments.output}")
+    return 3 if counts.total() > counts["ok"] else 0
+
+
+def make(verb: str, word: str, precision: Precision, batch_size: int, options: dict[str, Any]) -> "Maker":
+    """A model, and what makes a verb's rows with it; also called in the processes of a cluster."""
+    from vit.build import best_device, load_model
+    from vit.commands.common import require_labels
+    from vit.inference.predict import embedder, labeller
+
+    model = load_model(word, precision=precision).to(best_device())
+    if verb == "embed":
+        return embedder(model, batch_size=batch_size)
+    return labeller(require_labels(model, word), batch_size=batch_size, **options)
