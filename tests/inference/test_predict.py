@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,41 @@ def test_a_bad_file_has_its_row_and_disturbs_nobody(digits_run: Path, pictures: 
     assert set(bad) == {"bad.png", "deep/notes.txt", "empty.png"}
     assert all(row["error"] and not row["label"] and not row["score"] for row in bad.values())
     assert {path: path.read_bytes() for path in pictures.rglob("*") if path.is_file()} == before
+
+
+def test_a_hostile_tree_has_a_row_for_every_file(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
+    good = (pictures / "a.png").read_bytes()
+    for name in (
+        b"\xff\xfe.png",
+        b"new\nline.png",
+        b"=1+1.png",
+        b"-rf",
+        b" ",
+        b'quote".png',
+        "é.png".encode(),
+    ):
+        Path(os.fsdecode(os.fsencode(pictures) + b"/" + name)).write_bytes(good)
+    (pictures / "deep" / "loop").symlink_to(pictures)
+    (pictures / "self").symlink_to(pictures / "self")
+    (pictures / "gone.png").symlink_to(pictures / "nowhere")
+    os.mkfifo(pictures / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = Path.cwd()
+        os.chdir(pictures)  # a socket's path is short
+        listener.bind("socket.png")
+        os.chdir(here)
+    (pictures / "zeros.png").symlink_to("/dev/zero")
+    files = [name for _, _, names in os.walk(pictures) for name in names]
+    assert predict(digits_run, pictures, tmp_path / "o.csv") == 3
+    with (tmp_path / "o.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        found = list(csv.DictReader(stream))
+    assert sorted(Path(row["path"]).name for row in found) == sorted(files)
+    bad = {row["path"]: row["status"] for row in found if row["status"] != "ok"}
+    assert bad == {
+        "gone.png": "missing", "pipe.png": "not_an_image", "self": "unreadable",
+        "socket.png": "not_an_image", "zeros.png": "not_an_image",
+    }  # fmt: skip
+    assert len({row["score"] for row in found if row["path"].startswith(("=", "\udcff", "new"))}) == 1
 
 
 def test_only_bad_files(digits_run: Path, tmp_path: Path) -> None:

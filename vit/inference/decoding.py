@@ -78,8 +78,11 @@ def decoder(preprocess: Preprocess, limits: Limits = USUAL) -> Iterator[Decoder]
 
 
 def _prepare(memory: int) -> None:
-    """Limit this process, and leave Ctrl-C to the one that reads from it."""
+    """Limit this process, leave Ctrl-C to the one that reads from it, and silence C libraries."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)  # libtiff and others write where they please; the row says what matters
+    os.close(nowhere)
     if sys.platform == "linux":
         import resource
 

@@ -112,7 +112,7 @@ def _walk(folder: str, prefix: str, without: frozenset[str]) -> Iterator[Entry]:
             names = sorted_names(
                 item.name + "/" * (item.is_dir(follow_symlinks=False) or is_archive(item.name))
                 for item in scan
-                if item.is_dir(follow_symlinks=False) or not item.is_dir()
+                if not (item.is_symlink() and os.path.isdir(item.path))
             )
     except OSError as error:
         if not prefix:
