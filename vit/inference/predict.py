@@ -47,8 +47,10 @@ class Maker:
     def __call__(self, entries: list[list[Any]]) -> Iterator[list[Row]]:
         """The rows, a batch at a time, in order."""
         for batch in self.reader.batches(self.reader.restored(entries)):
-            with torch.inference_mode():
-                made = list(self.fill(self.reader.run(batch).float()))
+            made: list[Row] = [{}] * len(batch)
+            if any(item.status == "ok" for item in batch):
+                with torch.inference_mode():
+                    made = list(self.fill(self.reader.run(batch).float()))
             rows = []
             for item, found in zip(batch, made, strict=True):
                 row = dict.fromkeys(self.columns)
