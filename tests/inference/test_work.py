@@ -163,6 +163,16 @@ def test_a_changed_input_is_refused(tmp_path: Path) -> None:
         write(output)
 
 
+def test_what_failed_at_once_leaves_nothing(tmp_path: Path) -> None:
+    def broken() -> list[tuple[str, str]]:
+        raise VitError("no such input")
+
+    with pytest.raises(VitError, match="no such input"), Work(tmp_path / "o.csv", COLUMNS, {"a": 1}) as work:
+        work.run(broken, make, Counter(), lambda rows: None)
+    assert list(tmp_path.iterdir()) == []
+    write(tmp_path / "o.csv")
+
+
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     output = tmp_path / "o.csv"
     with Work(output, COLUMNS, COMMAND), pytest.raises(VitError, match="another process's hands"):

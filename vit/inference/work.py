@@ -102,6 +102,9 @@ class Work:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # What failed before its first shard was kept must not stand in the way of a corrected command.
+        if error is not None and self.world == 1 and not any(self.folder.glob("*.rows")):
+            shutil.rmtree(self.folder, ignore_errors=True)
         self._held.close()
 
     def _open(self) -> None:
