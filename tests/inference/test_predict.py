@@ -4,7 +4,9 @@ import csv
 import json
 import os
 import socket
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from PIL import Image
 import vit
 from vit import build
 from vit.cli import main
+from vit.inference import overlays
 from vit.inference import predict as module
 
 
@@ -238,6 +241,31 @@ def test_overlays_stand_where_their_pictures_stood(digits_run: Path, pictures: P
         "1,2",
     ]
     assert main(words) == 3
+
+
+def test_interrupted_drawings_are_continued(
+    digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlays, "Work", partial(overlays.Work, size=2))
+    words = ["attend", str(digits_run), str(pictures), "--pages", "4", "--output"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    save, saved = overlays.save_beside, []
+
+    def interrupted(folder: Path, name: str, *rest: Any) -> str:
+        saved.append(name)
+        if len(saved) == 8:  # the fourth picture's page, after its overlay
+            raise KeyboardInterrupt
+        return save(folder, name, *rest)
+
+    monkeypatch.setattr(overlays, "save_beside", interrupted)
+    assert main([*words, str(tmp_path / "drawn")]) == 130
+    assert main([*words, str(tmp_path / "drawn")]) == 0
+    assert saved[8:] == ["c-d.png", "c-d.png", "c.png", "c.png", "deep/a.png", "deep/z.png", "e.png"]
+    whole = {p.relative_to(tmp_path / "whole"): p for p in (tmp_path / "whole").rglob("*") if p.is_file()}
+    drawn = {p.relative_to(tmp_path / "drawn"): p for p in (tmp_path / "drawn").rglob("*") if p.is_file()}
+    assert whole.keys() == drawn.keys()
+    for name in whole:
+        assert whole[name].read_bytes() == drawn[name].read_bytes(), name
 
 
 def test_a_query_outside_the_grid(
