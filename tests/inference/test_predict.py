@@ -120,6 +120,18 @@ def test_a_hostile_tree_has_a_row_for_every_file(digits_run: Path, pictures: Pat
     assert len({row["score"] for row in found if row["path"].startswith(("=", "\udcff", "new"))}) == 1
 
 
+def test_limits_of_a_picture(
+    digits_run: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (9000, 9000)).save(pictures / "large.png")
+    assert predict(digits_run, pictures, tmp_path / "o.csv", "--memory", "16") == 3
+    bad = [(row["path"], row["status"]) for row in rows(tmp_path / "o.csv") if row["status"] != "ok"]
+    assert bad == [("large.png", "too_large")]
+    for words in (["--timeout", "0"], ["--memory", "-1"], ["--timeout", "-0.5"]):
+        assert predict(digits_run, pictures, tmp_path / "p.csv", *words) == 2
+        assert f"{words[0]} is " in capfd.readouterr().err
+
+
 def test_only_bad_files(digits_run: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x.png").write_text("no")

@@ -8,10 +8,11 @@ from typing import Any
 from vit.errors import UsageError, VitError
 
 
-def require_positive(option: str, value: int) -> None:
-    """Refuse a count below 1."""
-    if value < 1:
-        raise UsageError(f"{option} is {value}, expected at least 1")
+def require_positive(option: str, value: float) -> None:
+    """Refuse zero and less; of a whole number that is anything below 1."""
+    if value <= 0:
+        least = "at least 1" if isinstance(value, int) else "more than 0"
+        raise UsageError(f"{option} is {value}, expected {least}")
 
 
 def require_labels(model: Any, word: str) -> Any:

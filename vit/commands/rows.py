@@ -9,6 +9,7 @@ from vit.config import MODEL_HELP, Precision
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from vit.inference.decoding import Limits
     from vit.inference.predict import Maker
 
 
@@ -34,6 +35,8 @@ def add_rows_arguments(parser: "ArgumentParser", precision: str, of_precision: s
         help="local (default): this process, and others that torchrun or SLURM begin; ray: a Ray cluster",
     )
     parser.add_argument("--actors", type=int, help="of ray (default: one for each GPU, or for two cores)")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds for one picture (default: 30)")
+    parser.add_argument("--memory", type=int, default=2048, help="MiB to decode one picture (default: 2048)")
     parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
 
 
@@ -51,6 +54,7 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
     from vit.build import fingerprint
     from vit.commands.common import require_positive, summary, ticker
     from vit.errors import UsageError
+    from vit.inference.decoding import Limits
     from vit.inference.predict import write_rows
     from vit.inference.ray import on_ray
     from vit.inference.work import Work
@@ -58,11 +62,14 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
     from vit.text import TextTransformer
 
     require_positive("--batch-size", arguments.batch_size)
+    require_positive("--timeout", arguments.timeout)
+    require_positive("--memory", arguments.memory)
     if arguments.actors is not None:
         require_positive("--actors", arguments.actors)
         if arguments.engine != "ray":
             raise UsageError(f"--actors is {arguments.actors}, and only --engine ray has any: leave it out")
-    build = partial(make, verb, arguments.model, arguments.precision, arguments.batch_size, options)
+    limits = Limits(arguments.timeout, arguments.memory * 2**20)
+    build = partial(make, verb, arguments.model, arguments.precision, arguments.batch_size, limits, options)
     run = on_ray(build, arguments.actors) if arguments.engine == "ray" else Work.run
     maker = build()
     model = maker.reader.model
@@ -85,7 +92,14 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
     return 3 if counts.total() > counts["ok"] else 0
 
 
-def make(verb: str, word: str, precision: Precision, batch_size: int, options: dict[str, Any]) -> "Maker":
+def make(
+    verb: str,
+    word: str,
+    precision: Precision,
+    batch_size: int,
+    limits: "Limits",
+    options: dict[str, Any],
+) -> "Maker":
     """A model, and what makes a verb's rows with it; also called in the processes of a cluster."""
     from vit.build import best_device, load_model
     from vit.commands.common import require_labels
@@ -93,5 +107,5 @@ def make(verb: str, word: str, precision: Precision, batch_size: int, options: d
 
     model = load_model(word, precision=precision).to(best_device())
     if verb == "embed":
-        return embedder(model, batch_size=batch_size)
-    return labeller(require_labels(model, word), batch_size=batch_size, **options)
+        return embedder(model, batch_size=batch_size, limits=limits)
+    return labeller(require_labels(model, word), batch_size=batch_size, limits=limits, **options)

@@ -31,7 +31,7 @@ WAYS_OUT = {
     "truncated": "fetch or save the file again",
     "too_large": "make the picture smaller or raise max_pixels",
     "unreadable": "save it again with another program",
-    "timeout": "give it more time, or save it again with another program",
+    "timeout": "give it more time with --timeout, or save it again with another program",
     "crashed": "save it again with another program",
 }
 STATUSES = ("ok", *WAYS_OUT)

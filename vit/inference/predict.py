@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from vit.inference.decoding import USUAL, Limits
 from vit.inference.readers import reader_for, same_inputs
 from vit.inference.table import Row
 from vit.inference.work import SHARD, Work, parts_of
@@ -31,11 +32,12 @@ class Maker:
         columns: Of the rows.
         fill: What each row says besides its path and status.
         batch_size: Pictures or texts per forward pass.
+        limits: Of each picture's decoding.
     """
 
-    def __init__(self, model: Tower, columns: dict[str, type], fill: Fill, batch_size: int):
+    def __init__(self, model: Tower, columns: dict[str, type], fill: Fill, batch_size: int, limits: Limits):
         self.columns, self.fill, self.batch_size = columns, fill, batch_size
-        self.reader: Any = reader_for(model, batch_size)
+        self.reader: Any = reader_for(model, batch_size, limits)
 
     def __enter__(self) -> Self:
         self.reader.__enter__()
@@ -59,13 +61,14 @@ class Maker:
             yield rows
 
 
-def labeller(model: Tower, *, topk: int = 5, batch_size: int = 64) -> Maker:
+def labeller(model: Tower, *, topk: int = 5, batch_size: int = 64, limits: Limits = USUAL) -> Maker:
     """Makes the rows of `vit predict`.
 
     Args:
         model: As in `Maker`, with `labels`.
         topk: Number of classes in the `topk` column; fewer where the model has fewer.
         batch_size: As in `Maker`.
+        limits: As in `Maker`.
     """
 
     def fill(logits: Tensor) -> Iterator[Row]:
@@ -83,10 +86,10 @@ def labeller(model: Tower, *, topk: int = 5, batch_size: int = 64) -> Maker:
                 "topk": json.dumps(best, ensure_ascii=False),
             }
 
-    return Maker(model, COLUMNS, fill, batch_size)
+    return Maker(model, COLUMNS, fill, batch_size, limits)
 
 
-def embedder(model: Tower, *, batch_size: int = 64) -> Maker:
+def embedder(model: Tower, *, batch_size: int = 64, limits: Limits = USUAL) -> Maker:
     """Makes the rows of `vit embed`: the vector that a model makes of its input when its head is left out.
 
     The column `vector` is a list of float32 in parquet and JSONL, and JSON in CSV; empty where the status is
@@ -98,7 +101,7 @@ def embedder(model: Tower, *, batch_size: int = 64) -> Maker:
         # Nine digits tell every float32 from its neighbours.
         return ({"vector": [float(f"{x:.9g}") for x in vector]} for vector in vectors.tolist())
 
-    return Maker(model, EMBEDDING, fill, batch_size)
+    return Maker(model, EMBEDDING, fill, batch_size, limits)
 
 
 def write_rows(

@@ -14,7 +14,7 @@ from vit.data import Record, read_records
 from vit.data.tables import SUFFIXES
 from vit.errors import VitError
 from vit.inference.archives import Member
-from vit.inference.decoding import decoder
+from vit.inference.decoding import USUAL, Limits, decoder
 from vit.inference.files import Entry, list_files
 from vit.inference.pictures import Picture, read_batches
 from vit.text import TextTransformer, padded
@@ -30,15 +30,16 @@ class PictureReader:
     Args:
         model: In eval mode, with `preprocess`.
         batch_size: Pictures per forward pass.
+        limits: Of each picture's decoding.
     """
 
-    def __init__(self, model: VisionTransformer, batch_size: int):
-        self.model, self.batch_size = model, batch_size
+    def __init__(self, model: VisionTransformer, batch_size: int, limits: Limits = USUAL):
+        self.model, self.batch_size, self.limits = model, batch_size, limits
         self.device = next(model.parameters()).device
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
-        self.decoding = self._held.enter_context(decoder(self.model.preprocess))
+        self.decoding = self._held.enter_context(decoder(self.model.preprocess, self.limits))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -144,11 +145,11 @@ class TextReader:
         return torch.cat(found)[back]
 
 
-def reader_for(model: Tower, batch_size: int) -> PictureReader | TextReader:
-    """The reader of a model's kind of input."""
+def reader_for(model: Tower, batch_size: int, limits: Limits = USUAL) -> PictureReader | TextReader:
+    """The reader of a model's kind of input; texts have no limits, being cut to the model's length."""
     if isinstance(model, TextTransformer):
         return TextReader(model, batch_size)
-    return PictureReader(model, batch_size)
+    return PictureReader(model, batch_size, limits)
 
 
 def same_inputs(inputs: list[str]) -> list[str]:
