@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import vit
-from vit.build import SHIPPED, shipped_models
+from vit.build import SHIPPED, best_device, shipped_models
 from vit.cli import main
 from vit.config import stored_config
 from vit.data import load
@@ -65,3 +65,13 @@ def test_a_shipped_model_is_as_good_as_its_card_says(name: str) -> None:
         right = (model(model.preprocess.normalise(pixels)).argmax(1) == targets).float().mean()
     said = json.loads((SHIPPED / name / "config.json").read_text())["scores"]["val"]["accuracy"]
     assert float(right) == pytest.approx(said, abs=0.03)  # 1,000 of the 5,000
+
+
+def test_each_process_of_torchrun_has_its_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda")
+    )
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert best_device() == torch.device("cuda:0")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert best_device() == torch.device("cuda:1")

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ Fill = Callable[[Tensor], Iterator[Row]]  # what a model made of a batch -> the 
 
 
 class Maker:
-    """From the inputs of a shard to their rows; a context manager, like the reader it holds.
+    """From the inputs of a shard to their rows, while its reader is open.
 
     Args:
         model: In eval mode, with `preprocess`. One of pictures reads files, one of texts the lines of files.
@@ -38,13 +38,6 @@ class Maker:
     def __init__(self, model: Tower, columns: dict[str, type], fill: Fill, batch_size: int, limits: Limits):
         self.columns, self.fill, self.batch_size = columns, fill, batch_size
         self.reader: Any = reader_for(model, batch_size, limits)
-
-    def __enter__(self) -> Self:
-        self.reader.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.reader.__exit__(*error)
 
     def __call__(self, entries: list[list[Any]]) -> Iterator[list[Row]]:
         """The rows, a batch at a time, in order."""
@@ -136,7 +129,7 @@ def write_rows(
     """
     command = command | {"inputs": same_inputs(inputs), "batch_size": maker.batch_size}
     sharing = {"size": SHARD, "rank": world.rank, "world": world.size}
-    with maker, Work(output, maker.columns, command, overwrite=overwrite, **sharing) as work:
+    with maker.reader, Work(output, maker.columns, command, overwrite=overwrite, **sharing) as work:
         own = (output, parts_of(output))
         run(work, lambda: maker.reader.entries(inputs, without=own), maker, Counter(), tell)
         return work.finish()

@@ -21,7 +21,7 @@ class Actor:
 
     def __init__(self, build: Build):
         self.maker = build()
-        self.maker.__enter__()
+        self.maker.reader.__enter__()  # for as long as the process lives
 
     def rows(self, shard: Shard) -> list[Row]:
         """All rows of a shard."""
@@ -72,10 +72,7 @@ def on_ray(build: Build, actors: int | None) -> Callable[..., None]:
             counts.update(row["status"] for row in rows)
             tell(counts.total())
 
-        for shard in work.shards(entries):
-            if work.is_done(shard):
-                counts.update(row["status"] for row in work.rows(shard.number))
-                continue
+        for shard in work.missing(entries, counts):
             if not idle:
                 collect()
             actor = idle.pop()

@@ -164,15 +164,20 @@ class Work:
             counts: Gets the number of rows by status, those included that were done before.
             tell: Called with the number of rows after each time.
         """
-        for shard in self.shards(entries):
-            if self.is_done(shard):
-                counts.update(row["status"] for row in self.rows(shard.number))
-                continue
+        for shard in self.missing(entries, counts):
             with self.writer(shard) as write:
                 for rows in make(shard.entries):
                     write(rows)
                     counts.update(row["status"] for row in rows)
                     tell(counts.total())
+
+    def missing(self, entries: Entries, counts: Counter[str]) -> Iterator[Shard]:
+        """The shards of this process that are not done; `counts` gets the rows of the others, by status."""
+        for shard in self.shards(entries):
+            if self._rows(shard.number).exists():
+                counts.update(row["status"] for row in self.rows(shard.number))
+            else:
+                yield shard
 
     def _list(self, entries: Iterable[tuple[Any, ...]]) -> Iterator[Shard]:
         entries = iter(entries)
@@ -210,10 +215,6 @@ class Work:
 
     def _rows(self, number: int) -> Path:
         return self.folder / f"{number:06}.rows"
-
-    def is_done(self, shard: Shard) -> bool:
-        """Whether all rows of a shard are there."""
-        return self._rows(shard.number).exists()
 
     @contextmanager
     def writer(self, shard: Shard) -> Iterator[Callable[[Iterable[Row]], None]]:
