@@ -50,6 +50,10 @@ def check(config: Config) -> Config:
         ("optim.warmup", optim.warmup, 0 <= optim.warmup < 1, "a part of the run, from 0 up to 1"),
         ("optim.ema", optim.ema, 0 <= optim.ema < 1, "from 0 up to 1"),
         (
+            "optim.ema", optim.ema, optim.ema == 0 or not trainer.strategy.startswith("fsdp"),
+            f"0 where trainer.strategy is {trainer.strategy}: divided weights are not averaged",
+        ),
+        (
             "trainer.max_epochs", trainer.max_epochs,
             trainer.max_time is not None if trainer.max_epochs is None else trainer.max_epochs >= 1,
             "a number, or trainer.max_time: one of them ends the run",

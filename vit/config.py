@@ -183,9 +183,9 @@ class TrainerConfig:
         max_time: Wall clock as DD:HH:MM:SS; the schedule follows it to its end.
         precision: `auto`: bf16-mixed where the hardware has bf16, 16-mixed on older GPUs, else 32-true.
         accelerator: As Lightning's.
-        devices: As Lightning's: a number, or `auto`.
+        devices: As Lightning's: a number, or `auto`, which under torchrun is what it began.
         num_nodes: Machines.
-        strategy: As Lightning's: `auto`, `ddp`, `fsdp`, ...
+        strategy: As Lightning's: `auto`, `ddp`, `fsdp`, ...; or `fsdp2`, which divides the weights.
         accumulate: Batches per optimiser step.
         compile: Compile the model with torch.compile.
         progress: Show the progress bar (on a terminal; a line per epoch elsewhere).

@@ -1,4 +1,5 @@
-"""Measure a model on a dataset: accuracy, top-5, loss, calibration. Every picture or text counts once.
+"""Measure a model on a dataset: accuracy, top-5, loss, calibration. Every picture or text counts once; the
+processes of torchrun share them.
 
 example:
   vit evaluate runs/digits
@@ -64,6 +65,7 @@ def run(arguments: "Namespace") -> int:
     from vit import build
     from vit.commands.common import faithfulness_table, require_labels, require_positive
     from vit.data import loader
+    from vit.inference.world import joined
     from vit.text import TextTransformer
     from vit.training.evaluate import evaluate
 
@@ -82,15 +84,22 @@ def run(arguments: "Namespace") -> int:
         raise UsageError("--flip and --attribution are of pictures: leave them out")
     order = _class_order(model.labels, splits.labels, splits.name)
     chosen = _chosen(splits, arguments.split)
-    batches = (batch for part in chosen for batch in loader(part, arguments.batch_size))
-    result = evaluate(
-        model,
-        ((prepare(inputs), *rest) for inputs, *rest in batches),
-        normalise,
-        len(model.labels),
-        class_order=order,
-        flip=arguments.flip,
-    )
+    with joined() as world:
+        _require_enough(chosen, world.size)
+        if methods and world.size > 1:
+            raise UsageError(f"--attribution is measured by one process, and here are {world.size}")
+        parts = (loader(part, arguments.batch_size, rank=world.rank, world=world.size) for part in chosen)
+        result = evaluate(
+            model,
+            ((prepare(inputs), *rest) for batches in parts for inputs, *rest in batches),
+            normalise,
+            len(model.labels),
+            class_order=order,
+            flip=arguments.flip,
+            together=world.size > 1,
+        )
+    if world.rank > 0:  # the first one tells
+        return 0
     figures: dict[str, Any] = result.figures() | {
         "split": arguments.split,
         "data": arguments.data or config.name,
@@ -204,6 +213,13 @@ def _class_order(model_labels: list[str], data_labels: list[str], name: str) -> 
             f"{', ...' if len(model_labels) > 5 else ''})"
         )
     return torch.tensor([model_labels.index(label) for label in data_labels])
+
+
+def _require_enough(parts: list[Any], processes: int) -> None:
+    """Refuse a process without a single picture: it would have nothing to add."""
+    most = max(map(len, parts))
+    if 0 < most < processes:
+        raise VitError(f"the split has {most} pictures for {processes} processes: begin fewer of them")
 
 
 def _chosen(splits: "Splits[Any]", split: str) -> list[Any]:

@@ -1,8 +1,11 @@
 """Which of several processes this one is, by what the launchers of this world say."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
+
+import torch
 
 from vit.errors import UsageError
 
@@ -48,3 +51,19 @@ def find_world(environment: Mapping[str, str] = os.environ) -> World:
                 )
             return World(rank, size)
     return ALONE
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The world of torchrun for the time of a `with` block, in which its processes can sum up what they have.
+
+    What they sum up lies in main memory: the group is gloo's on every machine.
+    """
+    if not torch.distributed.is_torchelastic_launched():
+        yield ALONE
+        return
+    torch.distributed.init_process_group("gloo")
+    try:
+        yield World(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    finally:
+        torch.distributed.destroy_process_group()

@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,9 @@ class ProgressBar(Callback):
             rate=(self.images - images) / (now - since),
             loss=f"{float(outputs['loss']) * trainer.accumulate_grad_batches:.3f}",
             val="-" if accuracy is None else f"{100 * float(accuracy):.1f} %",
-            left=_clock((now - self.started) / gained * (1 - done)) if gained > 0 else "-",
+            left=str(timedelta(seconds=int((now - self.started) / gained * (1 - done))))
+            if gained > 0
+            else "-",
         )
         self.window = (now, self.images)
 
@@ -209,9 +212,3 @@ class ProgressBar(Callback):
     ) -> None:
         """Take the bar away."""
         self._stop()
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

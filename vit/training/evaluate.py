@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
+from torchmetrics import MeanMetric
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassCalibrationError,
@@ -22,15 +23,15 @@ class Evaluation:
     """What a model did on a split.
 
     Args:
-        n: Number of pictures.
+        n: Number of pictures, of all processes.
         accuracy: Part whose best class is right.
         accuracy_top5: Part whose five best classes hold the right one (all of them, below five classes).
         loss: Mean cross-entropy, in nats.
         calibration_error: Expected calibration error over 15 bins (Guo et al. 2017).
         confusion: int64, (classes, classes): rows true, columns predicted.
-        predicted: int64, (n,), in the order of the split.
-        scores: float32, (n,), the predicted class's probability.
-        targets: int64, (n,).
+        predicted: int64, in the order of the split, of this process's pictures.
+        scores: float32, the predicted class's probability, of the same.
+        targets: int64, of the same.
     """
 
     n: int
@@ -64,6 +65,7 @@ def evaluate(
     *,
     class_order: Tensor | None = None,
     flip: bool = False,
+    together: bool = False,
 ) -> Evaluation:
     """Run the model over uint8 batches.
 
@@ -74,17 +76,19 @@ def evaluate(
         classes: Number of the model's classes.
         class_order: int64, the model's class for each of the dataset's; None: the same order.
         flip: Average the probabilities of each picture and its mirror image.
+        together: Every process of torch.distributed's group has batches of its own; the figures are of all.
 
     Raises:
         VitError: No picture.
     """
     device = next(model.parameters()).device
-    alone: dict[str, Any] = {"sync_on_compute": False}  # this process has seen every picture itself
-    top1 = MulticlassAccuracy(classes, average="micro", **alone)
-    top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes), **alone)
-    calibration = MulticlassCalibrationError(classes, **alone)
-    confusion = MulticlassConfusionMatrix(classes, **alone)
-    loss, kept = 0.0, []
+    common: dict[str, Any] = {"sync_on_compute": together}
+    top1 = MulticlassAccuracy(classes, average="micro", **common)
+    top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes), **common)
+    calibration = MulticlassCalibrationError(classes, **common)
+    confusion = MulticlassConfusionMatrix(classes, **common)
+    loss = MeanMetric(**common).set_dtype(torch.float64)
+    kept = []
     for pixels, targets, _ in batches:
         truth = targets if class_order is None else class_order[targets]
         images = normalise(pixels.to(device))
@@ -96,19 +100,20 @@ def evaluate(
         probabilities = log_probabilities.exp()
         for metric in (top1, top5, calibration, confusion):
             metric.update(probabilities, truth)
-        loss += float(nll_loss(log_probabilities, truth, reduction="sum"))
+        loss.update(nll_loss(log_probabilities, truth, reduction="none"))
         score, predicted = probabilities.max(-1)
         kept.append((predicted, score, truth))
     if not kept:
         raise VitError("the split has no pictures: choose another with --split")
     predicted, scores, truths = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    counted = confusion.compute()
     return Evaluation(
-        n=len(truths),
+        n=int(counted.sum()),
         accuracy=float(top1.compute()),
         accuracy_top5=float(top5.compute()),
-        loss=loss / len(truths),
+        loss=float(loss.compute()),
         calibration_error=float(calibration.compute()),
-        confusion=confusion.compute(),
+        confusion=counted,
         predicted=predicted,
         scores=scores,
         targets=truths,

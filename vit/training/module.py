@@ -12,6 +12,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from vit.training.processes import divide, same_buffers
+
 Batch = tuple[Tensor, Tensor, Tensor]  # pixels uint8 (B, C, height, width), targets (B,), indices (B,)
 
 
@@ -55,6 +57,16 @@ class Classifier(L.LightningModule):
         self.train_accuracy = MulticlassAccuracy(classes, average="micro")
         self.val_loss = MeanMetric()
         self.val_accuracy = MulticlassAccuracy(classes, average="micro")
+
+    def configure_model(self) -> None:
+        """Divide the weights between the processes, where the strategy asks for it."""
+        if self.device_mesh is not None:
+            divide(self.model, self.device_mesh)
+
+    def on_validation_epoch_start(self) -> None:
+        """Let every process judge the same model."""
+        if self.device_mesh is not None:
+            same_buffers(self.model)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Pixels to images, on the device that trains."""

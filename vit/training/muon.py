@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vit.training.processes import divided_like, whole
+
 # Coefficients of the quintic that pulls singular values towards 1 (Jordan et al. 2024, "Newton-Schulz").
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
@@ -72,11 +74,14 @@ class Muon(Optimizer):
         averages = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         ahead = torch._foreach_lerp(gradients, averages, momentum)
-        matrices = torch.stack([one.flatten(1) for one in ahead])  # (n, rows, cols)
+        # A matrix can be made orthogonal only as a whole; where weights are divided, every process does it.
+        matrices = torch.stack([whole(one).flatten(1) for one in ahead])  # (n, rows, cols)
         scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
         moves = orthogonal(matrices, steps).to(matrices.dtype)
         torch._foreach_mul_(parameters, 1 - lr * weight_decay)
-        shaped = [move.view_as(one) for move, one in zip(moves, parameters, strict=True)]
+        shaped = [
+            divided_like(move.view(one.shape), one) for move, one in zip(moves, parameters, strict=True)
+        ]
         torch._foreach_add_(parameters, shaped, alpha=-lr * scale)
 
 

@@ -17,6 +17,8 @@ from vit.errors import VitError
 from vit.training.callbacks import EpochLog, ProgressBar, averaging
 from vit.training.examples import Examples
 from vit.training.module import Classifier
+from vit.training.processes import places
+from vit.training.processes import strategy as chosen_strategy
 
 
 def fit(
@@ -50,9 +52,9 @@ def fit(
         console: Where progress is told.
         precision: As Lightning's.
         accelerator: As Lightning's.
-        devices: As Lightning's.
-        num_nodes: As Lightning's.
-        strategy: As Lightning's.
+        devices: As Lightning's; `auto` is what torchrun began, where it did.
+        num_nodes: As Lightning's; torchrun's with `auto`.
+        strategy: As Lightning's, or `fsdp2`.
         accumulate: Batches per optimiser step.
         clip: Largest gradient norm; 0 is off.
         ema: Decay of the averaged weights; 0 is off.
@@ -84,6 +86,7 @@ def fit(
         days, hours, minutes, seconds = (int(part) for part in max_time.split(":"))
         limit = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         working.append(Timer(limit, interval="step", verbose=False))
+    devices, num_nodes = places(devices, num_nodes)
     if ema:
         working.append(averaging(ema))
     with quiet_lightning():
@@ -93,7 +96,7 @@ def fit(
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
-            strategy=strategy,
+            strategy=chosen_strategy(strategy),
             accumulate_grad_batches=accumulate,
             gradient_clip_val=clip or None,
             callbacks=working,
@@ -130,6 +133,7 @@ def quiet_lightning() -> Iterator[None]:
             ".*does not have many workers.*",
             ".*exists and is not empty.*",
             ".*LeafSpec.*",
+            ".*using the WeightAveraging callback with a model that overrides.*",
             ".*lr_scheduler.step.*",
         ):
             warnings.filterwarnings("ignore", text)

@@ -1,0 +1,115 @@
+"""Two processes under torchrun do what one does: train, evaluate, predict."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vit.cli import main
+
+SMALL = "--config digits --model.width 24 --model.depth 2 --trainer.max_epochs 2 --trainer.precision 32-true"
+PLAIN = f"{SMALL} --optim.ema 0"
+CONV = f"{PLAIN} --optim.name muon --model.tokenizer conv --model.class_token false --model.pool mean"
+
+
+def torchrun(words: str, place: Path, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(processes),
+    ]
+    return subprocess.run(
+        [*command, "-m", "vit.cli", *words.split()],
+        cwd=place,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def train(words: str, place: Path) -> Path:
+    ended = torchrun(f"train --name run {words}", place)
+    assert ended.returncode == 0, ended.stderr
+    return place / "runs" / "run"
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model" / "model.safetensors")
+
+
+def metrics(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_two_processes_train_as_one_with_batches_of_twice_the_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = train(f"{PLAIN} --data.batch_size 32", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(f"train --name alone {PLAIN} --data.batch_size 64".split()) == 0
+    alone = tmp_path / "runs" / "alone"
+    assert [row["epoch"] for row in metrics(both)] == ["1", "2"]
+    for ours, theirs in zip(metrics(both), metrics(alone), strict=True):
+        for name in ("train_loss", "val_loss", "val_accuracy", "lr"):
+            assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-3), name
+    expected = weights(alone)
+    for name, tensor in weights(both).items():
+        torch.testing.assert_close(tensor, expected[name], atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_divided_weights_learn_what_whole_ones_learn(tmp_path: Path) -> None:
+    for name in ("whole", "divided"):
+        (tmp_path / name).mkdir()
+    whole = train(f"{CONV} --trainer.strategy ddp", tmp_path / "whole")
+    divided = train(f"{CONV} --trainer.strategy fsdp2", tmp_path / "divided")
+    expected = weights(whole)
+    for name, tensor in weights(divided).items():
+        torch.testing.assert_close(tensor, expected[name], atol=2e-3, rtol=1e-2, msg=name)
+    assert (divided / "checkpoints" / "last.ckpt").is_file(), "one file, not a folder of parts"
+    assert (whole / "overlays").is_dir()
+    assert not (divided / "overlays").exists(), "no process has the weights to draw with"
+    ended = torchrun("train --name run --resume --trainer.max_epochs 3", tmp_path / "divided")
+    assert ended.returncode == 0, ended.stderr
+    assert [row["epoch"] for row in metrics(divided)] == ["1", "2", "3"]
+
+
+def test_evaluation_counts_every_picture_once(
+    digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"evaluate {digits_run} --json --batch-size 100"
+    assert main(words.split()) == 0
+    alone = json.loads(capsys.readouterr().out)
+    ended = torchrun(words, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    together = json.loads(ended.stdout)
+    assert together["n"] == alone["n"] == 359
+    assert together.pop("by_class") == pytest.approx(alone.pop("by_class"), abs=1e-6)
+    assert together == pytest.approx(alone, abs=1e-6)
+
+
+def test_a_split_too_small_for_its_processes(digits_run: Path, tmp_path: Path, pictures: Path) -> None:
+    (tmp_path / "data" / "3").mkdir(parents=True)
+    (pictures / "a.png").rename(tmp_path / "data" / "3" / "a.png")
+    ended = torchrun(f"evaluate {digits_run} --data data --split all", tmp_path)
+    assert ended.returncode == 1
+    assert "1 pictures for 2 processes" in ended.stderr
+
+
+def test_the_same_file_from_two_processes(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
+    words = f"predict {digits_run} {pictures} --output"
+    assert main([*words.split(), str(tmp_path / "one.csv")]) == 0
+    ended = torchrun(f"{words} {tmp_path / 'two.csv'}", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
