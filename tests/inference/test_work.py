@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from vit.errors import UsageError, VitError
-from vit.inference.work import Work, parts_of
+from vit.inference.work import Progress, Work, parts_of
 
 COLUMNS: dict[str, type] = {"path": str, "status": str, "score": float}
 COMMAND = {"model": "m"}
@@ -32,7 +33,7 @@ def make(some: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
 def write(output: Path, **arguments: Any) -> Counter[str]:
     counts: Counter[str] = Counter()
     with Work(output, COLUMNS, COMMAND, **{"size": 3, **arguments}) as work:
-        work.run(entries, make, counts, lambda rows: None)
+        work.run(entries, make, counts, lambda progress: None)
         assert work.finish() == counts
     return counts
 
@@ -48,7 +49,7 @@ def test_the_size_of_shards_changes_nothing(tmp_path: Path, ending: str, size: i
 
 def test_nothing_to_do_is_a_table_without_rows(tmp_path: Path) -> None:
     with Work(tmp_path / "o.csv", COLUMNS, COMMAND) as work:
-        work.run(list, make, Counter(), lambda rows: None)
+        work.run(list, make, Counter(), lambda progress: None)
         work.finish()
     assert (tmp_path / "o.csv").read_text() == "path,status,score\n"
 
@@ -67,7 +68,7 @@ def test_an_interrupted_run_is_continued(tmp_path: Path, stop: int) -> None:
 
     if stop < 11:
         with pytest.raises(KeyboardInterrupt), Work(output, COLUMNS, COMMAND, size=3) as work:
-            work.run(entries, interrupted, Counter(), lambda rows: None)
+            work.run(entries, interrupted, Counter(), lambda progress: None)
         assert not output.exists()
     again: list[Any] = []
 
@@ -77,7 +78,7 @@ def test_an_interrupted_run_is_continued(tmp_path: Path, stop: int) -> None:
 
     counts: Counter[str] = Counter()
     with Work(output, COLUMNS, COMMAND, size=3) as work:
-        work.run(entries, counted, counts, lambda rows: None)
+        work.run(entries, counted, counts, lambda progress: None)
         work.finish()
     assert counts == {"ok": 10, "bad": 1}
     assert len(again) == 11 - (stop // 3 * 3 if stop < 11 else 0), "whole shards are kept"
@@ -92,7 +93,7 @@ def _slow(output: str) -> None:
             yield rows
 
     with Work(Path(output), COLUMNS, COMMAND, size=2) as work:
-        work.run(entries, slowly, Counter(), lambda rows: None)
+        work.run(entries, slowly, Counter(), lambda progress: None)
         work.finish()
 
 
@@ -127,7 +128,7 @@ def test_several_processes_share_the_work(tmp_path: Path, world: int, backwards:
         work.__enter__()
     merged = []
     for work in works:
-        work.run(entries, make, counts, lambda rows: None)
+        work.run(entries, make, counts, lambda progress: None)
         merged.append(work.finish())
         work.__exit__(None, None, None)
     assert merged == [None] * (world - 1) + [counts], "the last one puts the output together"
@@ -138,20 +139,88 @@ def test_several_processes_share_the_work(tmp_path: Path, world: int, backwards:
 def test_the_output_waits_for_a_process_that_is_late(tmp_path: Path) -> None:
     output = tmp_path / "o.csv"
     with Work(output, COLUMNS, COMMAND, size=50, rank=0, world=2) as work:
-        work.run(entries, make, Counter(), lambda rows: None)
+        work.run(entries, make, Counter(), lambda progress: None)
         assert not work.finish(), "rank 1 has nothing to do, but it would find its folder gone"
     with Work(output, COLUMNS, COMMAND, size=50, rank=1, world=2) as work:
-        work.run(entries, make, Counter(), lambda rows: None)
+        work.run(entries, make, Counter(), lambda progress: None)
         assert work.finish()
+
+
+def begin(output: Path, shards: int) -> None:
+    """Leave what another command, ended at once, would leave."""
+    with Work(output, COLUMNS, {"model": "other"}, size=3) as work:
+        for _, shard in zip(range(shards), work.shards(entries), strict=False):
+            with work.writer(shard) as keep:
+                for rows in make(shard.entries):
+                    keep(rows)
 
 
 def test_another_commands_work_is_refused(tmp_path: Path) -> None:
     output = tmp_path / "o.csv"
-    with Work(output, COLUMNS, {"model": "other"}, size=3) as work:
-        next(iter(work.shards(entries)))
+    begin(output, 1)
     with pytest.raises(VitError, match="--overwrite starts over"):
         write(output)
     assert write(output, overwrite=True).total() == 11
+
+
+def test_a_beginning_without_rows_is_in_nobodys_way(tmp_path: Path) -> None:
+    begin(tmp_path / "o.csv", 0)
+    assert parts_of(tmp_path / "o.csv").is_dir()
+    assert write(tmp_path / "o.csv").total() == 11
+
+
+@pytest.mark.parametrize(
+    ("world", "totals"), [(1, [11]), (2, [6, 5]), (4, [3, 3, 3, 2]), (5, [3, 3, 3, 2, 0])]
+)
+def test_the_end_can_be_told(tmp_path: Path, world: int, totals: list[int]) -> None:
+    for rank, total in enumerate(totals):
+        told: list[Progress] = []
+        counts: Counter[str] = Counter()
+        with Work(tmp_path / "o.csv", COLUMNS, COMMAND, size=3, rank=rank, world=world) as work:
+            work.run(entries, make, counts, told.append)
+            assert work.total == total
+        assert [progress.made for progress in told] == list(range(1, total + 1))
+        assert all(progress.total in (None, total) for progress in told)
+
+
+def test_what_is_continued_is_not_counted_as_made(tmp_path: Path) -> None:
+    output = tmp_path / "o.csv"
+    with Work(output, COLUMNS, COMMAND, size=3) as work:
+        shard = next(iter(work.shards(entries)))
+        with work.writer(shard) as keep:
+            for rows in make(shard.entries):
+                keep(rows)
+    told: list[Progress] = []
+    with Work(output, COLUMNS, COMMAND, size=3) as work:
+        work.run(entries, make, Counter(), told.append)
+    assert (told[-1].made, told[-1].counts.total()) == (8, 11)
+
+
+def test_the_first_shard_does_not_wait_for_the_last_name(tmp_path: Path) -> None:
+    first = Event()
+
+    def slowly() -> Iterator[tuple[str, Path]]:
+        yield from list(entries())[:3]
+        assert first.wait(20), "names behind the first shard are read beside the work"
+        yield from list(entries())[3:]
+
+    counts: Counter[str] = Counter()
+    with Work(tmp_path / "o.csv", COLUMNS, COMMAND, size=3) as work:
+        work.run(slowly, make, counts, lambda progress: first.set())
+    assert counts.total() == 11
+
+
+def test_a_name_that_cannot_be_listed_ends_the_run(tmp_path: Path) -> None:
+    def broken() -> Iterator[tuple[str, Path]]:
+        yield from list(entries())[:4]
+        raise VitError("the disk is gone")
+
+    with (
+        pytest.raises(VitError, match="disk is gone"),
+        Work(tmp_path / "o.csv", COLUMNS, COMMAND, size=3) as work,
+    ):
+        work.run(broken, make, Counter(), lambda progress: None)
+    assert write(tmp_path / "o.csv").total() == 11
 
 
 def test_a_changed_input_is_refused(tmp_path: Path) -> None:
@@ -168,7 +237,7 @@ def test_what_failed_at_once_leaves_nothing(tmp_path: Path) -> None:
         raise VitError("no such input")
 
     with pytest.raises(VitError, match="no such input"), Work(tmp_path / "o.csv", COLUMNS, {"a": 1}) as work:
-        work.run(broken, make, Counter(), lambda rows: None)
+        work.run(broken, make, Counter(), lambda progress: None)
     assert list(tmp_path.iterdir()) == []
     write(tmp_path / "o.csv")
 

@@ -1,11 +1,16 @@
 """What several verbs share."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from vit.errors import UsageError, VitError
+
+if TYPE_CHECKING:
+    from vit.inference.work import Progress as WorkProgress
+    from vit.inference.work import Tell
 
 
 def require_positive(option: str, value: float) -> None:
@@ -52,22 +57,39 @@ def faithfulness_table(rows: list[dict[str, Any]]) -> str:
 
 
 @contextmanager
-def ticker(what: str) -> Iterator[Callable[[int], None]]:
-    """A running count with its rate on a terminal's stderr; nothing elsewhere."""
+def ticker(what: str) -> Iterator["Tell"]:
+    """On a terminal's stderr a bar: how many, how fast, how many of them bad, how long still; nothing
+    elsewhere."""
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda done: None
+        yield lambda progress: None
         return
-    rate = TextColumn("{task.fields[rate]:,.0f} " + what + "/s")
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,} " + what), rate, TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None, rate=0.0)
+    columns = (
+        TextColumn("{task.fields[done]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[bad]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console, transient=True, expand=True) as bar:
+        task = bar.add_task(what, total=None, done=f"0 {what}", rate="", bad="0 bad", left="ETA -")
 
-        def tell(done: int) -> None:
-            elapsed = progress.tasks[0].elapsed or 0.0
-            progress.update(task, completed=done, rate=done / elapsed if elapsed else 0.0)
+        def tell(progress: "WorkProgress") -> None:
+            done, total = progress.counts.total(), progress.total
+            # What an earlier run has done says nothing of how fast this one is.
+            rate = progress.made / max(bar.tasks[0].elapsed or 0.0, 1e-9)
+            bar.update(
+                task,
+                total=total,
+                completed=done,
+                done=f"{done:,} {what}" if total is None else f"{done:,} of {total:,} {what}",
+                rate=f"{rate:,.0f} {what}/s",
+                bad=f"{done - progress.counts['ok']:,} bad",
+                left="ETA -" if total is None else f"ETA {timedelta(seconds=int((total - done) / rate))}",
+            )
 
         yield tell

@@ -73,7 +73,8 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
     run = on_ray(build, arguments.actors) if arguments.engine == "ray" else Work.run
     maker = build()
     model = maker.reader.model
-    with ticker("rows") as tell:
+    of_texts = isinstance(model, TextTransformer)
+    with ticker("texts" if of_texts else "pictures") as tell:
         counts = write_rows(
             maker,
             arguments.inputs,
@@ -87,8 +88,7 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
     if counts is None:  # torchrun ends all others where one says anything but 0
         print(f"this process is done; the last one writes {arguments.output}")
         return 0
-    what = "text" if isinstance(model, TextTransformer) else "file"
-    print(f"{summary(counts, what)} -> {arguments.output}")
+    print(f"{summary(counts, 'text' if of_texts else 'file')} -> {arguments.output}")
     return 3 if counts.total() > counts["ok"] else 0
 
 

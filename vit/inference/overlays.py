@@ -23,7 +23,7 @@ from vit.inference.pictures import Picture
 from vit.inference.predict import top_classes
 from vit.inference.readers import PictureReader, same_inputs
 from vit.inference.table import Row
-from vit.inference.work import Work, parts_of
+from vit.inference.work import Tell, Work, parts_of
 from vit.viewer import contact_sheet, overlay, page
 from vit.vision import VisionTransformer
 
@@ -63,7 +63,7 @@ def draw_overlays(
     overwrite: bool = False,
     caption: str = "",
     fingerprint: str = "",
-    tell: Callable[[int], None] = lambda rows: None,
+    tell: Tell = lambda progress: None,
 ) -> Counter[str]:
     """Draw every picture of the inputs and return the number of files by status.
 
@@ -87,7 +87,7 @@ def draw_overlays(
         overwrite: Replace the overlays of an earlier run.
         caption: The model's name, for the pages.
         fingerprint: What the model is; a run that another model began is not continued.
-        tell: Called with the number of files after each batch.
+        tell: Called with how far the work is after each batch.
 
     Raises:
         VitError: An input does not exist, the folder holds an earlier run, or the model cannot serve what

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vit.inference.decoding import USUAL, Limits
 from vit.inference.readers import reader_for, same_inputs
 from vit.inference.table import Row
-from vit.inference.work import SHARD, Work, parts_of
+from vit.inference.work import SHARD, Tell, Work, parts_of
 from vit.inference.world import ALONE, World
 from vit.towers import Tower
 
@@ -106,7 +106,7 @@ def write_rows(
     overwrite: bool = False,
     world: World = ALONE,
     run: Run = Work.run,
-    tell: Callable[[int], None] = lambda rows: None,
+    tell: Tell = lambda progress: None,
 ) -> Counter[str] | None:
     """Write one row per entry, good or bad, and return the number of rows by status.
 
@@ -121,7 +121,7 @@ def write_rows(
         overwrite: Replace a finished output, and what another command has begun.
         world: The processes that share the work, and which of them this is.
         run: How the shards are worked through.
-        tell: Called with the number of rows after each batch.
+        tell: Called with how far the work is after each batch.
 
     Raises:
         VitError: An input does not exist, OUTPUT exists, or an interrupted run was another command's or

@@ -7,7 +7,7 @@ from typing import Any
 
 from vit.errors import VitError
 from vit.inference.table import Row
-from vit.inference.work import Entries, Make, Shard, Work
+from vit.inference.work import Entries, Make, Progress, Shard, Tell, Work
 
 Build = Callable[[], Any]  # makes a maker, where it is called
 
@@ -43,9 +43,7 @@ def on_ray(build: Build, actors: int | None) -> Callable[..., None]:
     except ImportError:
         raise VitError("--engine ray needs the library ray: pip install 'vit[ray]'") from None
 
-    def run(
-        work: Work, entries: Entries, make: Make, counts: Counter[str], tell: Callable[[int], None]
-    ) -> None:
+    def run(work: Work, entries: Entries, make: Make, counts: Counter[str], tell: Tell) -> None:
         # The workers find vit where this process does, installed or not.
         paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, _paths()))}}
         ray.init(ignore_reinit_error=True, log_to_driver=False, include_dashboard=False, runtime_env=paths)
@@ -54,7 +52,7 @@ def on_ray(build: Build, actors: int | None) -> Callable[..., None]:
         finally:
             ray.shutdown()
 
-    def _run(work: Work, entries: Entries, counts: Counter[str], tell: Callable[[int], None]) -> None:
+    def _run(work: Work, entries: Entries, counts: Counter[str], tell: Tell) -> None:
         have = ray.cluster_resources()
         cores, gpus = have.get("CPU", 1.0), int(have.get("GPU", 0))
         number = actors or gpus or max(int(cores) // 2, 1)
@@ -62,7 +60,10 @@ def on_ray(build: Build, actors: int | None) -> Callable[..., None]:
         idle: list[Any] = [ray.remote(**share)(Actor).remote(build) for _ in range(number)]
         busy: dict[Any, tuple[Any, Shard]] = {}  # by what the actor promised
 
+        made = 0
+
         def collect() -> None:
+            nonlocal made
             (ready,), _ = ray.wait(list(busy), num_returns=1)
             actor, shard = busy.pop(ready)
             idle.append(actor)
@@ -70,7 +71,8 @@ def on_ray(build: Build, actors: int | None) -> Callable[..., None]:
             with work.writer(shard) as write:
                 write(rows)
             counts.update(row["status"] for row in rows)
-            tell(counts.total())
+            made += len(rows)
+            tell(Progress(counts, made, work.total))
 
         for shard in work.missing(entries, counts):
             if not idle:

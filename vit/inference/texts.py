@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from vit.inference.overlays import (
 from vit.inference.pages import OF_A_CLASS, class_facts, listed_classes
 from vit.inference.readers import Passage, TextReader, same_inputs
 from vit.inference.table import Row
-from vit.inference.work import Work
+from vit.inference.work import Tell, Work
 from vit.text import Pieces, TextTransformer
 from vit.viewer import Start, View, page, text_overlay
 
@@ -242,7 +242,7 @@ def draw_texts(
     overwrite: bool = False,
     caption: str = "",
     fingerprint: str = "",
-    tell: Callable[[int], None] = lambda rows: None,
+    tell: Tell = lambda progress: None,
 ) -> Counter[str]:
     """Draw every text and return their number by status; `short` is one without the word that `query` names.
 
@@ -261,7 +261,7 @@ def draw_texts(
         overwrite: Replace the drawings of an earlier run.
         caption: The model's name, for the pages.
         fingerprint: What the model is; a run that another model began is not continued.
-        tell: Called with the number of texts after each.
+        tell: Called with how far the work is after each text.
 
     Raises:
         VitError: The folder holds an earlier run, or the model cannot serve what is asked.

@@ -5,7 +5,7 @@ While a run lasts, OUTPUT.parts stands beside OUTPUT and holds:
     command.json    what the rows follow from; another command is refused
     000000.todo     the first shard of the inputs, one JSON line each
     000000.rows     its rows, one JSON line each, once they are all there
-    listed          the number of shards, once every input is listed
+    listed          the number of shards and of inputs, once every input is listed
 
 Each of them is written beside its place, synced to the disk and renamed: one that is there is whole. Rows
 of a shard depend on that shard alone, so it does not matter who computes it, or when.
@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count, islice
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -42,6 +44,23 @@ class Shard(NamedTuple):
 
     number: int
     entries: list[list[Any]]
+
+
+class Progress(NamedTuple):
+    """How far the work of a process is.
+
+    Args:
+        counts: Rows by status, those of earlier runs included.
+        made: Rows that this run has made.
+        total: All rows that there will be; None while inputs are still being listed.
+    """
+
+    counts: Counter[str]
+    made: int
+    total: int | None
+
+
+Tell = Callable[[Progress], None]
 
 
 class Work:
@@ -82,6 +101,8 @@ class Work:
         self.folder = parts_of(output)
         self.first = json.dumps(command | {"shard": size}, sort_keys=True)
         self.overwrite = overwrite
+        self._lister: Thread | None = None
+        self._leaving = Event()
 
     def __enter__(self) -> Self:
         self.folder.mkdir(exist_ok=True)
@@ -102,6 +123,9 @@ class Work:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._leaving.set()
+        if self._lister is not None:
+            self._lister.join()
         # What failed before its first shard was kept must not stand in the way of a corrected command.
         if error is not None and self.world == 1 and not any(self.folder.glob("*.rows")):
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -111,7 +135,8 @@ class Work:
         """Begin, or go on with what the same command left."""
         begun = self.folder / "command.json"
         if begun.exists() and begun.read_text() != self.first:
-            if not self.overwrite:
+            worthless = self.world == 1 and not any(self.folder.glob("*.rows"))
+            if not (self.overwrite or worthless):
                 raise VitError(
                     f"{self.folder} was begun by another command, or with another model: --overwrite starts "
                     "over"
@@ -135,7 +160,7 @@ class Work:
     def shards(self, entries: Entries) -> Iterator[Shard]:
         """The shards of this process, in order, done or not.
 
-        Alone it lists the inputs as it goes; of several processes the first lists them all.
+        Alone it lists the inputs beside the work; of several processes the first lists them all.
 
         Args:
             entries: Begins to list the inputs, and gives the fields of each.
@@ -143,33 +168,37 @@ class Work:
         Raises:
             VitError: The inputs are not those of an interrupted run any more.
         """
+        for number in self._numbers(entries):
+            lines = self._todo(number).read_text(encoding="ascii").splitlines()
+            yield Shard(number, [json.loads(line) for line in lines])
+
+    def _numbers(self, entries: Entries) -> Iterable[int]:
         if self.world == 1 and not self._listed.exists():
-            yield from self._list(entries())
-            return
+            return self._list_beside(entries)
         if self.world > 1:
             with self._alone():
                 if not self._listed.exists():
                     for _ in self._list(entries()):
                         pass
-        for number in range(self.rank, self.number, self.world):
-            lines = self._todo(number).read_text(encoding="ascii").splitlines()
-            yield Shard(number, [json.loads(line) for line in lines])
+        return range(self.rank, self.number, self.world)
 
-    def run(self, entries: Entries, make: Make, counts: Counter[str], tell: Callable[[int], None]) -> None:
+    def run(self, entries: Entries, make: Make, counts: Counter[str], tell: Tell) -> None:
         """Make the rows of every shard of this process that is not done.
 
         Args:
             entries: Begins to list the inputs.
             make: From the fields of a shard's inputs to their rows, some at a time, in order.
             counts: Gets the number of rows by status, those included that were done before.
-            tell: Called with the number of rows after each time.
+            tell: Called after each time.
         """
+        made = 0
         for shard in self.missing(entries, counts):
             with self.writer(shard) as write:
                 for rows in make(shard.entries):
                     write(rows)
                     counts.update(row["status"] for row in rows)
-                    tell(counts.total())
+                    made += len(rows)
+                    tell(Progress(counts, made, self.total))
 
     def missing(self, entries: Entries, counts: Counter[str]) -> Iterator[Shard]:
         """The shards of this process that are not done; `counts` gets the rows of the others, by status."""
@@ -179,8 +208,31 @@ class Work:
             else:
                 yield shard
 
-    def _list(self, entries: Iterable[tuple[Any, ...]]) -> Iterator[Shard]:
+    def _list_beside(self, entries: Entries) -> Iterator[int]:
+        """The number of each shard as soon as it stands on disk; a thread lists them, however far behind
+        the work is, so that soon its end can be told."""
+        found: SimpleQueue[int | Exception | None] = SimpleQueue()
+
+        def work() -> None:
+            try:
+                for number in self._list(entries()):
+                    found.put(number)
+                    if self._leaving.is_set():
+                        break
+                found.put(None)
+            except Exception as error:
+                found.put(error)
+
+        self._lister = Thread(target=work, name="list", daemon=True)
+        self._lister.start()
+        while (number := found.get()) is not None:
+            if isinstance(number, Exception):
+                raise number
+            yield number
+
+    def _list(self, entries: Iterable[tuple[Any, ...]]) -> Iterator[int]:
         entries = iter(entries)
+        total = 0
         for number in count():
             some = [[_plain(field) for field in entry] for entry in islice(entries, self.size)]
             if not some:
@@ -194,13 +246,24 @@ class Work:
                     f"the input is not what {self.folder} was begun with (first of its inputs "
                     f"{number * self.size} to {number * self.size + len(some) - 1}): --overwrite starts over"
                 )
-            yield Shard(number, some)
-        _put(self._listed, str(number))
+            total += len(some)
+            yield number
+        _put(self._listed, json.dumps([number, total]))
+
+    @property
+    def total(self) -> int | None:
+        """The rows of this process, once all inputs are listed."""
+        if not self._listed.exists():
+            return None
+        number, inputs = json.loads(self._listed.read_text())
+        shards = range(self.rank, number, self.world)
+        missing = number * self.size - inputs if number - 1 in shards else 0
+        return len(shards) * self.size - missing
 
     @property
     def number(self) -> int:
         """How many shards there are, once all inputs are listed."""
-        return int(self._listed.read_text())
+        return json.loads(self._listed.read_text())[0]
 
     @property
     def _listed(self) -> Path:
