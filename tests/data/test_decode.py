@@ -1,8 +1,11 @@
 import io
 import pickle
 import struct
+import subprocess
+import sys
 import threading
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -168,6 +171,67 @@ def test_pixels_are_counted_before_decoding(monkeypatch):
 def test_a_bomb_neither_warns_nor_is_decoded(side):
     header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
     assert status(header, max_pixels=100_000_000) == "too_large"
+
+
+def bomb(side):
+    """A black 1-bit PNG of side x side, with all of its pixels: a thousandth of them in bytes."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + side // 8)
+    pixels = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+
+    def chunk(kind, content):
+        body = kind + content
+        return len(content).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+    header = side.to_bytes(4, "big") * 2 + bytes((1, 0, 0, 0, 0))
+    end = chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + end
+
+
+BOMBS = {
+    "full.png": bomb(40_000),
+    "header.gif": b"GIF89a" + b"\xff\xff\xff\xff" + b"\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x08\0;",
+    "header.ppm": b"P6 60000 60000 255\n",
+    "header.bmp": b"BM" + bytes(8) + (54).to_bytes(4, "little") + (40).to_bytes(4, "little")
+    + (60_000).to_bytes(4, "little") * 2 + b"\1\0\x18\0" + bytes(24),
+    "header.qoi": b"qoif" + (60_000).to_bytes(4, "big") * 2 + b"\3\0",
+}  # fmt: skip
+
+
+def test_bombs_are_refused_from_their_headers(tmp_path):
+    for name, content in BOMBS.items():
+        (tmp_path / name).write_bytes(content)
+        assert len(content) < 300_000
+    program = f"""
+import resource, sys
+from pathlib import Path
+from vit.data.decode import DecodeError, open_picture
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
+before = peak()
+for file in sorted(Path({str(tmp_path)!r}).iterdir()):
+    try:
+        open_picture(file)
+    except DecodeError as error:
+        print(file.name, error.status, peak() - before)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    lines = [line.split() for line in told.splitlines()]
+    assert {name: status for name, status, _ in lines} == dict.fromkeys(BOMBS, "too_large")
+    assert max(int(megabytes) for _, _, megabytes in lines) < 200
+
+
+def test_colour_profiles_are_not_applied():
+    """As torchvision's and timm's loaders read the pictures that weights were trained on."""
+    from PIL import ImageCms
+
+    plain, profiled = io.BytesIO(), io.BytesIO()
+    picture = Image.new("RGB", (11, 7), (10, 200, 90))
+    picture.save(plain, "PNG")
+    picture.save(
+        profiled, "PNG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    )
+    assert b"iCCP" in profiled.getvalue()
+    assert open_picture(profiled.getvalue()).tobytes() == open_picture(plain.getvalue()).tobytes()
 
 
 def test_statuses_of_bad_files(tmp_path):

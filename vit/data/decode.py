@@ -29,7 +29,7 @@ WAYS_OUT = {
     "not_an_image": "remove it from the input",
     "unsupported": f"convert it to one of {', '.join(FORMATS)}",
     "truncated": "fetch or save the file again",
-    "too_large": "make the picture smaller or raise max_pixels",
+    "too_large": "make the picture smaller; where memory was short, --memory allows more",
     "unreadable": "save it again with another program",
     "timeout": "give it more time with --timeout, or save it again with another program",
     "crashed": "save it again with another program",
@@ -104,7 +104,9 @@ def open_picture(
         raise DecodeError(name, "permission", "the file may not be read") from None
     except IsADirectoryError:
         raise DecodeError(name, "not_an_image", "it is a folder") from None
-    except (Image.DecompressionBombError, MemoryError) as error:
+    except MemoryError:
+        raise DecodeError(name, "too_large", "to decode it takes more memory than is allowed") from None
+    except Image.DecompressionBombError as error:
         raise DecodeError(name, "too_large", _line(error)) from None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them raise
         raise DecodeError(name, _status(error), _line(error)) from None
