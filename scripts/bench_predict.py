@@ -1,17 +1,20 @@
-"""Label a folder of photographs with a ViT: this library and timm's loader and loop, interleaved.
+"""Label photographs with a ViT: this library, timm's loop, and transformers' pipeline, interleaved.
 
 python scripts/bench_predict.py                                # ViT-S/16 at 224, 1,000 photographs made here
 python scripts/bench_predict.py --photographs my_pictures      # one folder of readable pictures
 
-Both get the same weights, drawn at random: speed does not depend on them. timm runs as its inference script
-does, with its own dataset, loader, workers and transform, in float32; here it is `vit.inference.predict`,
-with its table written to disk. The rounds take turns in one process. Agreement is that of the first label
-with our own float32.
+All get random weights, timm and this library the same: speed does not depend on them. timm runs as its
+inference script does, with its own dataset, loader, workers and transform, in float32; transformers as its
+documentation has it, `pipeline("image-classification", ...)` over the paths, in batches of 64; here it is
+`vit.inference.predict`, with its table written to disk. The photographs are divided into parts, and all label
+a part before anybody labels the next, in one process. Agreement is that of the first label with our own
+float32.
 """
 
 import argparse
 import csv
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -43,7 +46,8 @@ def main(words: list[str] | None = None) -> int:
         photographs = Path(arguments.photographs or place + "/photographs")
         if not arguments.photographs:
             make_photographs(photographs, arguments.pictures)
-        found |= compare(arguments.model, photographs, Path(place), arguments.rounds, arguments.workers)
+        parts = divide(photographs, Path(place) / "parts", arguments.parts)
+        found |= compare(arguments.model, parts, Path(place), arguments.rounds, arguments.workers)
     print(table(found["rows"]))
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -59,7 +63,8 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", default="vit_small_patch16_224", help="a timm vision transformer")
     parser.add_argument("--photographs", help="a folder (default: made from those of scikit-image)")
     parser.add_argument("--pictures", type=int, default=1000, help="how many are made")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", type=int, default=10, help="they take turns on each")
+    parser.add_argument("--rounds", type=int, default=1, help="over all parts")
     parser.add_argument("--workers", type=int, default=2, help="timm's loader processes (its default)")
     parser.add_argument("--output", metavar="JSON")
     return parser.parse_args(words)
@@ -82,7 +87,18 @@ def make_photographs(folder: Path, count: int, longest: int = 4000) -> None:
         window.save(folder / f"{index:05}.jpg", quality=int(chance.integers(80, 96)))
 
 
-def compare(name: str, photographs: Path, place: Path, rounds: int, workers: int) -> dict[str, Any]:
+def divide(photographs: Path, place: Path, count: int) -> list[Path]:
+    """Folders of links, each to every `count`-th photograph."""
+    names = sorted(os.listdir(photographs))
+    parts = [place / f"{number:03}" for number in range(min(count, len(names)))]
+    for number, part in enumerate(parts):
+        part.mkdir(parents=True)
+        for name in names[number :: len(parts)]:
+            (part / name).symlink_to((photographs / name).absolute())
+    return parts
+
+
+def compare(name: str, parts: list[Path], place: Path, rounds: int, workers: int) -> dict[str, Any]:
     """Rows of the table: pictures/s of each candidate, its ratio to the reference, its agreement."""
     torch.manual_seed(0)
     theirs = timm.create_model(name).eval()
@@ -101,35 +117,47 @@ def compare(name: str, photographs: Path, place: Path, rounds: int, workers: int
         crop=settings["crop_pct"],
         interpolation=settings["interpolation"],
     )
-    candidates: dict[str, Callable[[], list[int]]] = {
-        REFERENCE: lambda: _theirs(theirs.to(device), photographs, settings, workers),
-        "vit, float32": lambda: _ours(ours, None, photographs, place / "exact.csv"),
+    pipeline = _pipeline(theirs, device)
+    candidates: dict[str, Callable[[Path], list[int] | None]] = {
+        REFERENCE: lambda part: _theirs(theirs.to(device), part, settings, workers),
+        "transformers, float32": lambda part: _piped(pipeline, part),
+        "vit, float32": lambda part: _ours(ours, None, part, place / "exact.csv"),
     }
     half = half_precision("auto", ours)
     if half is not None:
         label = f"vit, {str(half).removeprefix('torch.')} (auto)"
-        candidates[label] = lambda: _ours(ours, half, photographs, place / "half.csv")
+        candidates[label] = lambda part: _ours(ours, half, part, place / "half.csv")
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    labels: dict[str, list[int]] = {}
+    labels: dict[str, dict[Path, list[int] | None]] = {name: {} for name in candidates}
     for _ in range(rounds):
-        for candidate, work in candidates.items():
-            started = time.perf_counter()
-            labels[candidate] = work()
-            seconds[candidate].append(time.perf_counter() - started)
+        for part in parts:
+            for candidate, work in candidates.items():
+                started = time.perf_counter()
+                labels[candidate][part] = work(part)
+                seconds[candidate].append(time.perf_counter() - started)
+    sizes = [len(os.listdir(part)) for part in parts] * rounds
+    exact = labels["vit, float32"]
     rows = []
     for candidate, taken in seconds.items():
-        same = [a == b for a, b in zip(labels[candidate], labels["vit, float32"], strict=True)]
-        rates = sorted(len(same) / one for one in taken)
+        same = [
+            ours_ == theirs_
+            for part, found in labels[candidate].items()
+            if found is not None
+            for ours_, theirs_ in zip(exact[part] or [], found, strict=True)
+        ]
+        rates = [size / one for size, one in zip(sizes, taken, strict=True)]
         rows.append(
             {
                 "candidate": candidate,
                 "rounds": rounds,
-                "pictures": len(same),
+                "parts": len(parts),
+                "pictures": sum(sizes) // rounds,
+                "all": sum(sizes) / sum(taken),
                 "median": statistics.median(rates),
-                "low": rates[0],
-                "high": rates[-1],
+                "low": min(rates),
+                "high": max(rates),
                 "ratio": statistics.median(b / a for a, b in zip(taken, seconds[REFERENCE], strict=True)),
-                "agreement": sum(same) / len(same),
+                "agreement": sum(same) / len(same) if same else None,
             }
         )
     return {"device": str(device), "rows": rows}
@@ -158,6 +186,36 @@ def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], worke
     return [label for _, label in sorted(zip(names, torch.cat(best).tolist(), strict=True))]
 
 
+def _pipeline(model: nn.Module, device: torch.device) -> Any:
+    """A pipeline around a model of transformers of the same sizes as timm's, with its own weights."""
+    import transformers
+
+    height, width = model.patch_embed.img_size
+    block = model.blocks[0]
+    config = transformers.ViTConfig(
+        hidden_size=model.embed_dim,
+        num_hidden_layers=len(model.blocks),
+        num_attention_heads=block.attn.num_heads,
+        intermediate_size=block.mlp.fc1.out_features,
+        image_size=(height, width),
+        patch_size=model.patch_embed.patch_size[0],
+        num_labels=model.num_classes,
+    )
+    return transformers.pipeline(
+        "image-classification",
+        model=transformers.ViTForImageClassification(config).eval(),
+        image_processor=transformers.ViTImageProcessor(size={"height": height, "width": width}),
+        device=device,
+        batch_size=64,
+    )
+
+
+def _piped(pipeline: Any, photographs: Path) -> None:
+    """The pipeline over every path; its weights are its own, so its labels agree with nobody's."""
+    for _ in pipeline(sorted(str(file) for file in photographs.iterdir())):
+        pass
+
+
 def _ours(model: VisionTransformer, half: torch.dtype | None, photographs: Path, output: Path) -> list[int]:
     """Top classes by `vit predict`, in the order of its table."""
     model.autocast = half
@@ -173,9 +231,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = [f"{'':28}{'pictures/s':>12}{'lowest, highest':>18}{'ratio':>8}{'agreement':>12}"]
     for row in rows:
         spread = f"{row['low']:.1f} to {row['high']:.1f}"
+        agreement = "-" if row["agreement"] is None else f"{100 * row['agreement']:.2f} %"
         lines.append(
-            f"{row['candidate']:28}{row['median']:>12.1f}{spread:>18}{row['ratio']:>8.2f}"
-            f"{100 * row['agreement']:>10.1f} %"
+            f"{row['candidate']:28}{row['median']:>12.1f}{spread:>18}{row['ratio']:>8.2f}{agreement:>12}"
         )
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -70,20 +71,47 @@ def test_growth_is_drawn(script: Script, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_bench_predict_measures_both(
+def test_bench_predict_measures_everybody(
     script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench = script("bench_predict")
     bench.make_photographs(tmp_path / "photographs", 3, longest=500)
-    words = f"--model vit_tiny_patch16_224 --photographs {tmp_path / 'photographs'} --rounds 1 --workers 0"
+    words = f"--model vit_tiny_patch16_224 --photographs {tmp_path / 'photographs'} --parts 2 --workers 0"
     place = tmp_path / "predict.json"
     assert bench.main([*words.split(), "--output", str(place)]) == 0
     rows = json.loads(place.read_text())["rows"]
-    assert [row["candidate"] for row in rows][:2] == ["timm, float32", "vit, float32"]
+    assert [row["candidate"] for row in rows][:3] == [
+        "timm, float32",
+        "transformers, float32",
+        "vit, float32",
+    ]
     assert {row["pictures"] for row in rows} == {3}
-    assert rows[0]["agreement"] == 1.0
+    assert [row["agreement"] for row in rows[:3]] == [1.0, None, 1.0]
     assert len(capsys.readouterr().out.splitlines()) == len(rows) + 1
     gc.collect()  # timm's dataset leaves its files open
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_kills_change_nothing(
+    script: Script, digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], processes: int
+) -> None:
+    words = f"--model {digits_run} --pictures 1500 --kills 3 --processes {processes}"
+    place = tmp_path / "crash.json"
+    assert script("crash_predict").main([*words.split(), "--output", str(place)]) == 0
+    assert "3 of 3: same bytes" in capsys.readouterr().out
+    assert len(json.loads(place.read_text())["trials"]) == 3
+
+
+def test_many_names_are_measured(script: Script, digits_run: Path, tmp_path: Path) -> None:
+    place = tmp_path / "names.json"
+    words = f"--model {digits_run} --names 3 600 --place {tmp_path}"
+    assert script("bench_names").main([*words.split(), "--output", str(place)]) == 0
+    few, many = json.loads(place.read_text())["rows"]
+    assert (few["names"], many["names"], few["exit"], many["exit"]) == (3, 600, 3, 3)
+    assert 0 < few["first"] <= few["seconds"]
+    assert few["memory"] > 50
 
 
 def test_a_peer_trains_and_says_how_well(

@@ -1,0 +1,177 @@
+"""Kill `vit predict` at random moments, go on with the same command, and compare what it writes.
+
+python scripts/crash_predict.py                       # 5,000 pictures, 20 kills, one process
+python scripts/crash_predict.py --processes 2         # the same under torchrun
+
+Each trial starts anew, kills the command with SIGKILL at a moment drawn from the time that a whole run takes
+(its decoding processes are left to notice by themselves), waits until nothing of it is left, and runs the
+command again. It says how many shards stood at that moment, how many rows of unfinished ones were made again,
+whether a finished one was, and whether the output is that of a run that nobody disturbed, byte for byte. One
+picture in a hundred is cut short.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from vit.inference.work import SHARD, parts_of
+from vit.training.environment import environment
+
+
+def main(words: list[str] | None = None) -> int:
+    arguments = _parse(words)
+    if not Path("/proc/self/stat").exists():
+        sys.exit("this script looks for processes in /proc, which only Linux has")
+    with tempfile.TemporaryDirectory() as place:
+        folder, output = Path(place) / "pictures", Path(place) / f"labels.{arguments.format}"
+        make_pictures(folder, arguments.pictures)
+        command = command_for(arguments.model, folder, output, arguments.processes)
+        started = time.monotonic()
+        finish(command)
+        whole = time.monotonic() - started
+        expected = output.read_bytes()
+        chance = random.Random(arguments.seed)
+        trials = []
+        while len(trials) < arguments.kills:
+            output.unlink(missing_ok=True)
+            trial = crash(command, output, chance.uniform(0, whole))
+            if trial is None:  # it was through before its moment
+                continue
+            trials.append(trial | {"same": output.read_bytes() == expected})
+            print(line(len(trials), trials[-1]), flush=True)
+    good = [trial for trial in trials if trial["same"] and not trial["redone"] and not trial["left"]]
+    allowed = SHARD * arguments.processes
+    lost = max(trial["rows"] for trial in trials)
+    print(
+        f"{len(good)} of {len(trials)}: same bytes, no finished shard made again, no process left; "
+        f"at most {lost} rows made again ({allowed} allowed); a whole run takes {whole:.1f} s"
+    )
+    if arguments.output:
+        found = {"environment": environment(), "seconds": whole, "trials": trials, **vars(arguments)}
+        Path(arguments.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0 if len(good) == len(trials) and lost <= allowed else 1
+
+
+def _parse(words: list[str] | None) -> argparse.Namespace:
+    first, _, rest = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(
+        description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="cifar10", help="a MODEL of vit predict")
+    parser.add_argument("--pictures", type=int, default=5000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--processes", type=int, default=1, help="more than one: under torchrun")
+    parser.add_argument("--format", default="csv", choices=("csv", "jsonl", "parquet"))
+    parser.add_argument("--seed", type=int, default=0, help="decides the moments")
+    parser.add_argument("--output", metavar="JSON")
+    return parser.parse_args(words)
+
+
+def make_pictures(folder: Path, count: int) -> None:
+    """JPEGs of 64 to 127 pixels of handwritten digits; one in a hundred ends too early."""
+    folder.mkdir()
+    digits = (load_digits().images / 16 * 255).astype(np.uint8)
+    for index in range(count):
+        file = folder / f"{index:06}.jpg"
+        side = 64 + index % 64
+        Image.fromarray(digits[index % len(digits)]).resize((side, side)).save(file)
+        if index % 100 == 42:
+            file.write_bytes(file.read_bytes()[:-200])
+
+
+def command_for(model: str, folder: Path, output: Path, processes: int) -> list[str]:
+    run = ["-m", "vit.cli", "predict", model, str(folder), "--output", str(output)]
+    if processes == 1:
+        return [sys.executable, *run]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [sys.executable, *torchrun, *run]
+
+
+def finish(command: list[str]) -> None:
+    """Run a command to its end; torchrun makes 1 of the 3 that says that some pictures were bad."""
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode != 3 and "torch.distributed.run" not in command:
+        sys.exit(f"{' '.join(command)} ended with {ended.returncode}: {ended.stderr}")
+
+
+def crash(command: list[str], output: Path, moment: float) -> dict[str, Any] | None:
+    """Kill a run after `moment` seconds and go on; None if it was through by then."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    mark = f"VIT_CRASH={os.getpid()}.{time.monotonic_ns()}"  # in the environment of all that it starts
+    running = subprocess.Popen(["env", mark, *command], **quiet)
+    time.sleep(moment)
+    alone = "torch.distributed.run" not in command
+    for process in [running.pid] if alone else _marked(mark):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    if running.wait() != -signal.SIGKILL:
+        return None
+    left = _left(mark)
+    parts = parts_of(output)
+    done = _inodes(parts)
+    rows = sum(len(file.read_bytes().splitlines()) for file in parts.glob("*.partial"))
+    again = subprocess.Popen(command, **quiet)
+    latest: dict[str, int] = {}
+    while again.poll() is None:
+        latest |= _inodes(parts)
+        time.sleep(0.02)
+    redone = [name for name, inode in done.items() if latest.get(name, inode) != inode]
+    return {
+        "moment": moment,
+        "shards": len(done),
+        "rows": rows,
+        "redone": redone,
+        "left": left,
+        "exit": again.returncode,
+    }
+
+
+def _inodes(parts: Path) -> dict[str, int]:
+    """The rows of finished shards; a file that is written again has another number."""
+    try:
+        return {item.name: item.inode() for item in os.scandir(parts) if item.name.endswith(".rows")}
+    except FileNotFoundError:
+        return {}
+
+
+def _marked(mark: str) -> list[int]:
+    """The processes that have a mark in their environment, by /proc."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has just ended
+            if mark.encode() in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+    return found
+
+
+def _left(mark: str, patience: float = 10.0) -> int:
+    """Processes of a killed command that are there even after some seconds."""
+    until = time.monotonic() + patience
+    while (left := len(_marked(mark))) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
+
+
+def line(number: int, trial: dict[str, Any]) -> str:
+    return (
+        f"{number:3}  killed after {trial['moment']:6.2f} s, {trial['shards']:3} shards stood, "
+        f"{trial['rows']:4} rows made again, {len(trial['redone'])} shards made again, "
+        f"{trial['left']} processes left, {'same bytes' if trial['same'] else 'OTHER BYTES'}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
