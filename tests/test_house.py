@@ -56,3 +56,11 @@ def test_extras_are_those_of_the_contract() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     assert {"text", "serve", "ray", "export", "loggers", "docs", "all", "dev"} <= extras.keys()
+
+
+def test_a_model_that_predicts_does_without_lightning() -> None:
+    """It would take two of the five seconds in which a command begins."""
+    modules = "sys, vit.build, vit.commands.rows, vit.inference.predict, vit.inference.work"
+    program = f"import {modules}; print('lightning' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"

@@ -1,13 +1,14 @@
-"""Kill `vit predict` at random moments, go on with the same command, and compare what it writes.
+"""The same file from `vit predict` whatever happens: killed at random moments, by several processes, on Ray.
 
-python scripts/crash_predict.py                       # 5,000 pictures, 20 kills, one process
-python scripts/crash_predict.py --processes 2         # the same under torchrun
+python scripts/same_rows.py                                  # 5,000 pictures; 20 kills of one process
+python scripts/same_rows.py --processes 2                    # the same under torchrun
+python scripts/same_rows.py --kills 0 --worlds 2 4 --actors 1 2 4
 
-Each trial starts anew, kills the command with SIGKILL at a moment drawn from the time that a whole run takes
-(its decoding processes are left to notice by themselves), waits until nothing of it is left, and runs the
-command again. It says how many shards stood at that moment, how many rows of unfinished ones were made again,
-whether a finished one was, and whether the output is that of a run that nobody disturbed, byte for byte. One
-picture in a hundred is cut short.
+Each trial of a kill starts anew, kills the command with SIGKILL at a moment drawn from the time that a whole
+run takes (its decoding processes are left to notice by themselves), waits until nothing of it is left, and
+runs the command again. It says how many shards stood at that moment, how many rows of unfinished ones were
+made again, whether a finished one was, and whether the output is that of a run that nobody disturbed, byte
+for byte. One picture in a hundred is cut short.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,8 +45,8 @@ def main(words: list[str] | None = None) -> int:
         finish(command)
         whole = time.monotonic() - started
         expected = output.read_bytes()
-        chance = random.Random(arguments.seed)
         trials = []
+        chance = random.Random(arguments.seed)
         while len(trials) < arguments.kills:
             output.unlink(missing_ok=True)
             trial = crash(command, output, chance.uniform(0, whole))
@@ -52,17 +54,35 @@ def main(words: list[str] | None = None) -> int:
                 continue
             trials.append(trial | {"same": output.read_bytes() == expected})
             print(line(len(trials), trials[-1]), flush=True)
+        engines = []
+        for name, other in engines_for(arguments, folder, output):
+            output.unlink(missing_ok=True)
+            started = time.monotonic()
+            finish(other)
+            engines.append({"engine": name, "seconds": time.monotonic() - started})
+            engines[-1]["same"] = output.read_bytes() == expected
+            same = "same bytes" if engines[-1]["same"] else "OTHER BYTES"
+            print(f"{name}: {same}, {engines[-1]['seconds']:.1f} s", flush=True)
+    print(f"a whole run takes {whole:.1f} s")
+    if arguments.output:
+        found = {"environment": environment(), "seconds": whole, "trials": trials, "engines": engines}
+        Path(arguments.output).write_text(
+            json.dumps(found | vars(arguments), indent=1) + "\n", encoding="utf-8"
+        )
+    return 0 if survived(trials, arguments.processes) and all(one["same"] for one in engines) else 1
+
+
+def survived(trials: list[dict[str, Any]], processes: int) -> bool:
+    """Whether all kills changed nothing and cost no more than a shard of each process."""
+    if not trials:
+        return True
     good = [trial for trial in trials if trial["same"] and not trial["redone"] and not trial["left"]]
-    allowed = SHARD * arguments.processes
-    lost = max(trial["rows"] for trial in trials)
+    lost, allowed = max(trial["rows"] for trial in trials), SHARD * processes
     print(
         f"{len(good)} of {len(trials)}: same bytes, no finished shard made again, no process left; "
-        f"at most {lost} rows made again ({allowed} allowed); a whole run takes {whole:.1f} s"
+        f"at most {lost} rows made again ({allowed} allowed)"
     )
-    if arguments.output:
-        found = {"environment": environment(), "seconds": whole, "trials": trials, **vars(arguments)}
-        Path(arguments.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return 0 if len(good) == len(trials) and lost <= allowed else 1
+    return len(good) == len(trials) and lost <= allowed
 
 
 def _parse(words: list[str] | None) -> argparse.Namespace:
@@ -73,7 +93,9 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", default="cifar10", help="a MODEL of vit predict")
     parser.add_argument("--pictures", type=int, default=5000)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--processes", type=int, default=1, help="more than one: under torchrun")
+    parser.add_argument("--processes", type=int, default=1, help="of a run that is killed")
+    parser.add_argument("--worlds", type=int, nargs="*", default=[], help="also run so many under torchrun")
+    parser.add_argument("--actors", type=int, nargs="*", default=[], help="also run so many of Ray's")
     parser.add_argument("--format", default="csv", choices=("csv", "jsonl", "parquet"))
     parser.add_argument("--seed", type=int, default=0, help="decides the moments")
     parser.add_argument("--output", metavar="JSON")
@@ -98,6 +120,15 @@ def command_for(model: str, folder: Path, output: Path, processes: int) -> list[
         return [sys.executable, *run]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return [sys.executable, *torchrun, *run]
+
+
+def engines_for(arguments: argparse.Namespace, folder: Path, output: Path) -> Iterator[tuple[str, list[str]]]:
+    """Names and commands of the other ways to the same file."""
+    for world in arguments.worlds:
+        yield f"torchrun, {world} processes", command_for(arguments.model, folder, output, world)
+    for actors in arguments.actors:
+        command = command_for(arguments.model, folder, output, 1)
+        yield f"Ray, {actors} actors", [*command, "--engine", "ray", "--actors", str(actors)]
 
 
 def finish(command: list[str]) -> None:
