@@ -25,6 +25,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from vit.durable import replacing, sync_names, write_text
 from vit.errors import UsageError, VitError
 from vit.inference.table import WRITERS, Row
 
@@ -145,7 +146,7 @@ class Work:
                 if file.name != "lock":
                     file.unlink()
         if not begun.exists():
-            _put(begun, self.first)
+            write_text(begun, self.first)
         self._through(self.rank).unlink(missing_ok=True)
 
     @contextmanager
@@ -240,7 +241,7 @@ class Work:
             todo = self._todo(number)
             text = "".join(json.dumps(entry) + "\n" for entry in some)
             if not todo.exists():
-                _put(todo, text)
+                write_text(todo, text)
             elif todo.read_text(encoding="ascii") != text:
                 raise VitError(
                     f"the input is not what {self.folder} was begun with (first of its inputs "
@@ -248,7 +249,7 @@ class Work:
                 )
             total += len(some)
             yield number
-        _put(self._listed, json.dumps([number, total]))
+        write_text(self._listed, json.dumps([number, total]))
 
     @property
     def total(self) -> int | None:
@@ -292,7 +293,7 @@ class Work:
             yield write
             os.fsync(stream.fileno())
         os.replace(partial, self._rows(shard.number))
-        _sync(self.folder)
+        sync_names(self.folder)
 
     def rows(self, number: int) -> Iterator[Row]:
         """The rows of a shard that is done."""
@@ -308,7 +309,7 @@ class Work:
         if self.world == 1:
             return self._merge()
         with self._alone():
-            _put(self._through(self.rank), "")
+            write_text(self._through(self.rank), "")
             wanted = [*map(self._rows, range(self.number)), *map(self._through, range(self.world))]
             return self._merge() if all(file.exists() for file in wanted) else None
 
@@ -321,12 +322,8 @@ class Work:
                     counts[row["status"]] += 1
                     yield row
 
-        made = self.output.with_name(self.output.name + ".tmp")
-        WRITERS[self.output.suffix](made, self.columns, everything())
-        with made.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(made, self.output)
-        _sync(self.output.parent)
+        with replacing(self.output) as beside:
+            WRITERS[self.output.suffix](beside, self.columns, everything())
         shutil.rmtree(self.folder)
         return counts
 
@@ -338,23 +335,3 @@ def parts_of(output: Path) -> Path:
 
 def _plain(field: Any) -> Any:
     return os.fspath(field) if isinstance(field, os.PathLike) else field
-
-
-def _put(file: Path, text: str) -> None:
-    """Write a file that is whole from the moment it is there."""
-    beside = file.with_name(file.name + ".tmp")
-    with beside.open("w", encoding="ascii") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(beside, file)
-    _sync(file.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Let the disk know the names in a folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,12 +6,12 @@ page's own policy forbids the browser to load or run anything should an escape e
 
 import base64
 import math
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from vit.durable import replacing
 from vit.errors import VitError
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -106,13 +106,9 @@ def write_report(
 """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    unfinished = folder / f".report.html.{os.getpid()}"
-    try:
+    with replacing(path) as beside:
         # File names may hold bytes that are no text (lone surrogates); they are shown as question marks.
-        unfinished.write_bytes(page.encode("utf-8", errors="replace"))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        beside.write_bytes(page.encode("utf-8", errors="replace"))
     return path
 
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from torchvision.transforms.v2.functional import to_pil_image
 
 from vit.data import Images, Texts
+from vit.durable import replacing
 from vit.training.callbacks import read_metrics
 from vit.training.evaluate import Evaluation
 from vit.training.plots import confusion, curves, png, wrongest
@@ -58,7 +59,8 @@ def write_results(
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     for file, content in zip(("curves", "confusion", "wrongest"), figures.values(), strict=True):
-        (plots / f"{file}.png").write_bytes(content)
+        with replacing(plots / f"{file}.png") as beside:
+            beside.write_bytes(content)
     write_report(
         folder,
         title=folder.name,

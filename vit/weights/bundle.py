@@ -5,7 +5,6 @@ the model reached. It knows no model class; `vit/build.py` makes one from it.
 """
 
 import json
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vit.durable import replacing, write_text
 from vit.errors import VitError
 
 FORMAT = "vit-bundle-1"
@@ -55,22 +55,17 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     """Write the files, the weights first, each beside its place and then renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.weights.items()}
-    partial = folder / (WEIGHTS + ".partial")
-    save_file(weights, partial)
-    os.replace(partial, folder / WEIGHTS)
+    with replacing(folder / WEIGHTS) as beside:
+        save_file(weights, beside)
     if bundle.tokenizer is not None:
-        partial = folder / (TOKENIZER + ".partial")
-        partial.write_text(bundle.tokenizer, encoding="utf-8")
-        os.replace(partial, folder / TOKENIZER)
+        write_text(folder / TOKENIZER, bundle.tokenizer)
     write_description(folder, bundle)
 
 
 def write_description(folder: Path, bundle: Bundle) -> None:
     """Write `config.json` alone, for example when a score has been added."""
     description = {"format": FORMAT} | {k: v for k, v in vars(bundle).items() if k not in BESIDE}
-    partial = folder / (CONFIG + ".partial")
-    partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, folder / CONFIG)
+    write_text(folder / CONFIG, json.dumps(description, indent=2) + "\n")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
