@@ -238,5 +238,5 @@ def test_signals_end_a_run_with_their_code(tmp_path: Path, number: signal.Signal
         run.send_signal(number)
         _, error = run.communicate(timeout=60)
     assert run.returncode == code, error
-    assert error.count("\n") <= 1
+    assert error.count("\n") == 1
     assert last.exists()

@@ -47,6 +47,7 @@ def check(config: Config) -> Config:
         ("optim.label_smoothing", optim.label_smoothing, 0 <= optim.label_smoothing < 1, "from 0 up to 1"),
         ("trainer.overlays", trainer.overlays, trainer.overlays >= 0, "0 or more"),
         ("trainer.accumulate", trainer.accumulate, trainer.accumulate >= 1, "at least 1"),
+        ("trainer.save_every", trainer.save_every, trainer.save_every >= 0, "0 or more seconds"),
         ("optim.warmup", optim.warmup, 0 <= optim.warmup < 1, "a part of the run, from 0 up to 1"),
         ("optim.ema", optim.ema, 0 <= optim.ema < 1, "from 0 up to 1"),
         (

@@ -45,6 +45,10 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except SystemExit as leaving:
+        if leaving.code == 128 + signal.SIGTERM:
+            return _fail("terminated", 128 + signal.SIGTERM)
+        raise
     except BrokenPipeError:
         # Whoever read our output has gone (`vit info | head`): nothing is left to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,8 +56,15 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("VIT_DEBUG"):
             traceback.print_exc()
-        hint = "" if os.environ.get("VIT_DEBUG") else " (VIT_DEBUG=1 shows where)"
-        return _fail(f"{type(error).__name__}: {error}{hint}", 1)
+        return _fail(_told(error), 1)
+
+
+def _told(error: Exception) -> str:
+    """What an error that nobody foresaw says: of a disk or file the place and the reason."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    hint = "" if os.environ.get("VIT_DEBUG") else " (VIT_DEBUG=1 shows where)"
+    return f"{type(error).__name__}: {error}{hint}"
 
 
 def _run(verb: str, words: list[str]) -> int:

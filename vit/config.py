@@ -187,6 +187,7 @@ class TrainerConfig:
         num_nodes: Machines.
         strategy: As Lightning's: `auto`, `ddp`, `fsdp`, ...; or `fsdp2`, which divides the weights.
         accumulate: Batches per optimiser step.
+        save_every: Seconds between checkpoints within an epoch, at most; each epoch ends with one, too.
         compile: Compile the model with torch.compile.
         progress: Show the progress bar (on a terminal; a line per epoch elsewhere).
         overlays: Validation pictures whose attention is drawn after each epoch, to `overlays/`; 0 is none.
@@ -201,6 +202,7 @@ class TrainerConfig:
     num_nodes: int = 1
     strategy: str = "auto"
     accumulate: int = 1
+    save_every: float = 300.0
     compile: bool = False
     progress: bool = True
     overlays: int = 8
@@ -308,7 +310,11 @@ def _check_keys(file: Path) -> None:
         if not isinstance(value, dict):
             raise UsageError(f"{file}: {key} is {value!r}, expected a section with keys of its own")
         known = [part.name for part in fields(section)]
-        for name in value:
+        for name, one in value.items():
+            if isinstance(one, dict) or (isinstance(one, str) and "${" in one):
+                raise UsageError(
+                    f"{file}: {key}.{name} is {one!r}, expected a plain value: nothing is filled in here"
+                )
             if name not in known:
                 full = [f"{key}.{part}" for part in known]
                 raise UsageError(f"{file}: unknown key {key}.{name}{nearest(f'{key}.{name}', full)}")

@@ -8,6 +8,7 @@ example:
 """
 
 import argparse
+import fcntl
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ from vit.errors import UsageError, VitError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
+    from lightning import Trainer
     from rich.console import Console
 
     from vit.build import Run
@@ -78,75 +80,133 @@ def run(arguments: "Namespace") -> int:
 
     from vit import build
     from vit.data import loader
+    from vit.durable import write_text
+    from vit.training.checkpoints import newest_good
     from vit.training.environment import environment
     from vit.training.evaluate import evaluate
-    from vit.training.examples import Examples
     from vit.training.results import write_results
-    from vit.training.run import best_weights, fit
+    from vit.training.run import best_weights
     from vit.weights import Bundle, write_bundle
 
+    checkpoint, complaint = newest_good(folder / "checkpoints") if arguments.resume else (None, None)
     console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not first)
     L.seed_everything(config.seed, verbose=False)
     made = build.prepare(config)
-    splits, model = made.splits, made.model
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    if config.trainer.compile:
-        model.compile()
+    splits = made.splits
+    parameters = sum(parameter.numel() for parameter in made.model.parameters())
     machine = environment()
     started = time.monotonic()
-    options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_OF_FIT}
-    options["precision"] = build.precision(config.trainer.precision, config.trainer.accelerator)
     with _run_folder(folder, arguments.resume) if first else nullcontext():
         if first:
-            (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-            (folder / "env.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
+            write_text(folder / "config.yaml", to_yaml(config))
+            write_text(folder / "env.json", json.dumps(machine, indent=2) + "\n")
             _log_to(folder / "train.log")
             _open(console, folder, made, parameters)
-        trainer = fit(
-            made.module,
-            Examples(splits, config.data.batch_size, config.seed),
-            folder,
-            console=console,
-            clip=config.optim.clip,
-            ema=config.optim.ema,
-            callbacks=build.overlays(config, made, folder),
-            resume=arguments.resume,
-            **options,
+            if complaint:
+                _say(console, complaint)
+        made, trainer = _fit_within_memory(config, made, folder, console, checkpoint)
+        if not trainer.is_global_zero:
+            return 0
+        bundle = Bundle(
+            architecture=made.architecture,
+            labels=splits.labels,
+            preprocess=made.preprocess.to_dict(),
+            weights=best_weights(trainer),
+            tokenizer=getattr(made.preprocess, "definition", None),
+            training={
+                "data": {name: value for name, value in vars(config.data).items() if name in PORTABLE},
+                "seconds": round(time.monotonic() - started, 1),
+                "steps": trainer.global_step,
+            },
         )
-    if not trainer.is_global_zero:
-        return 0
-
-    bundle = Bundle(
-        architecture=made.architecture,
-        labels=splits.labels,
-        preprocess=made.preprocess.to_dict(),
-        weights=best_weights(trainer),
-        tokenizer=getattr(made.preprocess, "definition", None),
-        training={
-            "data": {name: value for name, value in vars(config.data).items() if name in PORTABLE},
-            "seconds": round(time.monotonic() - started, 1),
-            "steps": trainer.global_step,
-        },
-    )
-    best = build.from_bundle(bundle).to(build.best_device())
-    result = evaluate(best, loader(splits.val, 256), made.normalise, len(splits.labels))
-    bundle.scores = {"val": result.figures()}
-    write_bundle(folder / "model", bundle)
-    write_results(
-        folder,
-        labels=splits.labels,
-        parameters=parameters,
-        val=splits.val,
-        result=result,
-        config_yaml=to_yaml(config),
-        machine=machine,
-    )
-    _say(
-        console,
-        f"val accuracy {100 * result.accuracy:.2f} % (n = {result.n}), "
-        f"{bundle.training['seconds']:.0f} s; model {folder / 'model'}, report {folder / 'report.html'}",
-    )
+        best = build.from_bundle(bundle).to(build.best_device())
+        result = evaluate(best, loader(splits.val, 256), made.normalise, len(splits.labels))
+        bundle.scores = {"val": result.figures()}
+        write_bundle(folder / "model", bundle)
+        write_results(
+            folder,
+            labels=splits.labels,
+            parameters=parameters,
+            val=splits.val,
+            result=result,
+            config_yaml=to_yaml(config),
+            machine=machine,
+        )
+        _say(
+            console,
+            f"val accuracy {100 * result.accuracy:.2f} % (n = {result.n}), "
+            f"{bundle.training['seconds']:.0f} s; model {folder / 'model'}, report {folder / 'report.html'}",
+        )
     return 3 if splits.skipped else 0
+
+
+def _fit_within_memory(
+    config: Config, made: "Run", folder: Path, console: "Console", checkpoint: Path | None
+) -> "tuple[Run, Trainer]":
+    """Train; if memory is short before anything was kept, begin anew with half of a batch, twice as often.
+
+    Raises:
+        VitError: It is short later, with several processes, or with batches of one.
+    """
+    import lightning as L
+    import torch
+
+    from vit import build
+    from vit.durable import write_text
+
+    while True:
+        try:
+            return made, _fit(config, made, folder, console, checkpoint)
+        except torch.OutOfMemoryError:
+            size, accumulate = config.data.batch_size, config.trainer.accumulate
+            if size == 1:
+                raise VitError(
+                    "memory is short for one example at a time: --model.width and --model.depth make less"
+                ) from None
+            alone = all(os.environ.get(name, "1") == "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+            if checkpoint or not alone or (folder / "checkpoints").is_dir():
+                raise VitError(
+                    f"memory is short for batches of {size}: --data.batch_size {size // 2} "
+                    f"--trainer.accumulate {2 * accumulate} asks for less and learns from as many in a step"
+                ) from None
+        config.data.batch_size, config.trainer.accumulate = size // 2, 2 * accumulate
+        write_text(folder / "config.yaml", to_yaml(config))
+        _say(
+            console,
+            f"memory is short for batches of {size}: beginning anew with {size // 2}, {2 * accumulate} of "
+            "them for each step",
+        )
+        torch.cuda.empty_cache()
+        L.seed_everything(config.seed, verbose=False)
+        made = build.prepare(config)
+
+
+def _fit(config: Config, made: "Run", folder: Path, console: "Console", checkpoint: Path | None) -> "Trainer":
+    from vit import build
+    from vit.training.examples import Examples
+    from vit.training.resuming import Same
+    from vit.training.run import fit
+
+    if config.trainer.compile:
+        made.model.compile()
+    options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_OF_FIT}
+    options["precision"] = build.precision(config.trainer.precision, config.trainer.accelerator)
+    facts = {
+        "the list of labels": made.splits.labels,
+        "the number of training examples": len(made.splits.train),
+        "the number of validation examples": len(made.splits.val),
+    }
+    return fit(
+        made.module,
+        Examples(made.splits, config.data.batch_size, config.seed),
+        folder,
+        console=console,
+        clip=config.optim.clip,
+        ema=config.optim.ema,
+        callbacks=[*build.overlays(config, made, folder), Same(facts)],
+        resume=checkpoint,
+        **options,
+    )
 
 
 def _run_name(name: str) -> str:
@@ -159,9 +219,8 @@ def _run_name(name: str) -> str:
 def _refuse(folder: Path, config: Config, resume: bool, overwrite: bool) -> None:
     """Refuse a folder in use, an empty resume, and a resume of something else."""
     if resume:
-        last = folder / "checkpoints" / "last.ckpt"
-        if not last.is_file():
-            raise VitError(f"{last} does not exist: there is nothing to resume; --overwrite starts anew")
+        if not (folder / "config.yaml").is_file():
+            raise VitError(f"{folder} is no run: there is nothing to resume")
         other = first_difference(folder / "config.yaml", config)
         if other:
             raise VitError(f"cannot resume {folder}: {other}")
@@ -177,22 +236,49 @@ def _refuse(folder: Path, config: Config, resume: bool, overwrite: bool) -> None
 
 @contextmanager
 def _run_folder(folder: Path, resume: bool) -> Iterator[None]:
-    """Make the folder; if the run fails before its first checkpoint, what stood there comes back."""
+    """Make the folder, and keep others out; if the run fails before its first checkpoint, what stood there
+    comes back."""
     before = folder.with_name(folder.name + ".replaced")
-    if folder.exists() and not resume:
-        shutil.rmtree(before, ignore_errors=True)
-        folder.rename(before)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
-        if (folder / "checkpoints").is_dir():
+    with _alone(folder):
+        if folder.exists() and not resume:
             shutil.rmtree(before, ignore_errors=True)
-        else:
-            logging.shutdown()
-            shutil.rmtree(folder)
-            if before.is_dir():
-                before.rename(folder)
+            folder.rename(before)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            if (folder / "checkpoints").is_dir():
+                logging.getLogger("vit").info("stopped; --resume goes on")
+            raise
+        finally:
+            if (folder / "checkpoints").is_dir():
+                shutil.rmtree(before, ignore_errors=True)
+            else:
+                logging.shutdown()
+                shutil.rmtree(folder)
+                if before.is_dir():
+                    before.rename(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse a folder in which another process trains.
+
+    Raises:
+        VitError: One does.
+    """
+    if not folder.is_dir():
+        yield
+        return
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise VitError(
+                f"{folder} is in another process's hands: wait for it, or choose another --name"
+            ) from None
+        yield
 
 
 def _open(console: "Console", folder: Path, made: "Run", parameters: int) -> None:

@@ -54,10 +54,15 @@ class EpochSampler:
         self.drop_last, self.rank, self.world = drop_last, rank, world
         self.lengths = lengths
         self.epoch = 0
+        self.skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass."""
         self.epoch = epoch
+
+    def skip(self, batches: int) -> None:
+        """Leave out the first batches of the next pass, which a run that is resumed has learnt already."""
+        self.skipped = batches
 
     def __len__(self) -> int:
         """Batches on this rank."""
@@ -70,7 +75,8 @@ class EpochSampler:
         batches = [mine[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))]
         if self.lengths is not None and self.shuffle:
             batches = self._alike(torch.cat(batches), self.lengths) if batches else []
-        yield from (batch.tolist() for batch in batches)
+        start, self.skipped = self.skipped, 0
+        yield from (batch.tolist() for batch in batches[start:])
 
     def _alike(self, order: Tensor, lengths: Tensor) -> list[Tensor]:
         """Batches of texts of like length: sorted within stretches of 32 batches, in a random order."""
@@ -121,4 +127,5 @@ def loader(
         batch_size=None,
         collate_fn=tuple,
         pin_memory=pin_memory,
+        generator=torch.Generator(),  # for seeds of workers: not the one that training draws from
     )

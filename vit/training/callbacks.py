@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
+from vit.training.resuming import keep_rows
+
 COLUMNS = (
     "epoch",
     "step",
@@ -79,8 +81,10 @@ class EpochLog(Callback):
         return self.seconds_before + (time.monotonic() - self.started if self.started else 0.0)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
-        self.started = time.monotonic()
+        """Start the clock; of a run that is resumed, drop the row of an epoch that will be done again."""
+        self.started = self.epoch_started = time.monotonic()
+        if trainer.is_global_zero:
+            keep_rows(self.file, COLUMNS, lambda row: int(row["epoch"]) <= trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the epoch's clock."""
@@ -109,12 +113,8 @@ class EpochLog(Callback):
         }
         if not trainer.is_global_zero:
             return
-        new = not self.file.exists()
         with self.file.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+            csv.DictWriter(stream, COLUMNS).writerow(row)
             stream.flush()
             os.fsync(stream.fileno())
         line = (

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
+from vit.errors import VitError
 from vit.training.processes import divide, same_buffers
 
 Batch = tuple[Tensor, Tensor, Tensor]  # pixels uint8 (B, C, height, width), targets (B,), indices (B,)
@@ -53,15 +54,22 @@ class Classifier(L.LightningModule):
         self.make_optimizer = make_optimizer
         self.rate = rate
         self.label_smoothing = label_smoothing
-        self.train_loss = MeanMetric()
+        self.train_loss = MeanMetric(nan_strategy="ignore")
         self.train_accuracy = MulticlassAccuracy(classes, average="micro")
-        self.val_loss = MeanMetric()
+        for metric in (self.train_loss, self.train_accuracy):
+            metric.persistent(True)  # a run that is resumed in the middle of an epoch sums up all of it
+        self.val_loss = MeanMetric(nan_strategy="disable")
         self.val_accuracy = MulticlassAccuracy(classes, average="micro")
 
     def configure_model(self) -> None:
         """Divide the weights between the processes, where the strategy asks for it."""
         if self.device_mesh is not None:
             divide(self.model, self.device_mesh)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the figures of an epoch behind which a resumed run was cut off."""
+        self.train_loss.reset()
+        self.train_accuracy.reset()
 
     def on_validation_epoch_start(self) -> None:
         """Let every process judge the same model."""
@@ -97,7 +105,15 @@ class Classifier(L.LightningModule):
         self.val_accuracy.update(logits, targets)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation's figures; the best checkpoint is chosen by them."""
+        """Log the validation's figures; the best checkpoint is chosen by them.
+
+        Raises:
+            VitError: The loss is no number, so that no figure of this model means anything.
+        """
+        if not self.val_loss.compute().isfinite():
+            raise VitError(
+                "the loss on validation is no number: lower optim.lr; the checkpoints before are kept"
+            )
         self.log("val_loss", self.val_loss)
         self.log("val_accuracy", self.val_accuracy)
 

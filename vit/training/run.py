@@ -15,10 +15,12 @@ from rich.console import Console
 
 from vit.errors import VitError
 from vit.training.callbacks import EpochLog, ProgressBar, averaging
+from vit.training.checkpoints import LAST, DurableIO, damage
 from vit.training.examples import Examples
 from vit.training.module import Classifier
 from vit.training.processes import places
 from vit.training.processes import strategy as chosen_strategy
+from vit.training.resuming import Chance, Finite, Newest, Place, StepLog
 
 
 def fit(
@@ -39,14 +41,16 @@ def fit(
     ema: float = 0.0,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
-    resume: bool = False,
+    save_every: float = 300.0,
+    resume: Path | None = None,
 ) -> L.Trainer:
     """Train, validate after each epoch, keep the last and the best checkpoint.
 
     Args:
         module: What learns.
         examples: What it learns from.
-        folder: The run folder; written are `metrics.csv`, `checkpoints/` and `tensorboard/`.
+        folder: The run folder; written are `metrics.csv`, `steps.csv`,
+            `checkpoints/` and `tensorboard/`.
         max_epochs: Epochs, or None.
         max_time: Wall clock of the fit as DD:HH:MM:SS, or None.
         console: Where progress is told.
@@ -60,7 +64,8 @@ def fit(
         ema: Decay of the averaged weights; 0 is off.
         callbacks: Further ones; they see the averaged weights after a validation.
         progress: Draw the bar where the console is a terminal, say a line per epoch elsewhere.
-        resume: Continue from `checkpoints/last.ckpt`.
+        save_every: Seconds of training between two checkpoints, at most.
+        resume: A checkpoint of this run, to go on from it.
 
     Returns:
         The trainer, whose `checkpoint_callback` knows the best checkpoint.
@@ -75,10 +80,13 @@ def fit(
             monitor="val_accuracy",
             mode="max",
             enable_version_counter=False,
+            save_on_train_epoch_end=False,  # but behind the validation, before the newest state is kept
         ),
-        # Without a figure to watch it keeps the newest, after every epoch.
-        ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False),
         *callbacks,
+        Chance(),
+        Place(),
+        Finite(),
+        StepLog(folder / "steps.csv"),
     ]
     if progress:
         working.append(ProgressBar(console))
@@ -89,6 +97,7 @@ def fit(
     devices, num_nodes = places(devices, num_nodes)
     if ema:
         working.append(averaging(ema))
+    working.append(Newest(checkpoints / LAST, save_every))
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=-1 if max_epochs is None else max_epochs,
@@ -107,10 +116,10 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             log_every_n_steps=10,
+            plugins=[DurableIO()],
         )
-        last = checkpoints / "last.ckpt"
         try:
-            trainer.fit(module, datamodule=examples, ckpt_path=last if resume else None, weights_only=True)
+            trainer.fit(module, datamodule=examples, ckpt_path=resume, weights_only=True)
         except SystemExit as leaving:
             if leaving.code == 1 and trainer.interrupted:  # Lightning makes of Ctrl-C an exit with 1
                 raise KeyboardInterrupt from None
@@ -133,6 +142,8 @@ def quiet_lightning() -> Iterator[None]:
             ".*does not have many workers.*",
             ".*exists and is not empty.*",
             ".*LeafSpec.*",
+            ".*callbacks used to create the checkpoint.*",
+            ".*your dataloader is not resumable.*",  # `Place` tells the sampler where to go on
             ".*using the WeightAveraging callback with a model that overrides.*",
             ".*lr_scheduler.step.*",
         ):
@@ -153,6 +164,8 @@ def best_weights(trainer: L.Trainer) -> dict[str, torch.Tensor]:
         raise VitError(
             "no checkpoint was written: the run ended before its first validation; give it more time"
         )
+    if trouble := damage(Path(callback.best_model_path)):
+        raise VitError(f"{trouble}; --resume goes on from the newest checkpoint")
     state = torch.load(callback.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     return {
         name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")

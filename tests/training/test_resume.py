@@ -1,0 +1,362 @@
+"""A run that is cut off goes on as if nothing had happened, bit for bit."""
+
+import csv
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from vit.cli import main
+from vit.training import checkpoints
+from vit.training.module import Classifier
+
+WORDS = (
+    "train --config digits --model.width 24 --model.depth 2 --model.drop_path 0.3 --model.dropout 0.1 "
+    "--augment.mixup 0.4 --augment.cutmix 1.0 --augment.erase 0.3 --optim.ema 0.9 --trainer.max_epochs 2 "
+    "--trainer.precision 32-true --trainer.overlays 0 --data.batch_size 100"
+)
+RESUME = ["train", "--name", "run", "--resume", "--trainer.save_every", "300"]
+STEPS = 12  # of an epoch
+
+
+@pytest.fixture(autouse=True)
+def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+class Cut(BaseException):
+    """What a power cut would be."""
+
+
+def at_step(
+    monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], Any], where: str = "training_step"
+) -> None:
+    """Let something happen in the middle of a step, counted from the beginning of this process's run."""
+    plain = getattr(Classifier, where)
+    seen = []
+
+    def step(self: Classifier, *arguments: Any) -> Any:
+        seen.append(1)
+        if len(seen) == number:
+            act()
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(Classifier, where, step)
+
+
+def cut() -> None:
+    raise Cut
+
+
+def state(run: str) -> dict[str, Any]:
+    """All that must be equal: weights, checkpoint, the log of steps, and of epochs what no clock measures."""
+    folder = Path("runs") / run
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    for name in [name for name in checkpoint["callbacks"] if "EpochLog" in name or "Timer" in name]:
+        del checkpoint["callbacks"][name]
+    for name, content in checkpoint["callbacks"].items():
+        if "ModelCheckpoint" in name:
+            checkpoint["callbacks"][name] = {"best": content["best_model_score"]}
+    with (folder / "metrics.csv").open() as stream:
+        rows = [
+            {k: v for k, v in row.items() if k not in ("seconds", "images_per_second")}
+            for row in csv.DictReader(stream)
+        ]
+    return {
+        "weights": load_file(folder / "model" / "model.safetensors"),
+        "checkpoint": {k: v for k, v in checkpoint.items() if k != "loops"},
+        "steps": (folder / "steps.csv").read_text(),
+        "metrics": rows,
+    }
+
+
+def assert_same(one: Any, other: Any, where: str = "") -> None:
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}/{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), where
+        for place, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f"{where}/{place}")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    place, before = tmp_path_factory.mktemp("undisturbed"), Path.cwd()
+    os.chdir(place)
+    try:
+        assert main([*WORDS.split(), "--name", "run"]) == 0
+        return state("run")
+    finally:
+        os.chdir(before)
+
+
+@pytest.mark.parametrize("number", [2, 5, STEPS, STEPS + 1, STEPS + 5])
+def test_cut_in_a_step(number: int, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        at_step(patch, number, cut)
+        with pytest.raises(Cut):
+            main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"])
+    assert main(RESUME) == 0
+    assert_same(state("run"), undisturbed)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_cut_in_a_validation(
+    number: int, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        at_step(patch, number, cut, "validation_step")
+        with pytest.raises(Cut):
+            main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"])
+    assert main(RESUME) == 0
+    assert_same(state("run"), undisturbed)
+
+
+@pytest.mark.parametrize("number", [2, STEPS, STEPS + 2])
+@pytest.mark.parametrize("before", ["write", "rename"])
+def test_cut_in_a_save(
+    number: int, before: str, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {"write": torch.save, "rename": os.replace}[before]
+    saves = []
+
+    def interrupted(*arguments: Any) -> None:
+        if before == "write" or Path(arguments[1]).name == checkpoints.LAST:
+            saves.append(1)
+            if len(saves) == number:
+                raise Cut
+        plain(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((checkpoints.torch, "save") if before == "write" else (os, "replace")), interrupted)
+        with pytest.raises(Cut):
+            main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"])
+    assert main(RESUME) == 0
+    assert_same(state("run"), undisturbed)
+
+
+@pytest.mark.parametrize(("kind", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "where"), [(4, "training_step"), (1, "validation_step")])
+def test_a_signal_keeps_the_step_it_meets(
+    kind: signal.Signals,
+    code: int,
+    number: int,
+    where: str,
+    undisturbed: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        at_step(patch, number, lambda: os.kill(os.getpid(), kind), where)
+        assert ended([*WORDS.split(), "--name", "run"]) == code
+    kept = torch.load("runs/run/checkpoints/last.ckpt", weights_only=True)["global_step"]
+    assert kept == (number if where == "training_step" else STEPS)
+    assert main(RESUME) == 0
+    assert_same(state("run"), undisturbed)
+
+
+def ended(words: list[str]) -> int:
+    """The exit code of a command."""
+    try:
+        return main(words)
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+
+
+def test_a_damaged_checkpoint_is_found_and_survived(
+    undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        at_step(patch, 5, cut)
+        with pytest.raises(Cut):
+            main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"])
+    folder = Path("runs/run/checkpoints")
+    whole = (folder / "last.ckpt").read_bytes()
+    chance = torch.Generator().manual_seed(7)
+    places = torch.randint(len(whole), (200,), generator=chance).tolist()
+    for place in places[:100]:
+        (folder / "last.ckpt").write_bytes(whole[:place])
+        assert checkpoints.newest_good(folder)[0].name == "previous.ckpt"
+    for place in places[100:]:
+        flipped = bytes([whole[place] ^ (1 << place % 8)])
+        (folder / "last.ckpt").write_bytes(whole[:place] + flipped + whole[place + 1 :])
+        assert checkpoints.newest_good(folder)[0].name == "previous.ckpt"
+    capsys.readouterr()
+    assert main(RESUME) == 0
+    assert "last.ckpt is damaged" in capsys.readouterr().out
+    assert_same(state("run"), undisturbed)
+
+
+def test_nothing_good_is_left(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(digits_run, "runs/small")
+    for file in Path("runs/small/checkpoints").glob("*.ckpt"):
+        file.write_bytes(b"")
+    assert main("train --name small --resume --trainer.max_epochs 3".split()) == 1  # noqa: SIM905
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "nothing to resume" in told
+
+
+def test_losses_that_are_no_numbers_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Classifier.training_step
+    seen = []
+
+    def poisoned(self: Classifier, *arguments: Any) -> torch.Tensor:
+        seen.append(1)
+        return plain(self, *arguments) * (float("nan") if 3 <= len(seen) <= 5 else 1.0)
+
+    monkeypatch.setattr(Classifier, "training_step", poisoned)
+    assert main([*WORDS.split(), "--name", "run"]) == 0
+    assert all(tensor.isfinite().all() for tensor in state("run")["weights"].values())
+
+
+def test_a_run_whose_losses_are_no_numbers_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = Classifier.training_step
+    monkeypatch.setattr(Classifier, "training_step", lambda *words: plain(*words) * float("inf"))
+    assert main([*WORDS.split(), "--name", "run"]) == 1
+    told = capsys.readouterr().err
+    assert "no number in 10 steps in a row" in told
+    assert told.count("\n") == 1
+
+
+def test_two_runs_in_one_folder(
+    digits_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(digits_run, "runs/small")
+    with Path("runs/small/lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for words in ("--resume --trainer.max_epochs 3", "--config digits --overwrite"):
+            assert main(["train", "--name", "small", *words.split()]) == 1
+            assert "another process's hands" in capsys.readouterr().err
+    assert Path("runs/small/report.html").is_file()
+
+
+def test_other_data_are_refused(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(digits_run, "runs/small")
+    last = Path("runs/small/checkpoints/last.ckpt")
+    checkpoint = torch.load(last, weights_only=True)
+    checkpoint["callbacks"]["Same"]["the list of labels"] = ["cat", "dog"]
+    checkpoints.DurableIO().save_checkpoint(checkpoint, last)
+    assert main("train --name small --resume --trainer.max_epochs 3".split()) == 1  # noqa: SIM905
+    told = capsys.readouterr().err
+    assert "the list of labels is" in told
+    assert "was ['cat', 'dog']" in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit on files stands in for a full disk")
+def test_a_disk_without_room(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+
+    try:
+        with monkeypatch.context() as patch:
+            at_step(patch, 4, full)
+            assert main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "last.ckpt cannot be written: File too large" in told
+    kept, _ = checkpoints.newest_good(Path("runs/run/checkpoints"))
+    assert torch.load(kept, weights_only=True)["global_step"] == 3
+    assert not list(Path("runs/run").rglob("*.tmp"))
+
+
+def test_a_run_that_was_moved(undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        at_step(patch, STEPS + 4, cut)
+        with pytest.raises(Cut):
+            main([*WORDS.split(), "--name", "before"])
+    Path("runs/before").rename("runs/run")
+    assert main(RESUME) == 0
+    assert_same(state("run"), undisturbed)
+    best = torch.load("runs/run/checkpoints/last.ckpt", weights_only=True)["callbacks"]
+    assert not any("before" in str(content) for content in best.values())
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    plain = Classifier.training_step
+
+    def step(self: Classifier, batch: Any, number: int) -> torch.Tensor:
+        if len(batch[0]) > most:
+            raise torch.OutOfMemoryError("out of memory")
+        return plain(self, batch, number)
+
+    monkeypatch.setattr(Classifier, "training_step", step)
+
+
+def test_short_memory_halves_batches_and_not_steps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short_of_memory(monkeypatch, 30)
+    assert main([*WORDS.split(), "--name", "run"]) == 0
+    assert "memory is short for batches of 50: beginning anew with 25, 4 of them" in capsys.readouterr().out
+    config = yaml.safe_load(Path("runs/run/config.yaml").read_text())
+    assert (config["data"]["batch_size"], config["trainer"]["accumulate"]) == (25, 4)
+    steps = (Path("runs/run/steps.csv")).read_text().splitlines()
+    assert int(steps[-1].split(",")[0]) in (2 * STEPS, 2 * (STEPS + 1))
+
+
+def test_memory_that_is_short_for_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short_of_memory(monkeypatch, 0)
+    assert main([*WORDS.split(), "--name", "run", "--data.batch_size", "2"]) == 1
+    assert "short for one example at a time" in capsys.readouterr().err
+    assert not Path("runs/run").exists()
+
+
+def test_memory_that_is_short_later(
+    digits_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(digits_run, "runs/small")
+    short_of_memory(monkeypatch, 0)
+    assert main("train --name small --resume --trainer.max_epochs 3".split()) == 1  # noqa: SIM905
+    assert "--data.batch_size 32 --trainer.accumulate 2" in capsys.readouterr().err
+
+
+def test_a_picture_that_vanishes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = torch.Generator().manual_seed(5)
+    for label in ("dark", "light"):
+        Path("pictures", label).mkdir(parents=True)
+        for index in range(30):
+            pixels = torch.randint(0, 256, (9, 9, 3), generator=noise, dtype=torch.uint8)
+            Image.fromarray(pixels.numpy()).save(Path("pictures", label, f"{index}.png"))
+    lost = sorted(Path("pictures", "dark").iterdir())
+    words = (
+        "train --config folder --data.root pictures --data.image_size 16 --model.width 24 --model.depth 1 "
+    )
+    words += "--trainer.max_epochs 3 --data.batch_size 4 --data.memory_gb 0 --trainer.save_every 0 --name run"
+    with monkeypatch.context() as patch:
+        at_step(patch, 4, lambda: [file.rename(f"{file}.away") for file in lost])
+        assert main(words.split()) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "missing: no such file" in told
+    kept, _ = checkpoints.newest_good(Path("runs/run/checkpoints"))
+    assert torch.load(kept, weights_only=True)["global_step"] >= 3
+    for file in lost:
+        Path(f"{file}.away").rename(file)
+    assert main(RESUME) == 0
