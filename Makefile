@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-all check format clean
+.PHONY: help install quickstart test test-all fuzz check format clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,10 @@ test: $(VENV)/installed check  ## the checks and the fast tests
 
 test-all: $(VENV)/installed check  ## the checks and all tests, the slow ones too
 	$(BIN)/python -m pytest -m ''
+
+fuzz: $(VENV)/installed  ## damaged pictures and bundles, two minutes each
+	$(BIN)/python -m pip install --quiet atheris
+	$(BIN)/python scripts/fuzz.py --seconds 120
 
 check: $(VENV)/installed  ## style, types, and the import rule
 	$(BIN)/ruff check .
