@@ -100,9 +100,11 @@ def test_evaluation_counts_every_picture_once(
 
 
 def test_a_split_too_small_for_its_processes(digits_run: Path, tmp_path: Path, pictures: Path) -> None:
-    (tmp_path / "data" / "3").mkdir(parents=True)
-    (pictures / "a.png").rename(tmp_path / "data" / "3" / "a.png")
-    ended = torchrun(f"evaluate {digits_run} --data data --split all", tmp_path)
+    for part, names in (("train", ("a", "b", "c")), ("test", ("e",))):
+        (tmp_path / "data" / part / "3").mkdir(parents=True)
+        for name in names:
+            (pictures / f"{name}.png").rename(tmp_path / "data" / part / "3" / f"{name}.png")
+    ended = torchrun(f"evaluate {digits_run} --data data", tmp_path)
     assert ended.returncode == 1
     assert "1 pictures for 2 processes" in ended.stderr
 
