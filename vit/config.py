@@ -361,15 +361,25 @@ def stored_config(file: Path) -> Config:
         raise UsageError(f"{file}: {_one_line(error)}") from None
 
 
-def first_difference(file: Path, config: Config) -> str | None:
-    """Where a stored config and this one differ, outside `trainer`: one line, or None.
+# Of `trainer`, what may change when a run is resumed.
+OPEN_TO_CHANGE = (
+    "max_epochs", "max_time", "accelerator", "devices", "num_nodes", "save_every", "progress", "overlays",
+    "overlay_method",
+)  # fmt: skip
 
-    How long a run goes on may change when it is resumed; what it is may not.
+
+def first_difference(file: Path, config: Config) -> str | None:
+    """Where a stored config and this one differ: one line, or None.
+
+    How long a run goes on, where, and what it shows may change when it is resumed; what it is may not.
     """
     stored = asdict(stored_config(file))
-    for key, now in asdict(config).items():
+    now_all = asdict(config)
+    for name in OPEN_TO_CHANGE:
+        now_all["trainer"][name] = stored["trainer"][name]
+    for key, now in now_all.items():
         before = stored[key]
-        if key == "trainer" or before == now:
+        if before == now:
             continue
         if not isinstance(now, dict):
             return f"{key} is {now}, and was {before} in {file}"

@@ -3,7 +3,11 @@
 import csv
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from vit import build
 from vit.cli import main
 from vit.inference import overlays
 from vit.inference import predict as module
+from vit.inference.work import parts_of
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -288,3 +293,24 @@ def test_a_query_outside_the_grid(
         == 1
     )
     assert "the grid is 4 x 4" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_list_that_does_not_end_can_be_left(
+    digits_run: Path, pictures: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    output = tmp_path / "o.csv"
+    words = [sys.executable, "-m", "vit.cli", "predict", str(digits_run), "-", "--output", str(output)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None
+        running.stdin.write(f"{pictures / 'a.png'}\n")
+        running.stdin.flush()
+        until = time.monotonic() + 60
+        while not parts_of(output).is_dir() and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        running.send_signal(number)
+        assert running.wait(20) == code
+        assert running.stderr is not None
+        assert running.stderr.read().count("\n") == 1
+    assert not parts_of(output).exists()

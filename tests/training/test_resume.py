@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+from vit import build
 from vit.cli import main
 from vit.training import checkpoints
 from vit.training.module import Classifier
@@ -360,3 +362,78 @@ def test_a_picture_that_vanishes(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     for file in lost:
         Path(f"{file}.away").rename(file)
     assert main(RESUME) == 0
+
+
+def test_cut_while_gradients_wait_for_more_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [*WORDS.split(), "--trainer.accumulate", "3"]
+    assert main([*words, "--name", "whole"]) == 0
+    with Path("runs/whole/steps.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["step"]) for row in rows] == list(range(1, 2 * STEPS // 3 + 1)), "a row for each step"
+    assert 2 < float(rows[0]["loss"]) < 2.7, "the loss of all of its batches, not of a third"
+    with monkeypatch.context() as patch:
+        at_step(patch, STEPS + 6, cut)
+        with pytest.raises(Cut):
+            main([*words, "--name", "run", "--trainer.save_every", "0"])
+    assert main(RESUME) == 0
+    assert_same(state("run"), state("whole"))
+
+
+def test_a_row_that_is_no_row_is_dropped(digits_run: Path) -> None:
+    shutil.copytree(digits_run, "runs/small")
+    for name in ("steps.csv", "metrics.csv"):
+        with Path("runs/small", name).open("a") as stream:
+            stream.write("x41,1.0,2.0,,,,,,\n7\0,")
+    assert main("train --name small --resume --trainer.max_epochs 3".split()) == 0  # noqa: SIM905
+    with Path("runs/small/metrics.csv").open() as stream:
+        assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2", "3"]
+
+
+def test_a_list_of_checksums_that_is_missing(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(digits_run, "runs/small")
+    Path("runs/small/checkpoints/SHA256SUMS").unlink()
+    resume = ["train", "--name", "small", "--resume", "--trainer.max_epochs", "3"]
+    assert main(resume) == 1
+    way_out = capsys.readouterr().err.partition("as they are, ")[2].strip()
+    subprocess.run(way_out, shell=True, check=True)
+    assert main(resume) == 0
+
+
+@pytest.mark.parametrize("words", ["--trainer.accumulate 2", "--trainer.precision bf16-mixed", "--seed 3"])
+def test_another_config_is_refused(words: str, digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(digits_run, "runs/small")
+    before = Path("runs/small/config.yaml").read_text()
+    assert main(["train", "--name", "small", "--resume", "--trainer.max_epochs", "3", *words.split()]) == 1
+    told = capsys.readouterr().err
+    assert f"{words.split()[0][2:]} is " in told
+    assert "and was" in told
+    assert Path("runs/small/config.yaml").read_text() == before
+
+
+def test_fewer_epochs_than_are_done(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(digits_run, "runs/small")
+    assert main("train --name small --resume --trainer.max_epochs 1".split()) == 1  # noqa: SIM905
+    assert "it is in epoch 2, and --trainer.max_epochs is 1" in capsys.readouterr().err
+
+
+def test_a_run_killed_before_it_replaced_another(digits_run: Path) -> None:
+    shutil.copytree(digits_run, "runs/small.replaced")
+    Path("runs/small").mkdir()
+    shutil.copy(digits_run / "config.yaml", "runs/small")
+    assert main("train --name small --resume --trainer.max_epochs 3".split()) == 0  # noqa: SIM905
+    assert Path("runs/small/model/model.safetensors").is_file()
+    assert not Path("runs/small.replaced").exists()
+
+
+def test_a_run_that_another_was_quicker_to_begin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = build.prepare
+
+    def slowly(config: Any) -> Any:
+        Path("runs/run/checkpoints").mkdir(parents=True)
+        return plain(config)
+
+    monkeypatch.setattr(build, "prepare", slowly)
+    assert main([*WORDS.split(), "--name", "run"]) == 1
+    assert "runs/run exists: --resume continues it" in capsys.readouterr().err

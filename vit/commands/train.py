@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -73,6 +72,7 @@ def run(arguments: "Namespace") -> int:
     # Other processes of a distributed run find the folder that the first one made.
     first = all(os.environ.get(rank, "0") == "0" for rank in RANKS)
     if first:
+        _bring_back(folder)
         _refuse(folder, config, arguments.resume, arguments.overwrite)
 
     import lightning as L
@@ -81,7 +81,8 @@ def run(arguments: "Namespace") -> int:
     from vit import build
     from vit.data import loader
     from vit.durable import write_text
-    from vit.training.checkpoints import newest_good
+    from vit.training.callbacks import read_metrics
+    from vit.training.checkpoints import DurableIO, newest_good
     from vit.training.environment import environment
     from vit.training.evaluate import evaluate
     from vit.training.results import write_results
@@ -89,14 +90,20 @@ def run(arguments: "Namespace") -> int:
     from vit.weights import Bundle, write_bundle
 
     checkpoint, complaint = newest_good(folder / "checkpoints") if arguments.resume else (None, None)
+    if checkpoint is not None and config.trainer.max_epochs is not None:
+        epoch = DurableIO().load_checkpoint(checkpoint)["epoch"] + 1
+        if epoch > config.trainer.max_epochs:
+            most = config.trainer.max_epochs
+            raise VitError(
+                f"cannot resume {folder}: it is in epoch {epoch}, and --trainer.max_epochs is {most}"
+            )
     console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not first)
     L.seed_everything(config.seed, verbose=False)
     made = build.prepare(config)
     splits = made.splits
     parameters = sum(parameter.numel() for parameter in made.model.parameters())
     machine = environment()
-    started = time.monotonic()
-    with _run_folder(folder, arguments.resume) if first else nullcontext():
+    with _run_folder(folder, arguments.resume, arguments.overwrite) if first else nullcontext():
         if first:
             write_text(folder / "config.yaml", to_yaml(config))
             write_text(folder / "env.json", json.dumps(machine, indent=2) + "\n")
@@ -115,7 +122,7 @@ def run(arguments: "Namespace") -> int:
             tokenizer=getattr(made.preprocess, "definition", None),
             training={
                 "data": {name: value for name, value in vars(config.data).items() if name in PORTABLE},
-                "seconds": round(time.monotonic() - started, 1),
+                "seconds": read_metrics(folder / "metrics.csv")[-1]["seconds"],
                 "steps": trainer.global_step,
             },
         )
@@ -225,25 +232,44 @@ def _refuse(folder: Path, config: Config, resume: bool, overwrite: bool) -> None
         if other:
             raise VitError(f"cannot resume {folder}: {other}")
     elif folder.exists() and not overwrite:
-        raise VitError(
-            f"{folder} exists: --resume continues it, --overwrite replaces it, --name starts another"
-        )
+        raise VitError(_exists(folder))
     elif folder.exists() and not (folder / "config.yaml").is_file():
         raise VitError(
             f"{folder} has no config.yaml, so it is no run: it is not replaced; choose another --name"
         )
 
 
+def _exists(folder: Path) -> str:
+    resumed = "--resume continues it, " if (folder / "checkpoints").is_dir() else ""
+    return f"{folder} exists: {resumed}--overwrite replaces it, --name starts another"
+
+
+def _replaced(folder: Path) -> Path:
+    """Where a run waits while the one that replaces it has no checkpoint yet."""
+    return folder.with_name(folder.name + ".replaced")
+
+
+def _bring_back(folder: Path) -> None:
+    """Put a run back that a killed one would have replaced, and did not live to."""
+    if _replaced(folder).is_dir() and not (folder / "checkpoints").is_dir():
+        with _alone(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            _replaced(folder).rename(folder)
+
+
 @contextmanager
-def _run_folder(folder: Path, resume: bool) -> Iterator[None]:
+def _run_folder(folder: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     """Make the folder, and keep others out; if the run fails before its first checkpoint, what stood there
     comes back."""
-    before = folder.with_name(folder.name + ".replaced")
-    with _alone(folder):
-        if folder.exists() and not resume:
+    before = _replaced(folder)
+    if overwrite and folder.exists():
+        with _alone(folder):
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=resume)
+    except FileExistsError:  # another run was quicker
+        raise VitError(_exists(folder)) from None
     with _alone(folder):
         try:
             yield

@@ -30,6 +30,7 @@ from vit.errors import UsageError, VitError
 from vit.inference.table import WRITERS, Row
 
 SHARD = 512  # inputs: at most so many are done again after a crash
+PATIENCE = 2.0  # seconds for the thread that lists, where the work ends before it does
 
 Entries = Callable[[], Iterable[tuple[Any, ...]]]
 Make = Callable[[list[list[Any]]], Iterable[list[Row]]]
@@ -126,7 +127,7 @@ class Work:
     ) -> None:
         self._leaving.set()
         if self._lister is not None:
-            self._lister.join()
+            self._lister.join(PATIENCE)  # it may be reading names from a pipe that nobody closes
         # What failed before its first shard was kept must not stand in the way of a corrected command.
         if error is not None and self.world == 1 and not any(self.folder.glob("*.rows")):
             shutil.rmtree(self.folder, ignore_errors=True)

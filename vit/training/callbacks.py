@@ -84,7 +84,7 @@ class EpochLog(Callback):
         """Start the clock; of a run that is resumed, drop the row of an epoch that will be done again."""
         self.started = self.epoch_started = time.monotonic()
         if trainer.is_global_zero:
-            keep_rows(self.file, COLUMNS, lambda row: int(row["epoch"]) <= trainer.current_epoch)
+            keep_rows(self.file, COLUMNS, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the epoch's clock."""

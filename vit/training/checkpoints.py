@@ -95,8 +95,13 @@ def newest_good(folder: Path) -> tuple[Path, str | None]:
     """The newest checkpoint that is what was written, and what is wrong with a newer one.
 
     Raises:
-        VitError: There is none.
+        VitError: There is none, or no list of checksums.
     """
+    if not (folder / SUMS).is_file() and any((folder / name).is_file() for name in (LAST, PREVIOUS)):
+        raise VitError(
+            f"{folder / SUMS} is missing, so nothing says that the checkpoints are whole: to accept them as "
+            f"they are, (cd {folder} && sha256sum *.ckpt > {SUMS})"
+        )
     complaints: list[str] = []
     for name in (LAST, PREVIOUS):
         trouble = damage(folder / name)

@@ -4,7 +4,6 @@ import csv
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +95,27 @@ class StepLog(Callback):
     def __init__(self, file: Path):
         self.file = file
         self.waiting: list[tuple[int, Tensor, float]] = []
+        self.loss: Tensor | float = 0.0  # of the batches of a step, added up
+        self.last = 0  # step
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin the file; of a run that is resumed, drop the steps that will be done again."""
+        self.last = trainer.global_step
         if trainer.is_global_zero:
-            keep_rows(self.file, STEP_COLUMNS, lambda row: int(row["step"]) <= trainer.global_step)
+            keep_rows(self.file, STEP_COLUMNS, trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note the step."""
-        if not trainer.is_global_zero or outputs is None:
+        """Note the step, once its last batch is through."""
+        if not trainer.is_global_zero:
+            return
+        self.loss = self.loss + outputs["loss"].detach()  # Lightning has divided it by the batches of a step
+        if trainer.global_step == self.last:
             return
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        self.waiting.append((trainer.global_step, outputs["loss"].detach(), rate))
+        self.waiting.append((trainer.global_step, torch.as_tensor(self.loss), rate))
+        self.loss, self.last = 0.0, trainer.global_step
         if len(self.waiting) >= FLUSH:
             self._flush()
 
@@ -134,16 +140,20 @@ class StepLog(Callback):
         self.waiting.clear()
 
 
-def keep_rows(file: Path, columns: tuple[str, ...], keep: Callable[[dict[str, str]], bool]) -> None:
-    """A CSV file with the rows that are kept, and its header; a row cut short by a crash goes."""
+def keep_rows(file: Path, columns: tuple[str, ...], most: int) -> None:
+    """A CSV file with the rows whose first column is a number up to `most`, and its header.
+
+    A row that a crash has cut short goes.
+    """
     rows: list[dict[str, str]] = []
     if file.exists():
-        with file.open(newline="", encoding="utf-8") as stream:
-            rows = [row for row in csv.DictReader(stream) if None not in row.values() and keep(row)]
+        with file.open(newline="", encoding="utf-8", errors="replace") as stream:
+            rows = [row for row in csv.DictReader(stream) if None not in row.values()]
+    number = columns[0]
     with replacing(file) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns)
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(row for row in rows if row[number].isdecimal() and int(row[number]) <= most)
 
 
 class Newest(Callback):
@@ -179,7 +189,8 @@ class Newest(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save if it is time or somebody asked; behind an epoch's last batch the validation comes first."""
-        if trainer.is_last_batch:
+        # Gradients that wait for more batches before a step are in no checkpoint.
+        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         late = time.monotonic() - self.saved >= self.seconds
         if _any_process(trainer, late or self.received is not None):
