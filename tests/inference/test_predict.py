@@ -301,7 +301,13 @@ def test_a_list_that_does_not_end_can_be_left(
 ) -> None:
     output = tmp_path / "o.csv"
     words = [sys.executable, "-m", "vit.cli", "predict", str(digits_run), "-", "--output", str(output)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+    ) as running:
         assert running.stdin is not None
         running.stdin.write(f"{pictures / 'a.png'}\n")
         running.stdin.flush()
