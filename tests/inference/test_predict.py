@@ -21,6 +21,7 @@ from vit import build
 from vit.cli import main
 from vit.inference import overlays
 from vit.inference import predict as module
+from vit.inference.predict import labeller, near, write_rows
 from vit.inference.work import parts_of
 
 
@@ -63,6 +64,7 @@ def test_precision_is_of_the_model_and_of_its_size(
 
     exact = scores("exact.csv", "--precision", "32-true")
     assert scores("auto.csv") == exact  # so small a model is not worth less than exact
+    monkeypatch.setattr(module, "NEAR", 0.0)  # no row is made twice
     rough = scores("rough.csv", "--precision", "bf16-mixed")
     assert rough != exact
     assert rough == pytest.approx(exact, abs=0.05)
@@ -71,6 +73,43 @@ def test_precision_is_of_the_model_and_of_its_size(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert vit.load_model(digits_run, precision="auto").autocast == torch.bfloat16
     assert vit.load_model(digits_run).autocast is None
+
+
+def scale_head(model: Any, factor: float) -> None:
+    with torch.no_grad():
+        model.head.weight.mul_(factor)
+        model.head.bias.mul_(factor)
+
+
+def test_near_classes_are_told_apart_without_half_precision(
+    digits_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "notes.txt").write_text("not a picture")
+    model = vit.load_model(digits_run)
+    scale_head(model, 100.0)
+
+    def table(name: str) -> list[dict[str, str]]:
+        write_rows(labeller(model), [str(pictures)], tmp_path / name, {})
+        return rows(tmp_path / name)
+
+    def scores(found: list[dict[str, str]]) -> list[str]:
+        return [row["score"] for row in found if row["status"] == "ok"]
+
+    far = table("far.csv")
+    model.autocast = torch.bfloat16
+    assert scores(table("far_half.csv")) != scores(far)
+    assert model.autocast == torch.bfloat16
+    model.autocast = None
+    scale_head(model, 1e-5)  # all classes are now near each other
+    close = table("close.csv")
+    model.autocast = torch.bfloat16
+    assert table("close_half.csv") == close
+
+
+def test_near_is_of_the_best_two_and_one_class_has_no_second() -> None:
+    logits = torch.tensor([[0.0, 5.0, 4.95], [0.0, 5.0, 4.5], [4.99, 4.98, 9.0]])
+    assert near(logits).tolist() == [True, False, False]
+    assert near(torch.randn(2, 1)).tolist() == [False, False]
 
 
 def test_a_bad_file_has_its_row_and_disturbs_nobody(digits_run: Path, pictures: Path, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ def add_arguments(parser: "ArgumentParser") -> None:
     add_rows_arguments(
         parser,
         "auto",
-        "auto (default): half precision for large models where the hardware has it; 32-true: exact",
+        "auto (default): half precision for large models where the hardware has it, and once more without it "
+        "where the best two classes are near each other; 32-true: exact",
     )
     parser.add_argument("--topk", type=int, default=5, help="classes in the topk column (default: 5)")
 

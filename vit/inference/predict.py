@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ EMBEDDING: dict[str, type] = FIRST | {"vector": list}
 
 Run = Callable[..., None]  # `Work.run`, or one like it
 Fill = Callable[[Tensor], Iterator[Row]]  # what a model made of a batch -> the rest of each row
+Doubt = Callable[[Tensor], Tensor]  # what it made in half precision, (B, ...) -> bool (B,): make it again
+
+# Of the best two logits: the second class is at least e^-0.1 = 0.9 times as probable as the first. Half
+# precision seldom moves them by more against each other (docs/performance.md has the measurement).
+NEAR = 0.1
 
 
 class Maker:
@@ -33,10 +39,20 @@ class Maker:
         fill: What each row says besides its path and status.
         batch_size: Pictures or texts per forward pass.
         limits: Of each picture's decoding.
+        doubt: Which results of half precision are made again in the dtype of the weights; None: none.
     """
 
-    def __init__(self, model: Tower, columns: dict[str, type], fill: Fill, batch_size: int, limits: Limits):
-        self.columns, self.fill, self.batch_size = columns, fill, batch_size
+    def __init__(
+        self,
+        model: Tower,
+        columns: dict[str, type],
+        fill: Fill,
+        batch_size: int,
+        limits: Limits,
+        doubt: Doubt | None = None,
+    ):
+        self.model, self.columns, self.fill, self.batch_size = model, columns, fill, batch_size
+        self.doubt = doubt
         self.reader: Any = reader_for(model, batch_size, limits)
 
     def __call__(self, entries: list[list[Any]]) -> Iterator[list[Row]]:
@@ -45,7 +61,7 @@ class Maker:
             made: list[Row] = [{}] * len(batch)
             if any(item.status == "ok" for item in batch):
                 with torch.inference_mode():
-                    made = list(self.fill(self.reader.run(batch).float()))
+                    made = list(self.fill(self._outputs(batch)))
             rows = []
             for item, found in zip(batch, made, strict=True):
                 row = dict.fromkeys(self.columns)
@@ -53,9 +69,35 @@ class Maker:
                 rows.append(row | found if item.status == "ok" else row)
             yield rows
 
+    def _outputs(self, batch: list[Any]) -> Tensor:
+        """What the model makes of a batch, float32 (B, ...)."""
+        outputs = self.reader.run(batch).float()
+        if self.model.autocast is None or self.doubt is None:
+            return outputs
+        doubtful = [
+            place for place in self.doubt(outputs).nonzero()[:, 0].tolist() if batch[place].status == "ok"
+        ]
+        if doubtful:
+            with _exact(self.model):
+                outputs[doubtful] = self.reader.run([batch[place] for place in doubtful]).float()
+        return outputs
+
+
+@contextmanager
+def _exact(model: Tower) -> Iterator[None]:
+    """Compute in the dtype of the weights meanwhile."""
+    half, model.autocast = model.autocast, None
+    try:
+        yield
+    finally:
+        model.autocast = half
+
 
 def labeller(model: Tower, *, topk: int = 5, batch_size: int = 64, limits: Limits = USUAL) -> Maker:
     """Makes the rows of `vit predict`.
+
+    Where half precision leaves the best two classes within 10 % of each other, the row is made again without
+    it: what it would have swapped is nearly always among these.
 
     Args:
         model: As in `Maker`, with `labels`.
@@ -79,7 +121,7 @@ def labeller(model: Tower, *, topk: int = 5, batch_size: int = 64, limits: Limit
                 "topk": json.dumps(best, ensure_ascii=False),
             }
 
-    return Maker(model, COLUMNS, fill, batch_size, limits)
+    return Maker(model, COLUMNS, fill, batch_size, limits, doubt=near)
 
 
 def embedder(model: Tower, *, batch_size: int = 64, limits: Limits = USUAL) -> Maker:
@@ -133,6 +175,14 @@ def write_rows(
         own = (output, parts_of(output))
         run(work, lambda: maker.reader.entries(inputs, without=own), maker, Counter(), tell)
         return work.finish()
+
+
+def near(logits: Tensor) -> Tensor:
+    """Logits (B, classes) -> bool (B,): the best two classes are nearly as probable as each other."""
+    if logits.shape[1] < 2:
+        return torch.zeros(len(logits), dtype=torch.bool)
+    best, second = logits.topk(2).values.unbind(1)
+    return best - second < NEAR
 
 
 def top_classes(logits: Tensor, topk: int) -> tuple[Tensor, Tensor]:

@@ -180,7 +180,8 @@ class TextTransformer(nn.Module):
         if self.autocast is None:
             return self.read(self.encode(ids, mask, segments=segments), mask)
         with torch.autocast(ids.device.type, self.autocast):
-            return self.read(self.encode(ids, mask, segments=segments), mask).float()
+            states = self.encode(ids, mask, segments=segments)
+        return self.read(states.float(), mask)
 
     def read(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the head makes of final tokens: (B, N, D), as `encode` gives them -> logits (B, classes)."""

@@ -50,8 +50,8 @@ class VisionTransformer(nn.Module):
         preprocess: Picture (PIL) to float32 tensor (C, height, width); None where nobody gave one.
         prefix: Number of tokens before the patches.
         pool_kind: `cls`, `mean`, `cls_mean` or `attention`.
-        autocast: Half-precision dtype that `forward` computes matrix products in; None, the default,
-            is the dtype of the weights.
+        autocast: Half-precision dtype that `forward` computes matrix products in, up to the final tokens;
+            the head reads them in the weights' dtype, as None, the default, computes everything.
 
     Raises:
         ValueError: Arguments that do not fit each other, with both values.
@@ -134,7 +134,8 @@ class VisionTransformer(nn.Module):
         if self.autocast is None:
             return self.read(self.encode(images))
         with torch.autocast(images.device.type, self.autocast):
-            return self.read(self.encode(images)).to(images.dtype)
+            states = self.encode(images)
+        return self.read(states.to(images.dtype))
 
     def read(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the head makes of final tokens: (B, N, D), as `encode` gives them -> logits (B, classes)."""
