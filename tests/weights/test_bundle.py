@@ -45,6 +45,10 @@ def test_round_trip(folder: Path) -> None:
     assert torch.equal(model(images), from_bundle(stored)(images))
 
 
+def test_who_may_read_the_description_may_read_the_weights(folder: Path) -> None:
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "config.json").stat().st_mode
+
+
 def test_no_pickle_is_read(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     torch.save(bundle().weights, folder / "model.safetensors")

@@ -23,13 +23,18 @@ from vit.vision import VisionTransformer
 
 TOGETHER = 16  # batches of texts that are read at once, to be sorted by length
 
+# Patches in a forward pass on a CPU. Larger tensors leave its caches, and above 32 MB each takes new pages
+# (docs/performance.md has the measurement).
+CPU_TOKENS = 4096
+
 
 class PictureReader:
     """One entry per file; a context manager, with processes that decode.
 
     Args:
         model: In eval mode, with `preprocess`.
-        batch_size: Pictures per forward pass.
+        batch_size: Pictures that are decoded together; per forward pass, but for a model on the CPU, whose
+            passes hold at most `CPU_TOKENS` patches.
         limits: Of each picture's decoding.
     """
 
@@ -63,7 +68,12 @@ class PictureReader:
     def run(self, batch: list[Picture]) -> Tensor:
         """What the model makes of a batch, (B, ...), on the CPU."""
         pixels = torch.stack([picture.pixels for picture in batch])
-        return self.model(self.model.preprocess.normalise(pixels.to(self.device))).cpu()
+        rows, cols = self.model.grid(pixels)
+        per_pass = max(1, CPU_TOKENS // (rows * cols)) if self.device.type == "cpu" else len(pixels)
+        normalise = self.model.preprocess.normalise
+        return torch.cat(
+            [self.model(normalise(part.to(self.device))).cpu() for part in pixels.split(per_pass)]
+        )
 
 
 class Passage(NamedTuple):

@@ -17,6 +17,7 @@ from vit.errors import VitError
 from vit.training.callbacks import EpochLog, ProgressBar, averaging
 from vit.training.checkpoints import LAST, DurableIO, damage
 from vit.training.examples import Examples
+from vit.training.memory import keep_freed_memory
 from vit.training.module import Classifier
 from vit.training.processes import places
 from vit.training.processes import strategy as chosen_strategy
@@ -70,6 +71,7 @@ def fit(
     Returns:
         The trainer, whose `checkpoint_callback` knows the best checkpoint.
     """
+    keep_freed_memory()
     checkpoints = folder / "checkpoints"
     drawn = progress and console.is_terminal
     working: list[Callback] = [

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from vit.durable import replacing, write_text
@@ -56,7 +56,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.weights.items()}
     with replacing(folder / WEIGHTS) as beside:
-        save_file(weights, beside)
+        beside.write_bytes(save(weights))  # save_file would make a file that its owner alone may read
     if bundle.tokenizer is not None:
         write_text(folder / TOKENIZER, bundle.tokenizer)
     write_description(folder, bundle)
