@@ -37,7 +37,7 @@ class Maker:
         model: In eval mode, with `preprocess`. One of pictures reads files, one of texts the lines of files.
         columns: Of the rows.
         fill: What each row says besides its path and status.
-        batch_size: Pictures or texts per forward pass.
+        batch_size: As in the reader.
         limits: Of each picture's decoding.
         doubt: Which results of half precision are made again in the dtype of the weights; None: none.
     """
