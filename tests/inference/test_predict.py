@@ -19,7 +19,7 @@ from PIL import Image
 import vit
 from vit import build
 from vit.cli import main
-from vit.inference import overlays
+from vit.inference import overlays, readers
 from vit.inference import predict as module
 from vit.inference.predict import labeller, near, write_rows
 from vit.inference.work import parts_of
@@ -104,6 +104,28 @@ def test_near_classes_are_told_apart_without_half_precision(
     close = table("close.csv")
     model.autocast = torch.bfloat16
     assert table("close_half.csv") == close
+
+
+def test_a_pass_on_a_cpu_is_small_and_its_rows_the_same(
+    digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = vit.load_model(digits_run)
+    passes: list[int] = []
+    model.register_forward_pre_hook(lambda module, given: passes.append(len(given[0])))
+
+    def table(name: str) -> list[dict[str, str]]:
+        passes.clear()
+        write_rows(labeller(model), [str(pictures)], tmp_path / name, {})
+        return rows(tmp_path / name)
+
+    whole = table("whole.csv")
+    assert passes == [len(whole)]
+    monkeypatch.setattr(readers, "CPU_TOKENS", 2 * 4 * 4)  # of a grid of 4 x 4: two pictures
+    assert table("parts.csv") == whole
+    assert max(passes) == 2
+    monkeypatch.setattr(readers, "CPU_TOKENS", 1)
+    assert table("singles.csv") == whole
+    assert passes == [1] * len(whole)
 
 
 def test_near_is_of_the_best_two_and_one_class_has_no_second() -> None:
