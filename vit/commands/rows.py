@@ -27,7 +27,10 @@ def add_rows_arguments(parser: "ArgumentParser", precision: str, of_precision: s
     )
     parser.add_argument("--output", required=True, help="FILE.csv, FILE.jsonl or FILE.parquet")
     parser.add_argument(
-        "--batch-size", type=int, default=64, help="most items per forward pass; fewer on a CPU (default: 64)"
+        "--batch-size",
+        type=int,
+        default=64,
+        help="most items per forward pass; large pictures on a CPU go in smaller passes (default: 64)",
     )
     parser.add_argument("--precision", choices=get_args(Precision), default=precision, help=of_precision)
     parser.add_argument(
