@@ -88,10 +88,11 @@ class Muon(Optimizer):
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     """Matrices with the same singular vectors, and singular values between about 0.7 and 1.2.
 
-    In bfloat16, which is enough: the result is a direction. (n, rows, cols) -> the same, bfloat16.
+    In bfloat16, which is enough: the result is a direction. On a CPU in float32: few have bfloat16, and to the
+    others it costs four times as much. (n, rows, cols) -> the same shape, in that dtype.
     """
     a, b, c = QUINTIC
-    x = matrices.to(torch.bfloat16)
+    x = matrices.to(torch.float32 if matrices.device.type == "cpu" else torch.bfloat16)
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
