@@ -25,6 +25,8 @@ def check(config: Config) -> Config:
         ("data.test_fraction", data.test_fraction, 0 <= data.test_fraction < 1, "from 0 up to 1"),
         ("augment.padding", augment.padding, 0 <= augment.padding < 1, "from 0 up to 1"),
         ("augment.erase", augment.erase, 0 <= augment.erase <= 1, "from 0 to 1"),
+        ("augment.grow_from", augment.grow_from, 0 < augment.grow_from <= 1, "above 0 up to 1"),
+        ("augment.grow_until", augment.grow_until, 0 <= augment.grow_until <= 1, "from 0 to 1"),
         ("text.vocabulary", text.vocabulary, text.vocabulary >= 100, "at least 100"),
         ("text.length", text.length, text.length >= 3, "at least 3"),
         ("text.blank", text.blank, 0 <= text.blank < 1, "from 0 up to 1"),

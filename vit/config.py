@@ -69,6 +69,8 @@ class AugmentConfig:
         erase: Probability of erasing a rectangle.
         mixup: Alpha of mixup; 0 is off.
         cutmix: Alpha of cutmix; 0 is off. With mixup too, each batch draws one of the two.
+        grow_from: Side of the pictures when the run begins, over their full side; 1 is off.
+        grow_until: Part of the run from which they have their full size.
     """
 
     crop: Literal["none", "pad", "resized"] = "pad"
@@ -81,6 +83,8 @@ class AugmentConfig:
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    grow_from: float = 1.0
+    grow_until: float = 0.7
 
 
 @dataclass

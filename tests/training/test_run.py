@@ -12,6 +12,7 @@ import vit
 from vit.build import fingerprint
 from vit.cli import main
 from vit.training.evaluate import evaluate
+from vit.vision import VisionTransformer
 
 SMALL = ["--config", "digits", "--model.width", "24", "--model.depth", "1", "--trainer.precision", "32-true"]
 
@@ -138,6 +139,24 @@ def test_what_can_be_switched_on_runs(words: list[str]) -> None:
     image = model.preprocess(__import__("PIL.Image").Image.new("L", (9, 9), 40))
     assert model(image[None]).isfinite().all()
     assert fingerprint(model) == fingerprint(vit.load_model(run))
+
+
+def test_pictures_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, int]] = []
+
+    def watched(tower: VisionTransformer, images: torch.Tensor) -> torch.Tensor:
+        seen.append((tower.training, images.shape[-1]))
+        return embed(tower, images)
+
+    embed = VisionTransformer.embed
+    monkeypatch.setattr(VisionTransformer, "embed", watched)
+    words = "--augment.grow_from 0.5 --augment.grow_until 0.5 --model.patch_size 2 --trainer.max_epochs 2"
+    train("grown", *words.split(), "--trainer.overlays", "0")
+    trained = [side for training, side in seen if training]
+    assert trained == sorted(trained)
+    assert set(trained) == {4, 6, 8}
+    assert trained.count(8) == pytest.approx(len(trained) / 2, abs=1)
+    assert {side for training, side in seen if not training} == {8}
 
 
 def test_the_averaged_weights_are_those_that_are_kept() -> None:

@@ -13,7 +13,7 @@ from vit.build.data import load_data, preprocess_for, read_sentences, tokenised
 from vit.build.models import load_model, make_tower
 from vit.checks import NOISES, SIZES
 from vit.config import TEXTS, AugmentConfig, Config, ModelConfig, OptimConfig, TextConfig
-from vit.data import Augment, Blanks, Images, Mix, Preprocess, Splits, spread
+from vit.data import Augment, Blanks, Growth, Images, Mix, Preprocess, Splits, spread
 from vit.errors import VitError
 from vit.inference.explain import explain
 from vit.text import TextTransformer, Tokenizer, train_tokenizer
@@ -67,7 +67,10 @@ def _of_pictures(config: Config) -> Run:
 def picture_classifier(config: Config, model: nn.Module, classes: int, preprocess: Preprocess) -> Classifier:
     """The Lightning module around any model of pictures."""
     augment = _augment(config.augment, config.seed, preprocess)
-    return _classifier(config, model, classes, augment=augment, normalise=preprocess.normalise)
+    grow = None
+    if config.augment.grow_from < 1:
+        grow = Growth(config.augment.grow_from, config.augment.grow_until, _pair(config.model.patch_size))
+    return _classifier(config, model, classes, augment=augment, normalise=preprocess.normalise, grow=grow)
 
 
 def _of_texts(config: Config) -> Run:
@@ -172,6 +175,7 @@ def _classifier(
     *,
     augment: Callable[[Tensor, Tensor, int], Tensor],
     normalise: Callable[[Tensor], Tensor],
+    grow: Callable[[Tensor, float], Tensor] | None = None,
 ) -> Classifier:
     optim = config.optim
     return Classifier(
@@ -182,6 +186,7 @@ def _classifier(
         mix=Mix(config.augment.mixup, config.augment.cutmix, classes, config.seed),
         make_optimizer=_optimizer(optim),
         rate=partial(rate, warmup=optim.warmup, schedule=optim.schedule),
+        grow=grow,
         label_smoothing=optim.label_smoothing,
     )
 

@@ -3,7 +3,7 @@
 Knows no model. Everything random in it is a function of (seed, epoch, index).
 """
 
-from vit.data.augment import Augment, Mix
+from vit.data.augment import Augment, Growth, Mix
 from vit.data.datasets import Splits, load, load_texts
 from vit.data.decode import FORMATS, STATUSES, DecodeError, open_picture
 from vit.data.images import FileImages, Images, TensorImages, spread, statistics
@@ -22,6 +22,7 @@ __all__ = [
     "DecodeError",
     "EpochSampler",
     "FileImages",
+    "Growth",
     "Images",
     "Mix",
     "Preprocess",

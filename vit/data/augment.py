@@ -3,8 +3,11 @@
 What happens to a picture is a function of (seed, epoch, index) alone; a batch equals its pictures one by one.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from vit.data.geometry import affine, chained, resized_box, sample, shifted
 from vit.data.policy import RAND, WIDE, coloured, drawn, moved
@@ -188,3 +191,37 @@ class Mix:
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global CPU generator
             torch.default_generator.manual_seed(seed_of(self.seed, epoch, first_index))
             return self.mix(images, targets)
+
+
+class Growth:
+    """Pictures that are small while a run is young (Tan and Le 2021, "EfficientNetV2", section 4).
+
+    A step costs by the pixel, and what is learned first is coarse. The side grows by one patch at a time, in
+    even parts of the run.
+
+    Args:
+        start: Side at the beginning over the full side.
+        until: Part of the run from which pictures have their full size.
+        patch_size: Pixels per patch, (height, width): what the sides stay multiples of.
+
+    Raises:
+        VitError: A number is out of range.
+    """
+
+    def __init__(self, start: float, until: float, patch_size: Sequence[int]):
+        if not 0 < start <= 1:
+            raise VitError(f"augment.grow_from is {start}, expected a part of the side, above 0 up to 1")
+        if not 0 <= until <= 1:
+            raise VitError(f"augment.grow_until is {until}, expected a part of the run, 0 to 1")
+        self.start, self.until, self.patch_size = start, until, patch_size
+
+    def __call__(self, images: Tensor, progress: float) -> Tensor:
+        """float (B, C, height, width) -> the same pictures, smaller where `progress`, 0 to 1, is low."""
+        if progress >= self.until:
+            return images
+        part = self.start + (1 - self.start) * progress / self.until
+        size = [
+            max(patch, int(side // patch * part + 1e-6) * patch)
+            for side, patch in zip(images.shape[-2:], self.patch_size, strict=True)
+        ]
+        return interpolate(images, size, mode="bilinear", antialias=True)

@@ -31,6 +31,7 @@ class Classifier(L.LightningModule):
         mix: (images, targets, epoch, first index) -> the same, mixed, with targets as (B, classes).
         make_optimizer: Model -> optimiser.
         rate: Progress, 0 to 1 -> factor on the learning rate.
+        grow: (images, progress, 0 to 1) -> the images at that point's size; None: as they are.
         label_smoothing: Probability spread over the other classes.
     """
 
@@ -44,6 +45,7 @@ class Classifier(L.LightningModule):
         mix: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]],
         make_optimizer: Callable[[nn.Module], Optimizer],
         rate: Callable[[float], float],
+        grow: Callable[[Tensor, float], Tensor] | None = None,
         label_smoothing: float = 0.0,
     ):
         super().__init__()
@@ -51,6 +53,7 @@ class Classifier(L.LightningModule):
         self.augment = augment
         self.normalise = normalise
         self.mix = mix
+        self.grow = grow
         self.make_optimizer = make_optimizer
         self.rate = rate
         self.label_smoothing = label_smoothing
@@ -82,7 +85,8 @@ class Classifier(L.LightningModule):
         if not self.trainer.training:
             return self.normalise(pixels), targets
         images = self.augment(pixels, indices, self.current_epoch)
-        return self.mix(images, targets, self.current_epoch, int(indices[0]))
+        images, targets = self.mix(images, targets, self.current_epoch, int(indices[0]))
+        return images if self.grow is None else self.grow(images, self.common_progress()), targets
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch; the targets may be mixed, (B, classes)."""

@@ -88,8 +88,8 @@ class Muon(Optimizer):
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     """Matrices with the same singular vectors, and singular values between about 0.7 and 1.2.
 
-    In bfloat16, which is enough: the result is a direction. On a CPU in float32: few have bfloat16, and to the
-    others it costs four times as much. (n, rows, cols) -> the same shape, in that dtype.
+    In bfloat16, which is enough: the result is a direction. On a CPU in float32: few have bfloat16, and the
+    others take four times as long to imitate it. (n, rows, cols) -> the same shape, in that dtype.
     """
     a, b, c = QUINTIC
     x = matrices.to(torch.float32 if matrices.device.type == "cpu" else torch.bfloat16)
