@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from vit.cli import main
 
 SMALL = "--config digits --model.width 24 --model.depth 2 --trainer.max_epochs 2 --trainer.precision 32-true"
-PLAIN = f"{SMALL} --optim.ema 0"
+PLAIN = f"{SMALL} --optim.ema 0 --augment.grow_from 0.5"
 CONV = f"{PLAIN} --optim.name muon --model.tokenizer conv --model.class_token false --model.pool mean"
 
 

@@ -24,8 +24,8 @@ from vit.training.module import Classifier
 
 WORDS = (
     "train --config digits --model.width 24 --model.depth 2 --model.drop_path 0.3 --model.dropout 0.1 "
-    "--augment.mixup 0.4 --augment.cutmix 1.0 --augment.erase 0.3 --optim.ema 0.9 --trainer.max_epochs 2 "
-    "--trainer.precision 32-true --trainer.overlays 0 --data.batch_size 100"
+    "--augment.mixup 0.4 --augment.cutmix 1.0 --augment.erase 0.3 --augment.grow_from 0.5 --optim.ema 0.9 "
+    "--trainer.max_epochs 2 --trainer.precision 32-true --trainer.overlays 0 --data.batch_size 100"
 )
 RESUME = ["train", "--name", "run", "--resume", "--trainer.save_every", "300"]
 STEPS = 12  # of an epoch
