@@ -66,7 +66,9 @@ def test_two_processes_train_as_one_with_batches_of_twice_the_size(
             assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-3), name
     expected = weights(alone)
     for name, tensor in weights(both).items():
-        torch.testing.assert_close(tensor, expected[name], atol=2e-4, rtol=1e-3, msg=name)
+        # A bias on all keys alike cancels in the softmax: its gradient is rounding, which AdamW makes large.
+        if not name.endswith("key.bias"):
+            torch.testing.assert_close(tensor, expected[name], atol=2e-4, rtol=1e-3, msg=name)
 
 
 def test_divided_weights_learn_what_whole_ones_learn(tmp_path: Path) -> None:
