@@ -67,6 +67,18 @@ def test_positions_fit_another_grid_as_timm_fits_them(kind: str) -> None:
     assert torch.equal(positions.resized(5, 7), positions.table)
 
 
+def test_compiled_positions_learn_on_grids_that_change() -> None:
+    positions = GridPositions(5, 7, 12)
+    compiled = torch.compile(positions, backend="aot_eager")
+    for rows, cols in ((2, 3), (3, 5), (5, 7), (3, 5)):
+        gradients = []
+        for module in (positions, compiled):
+            positions.zero_grad()
+            module(torch.ones(2, rows, cols, 12)).square().sum().backward()
+            gradients.append(positions.table.grad)
+        torch.testing.assert_close(gradients[1], gradients[0])
+
+
 def test_learned_positions_learn_and_sincos_do_not() -> None:
     assert isinstance(GridPositions(5, 7, 12).table, nn.Parameter)
     fixed = GridPositions(5, 7, 12, "sincos")

@@ -36,11 +36,16 @@ class GridPositions(nn.Module):
 
     def resized(self, rows: int, cols: int) -> Tensor:
         """The table for another grid: (rows, cols, D). Computed in float32, whatever the table's dtype."""
-        if self.table.shape[:2] == (rows, cols):
+        before = self.table.shape[:2]
+        if before == (rows, cols):
             return self.table
-        planes = self.table.permute(2, 0, 1)[None].float()  # (1, D, rows, cols)
-        planes = interpolate(planes, (rows, cols), mode="bicubic", antialias=True)
-        return planes[0].permute(1, 2, 0).to(self.table.dtype)
+        with torch.autocast(self.table.device.type, enabled=False):
+            down, across = (
+                _resampling(old, new, self.table.device)
+                for old, new in zip(before, (rows, cols), strict=True)
+            )
+            table = torch.einsum("ri,cj,ijd->rcd", down, across, self.table.float())
+        return table.to(self.table.dtype)
 
 
 class SequencePositions(nn.Module):
@@ -75,6 +80,15 @@ class SequencePositions(nn.Module):
         """
         table = self.table[: tokens.shape[1]] if places is None else self.table[places]
         return tokens + table.to(tokens.dtype)
+
+
+def _resampling(before: int, after: int, device: torch.device) -> Tensor:
+    """The linear map that interpolation along one axis is: (after, before).
+
+    As a matrix, because torch's compiler has no gradient of the interpolation where sizes change between calls.
+    """
+    single = torch.eye(before, device=device)[None, None]
+    return interpolate(single, (after, before), mode="bicubic", antialias=True)[0, 0]
 
 
 def sinusoidal(length: int, width: int, *, temperature: float = 10_000.0) -> Tensor:
