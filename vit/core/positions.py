@@ -85,7 +85,7 @@ class SequencePositions(nn.Module):
 def _resampling(before: int, after: int, device: torch.device) -> Tensor:
     """The linear map that interpolation along one axis is: (after, before).
 
-    As a matrix, because torch's compiler has no gradient of the interpolation where sizes change between calls.
+    As a matrix, because torch's compiler has no gradient of interpolation where sizes change between calls.
     """
     single = torch.eye(before, device=device)[None, None]
     return interpolate(single, (after, before), mode="bicubic", antialias=True)[0, 0]
