@@ -44,7 +44,7 @@ class GridPositions(nn.Module):
                 _resampling(old, new, self.table.device)
                 for old, new in zip(before, (rows, cols), strict=True)
             )
-            table = torch.einsum("ri,cj,ijd->rcd", down, across, self.table.float())
+            table = across @ torch.tensordot(down, self.table.float(), 1)  # rows first, then columns
         return table.to(self.table.dtype)
 
 
