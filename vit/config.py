@@ -58,6 +58,8 @@ class DataConfig:
 class AugmentConfig:
     """What happens to a training picture. A function of (seed, epoch, index), never of chance elsewhere.
 
+    Its size alone follows the progress of the run.
+
     Args:
         crop: `pad`: shift by up to `padding`; `resized`: a box of `scale` area, resized; `none`.
         padding: Largest shift, as a fraction of the side.

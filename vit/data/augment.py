@@ -1,6 +1,7 @@
 """Training pictures, varied: batches of tensors in, batches of tensors out, on their own device.
 
 What happens to a picture is a function of (seed, epoch, index) alone; a batch equals its pictures one by one.
+Only their size follows the progress of the run (`Growth`).
 """
 
 from collections.abc import Sequence
