@@ -52,7 +52,7 @@ def main(words: list[str] | None = None) -> int:
         folder,
         max_epochs=arguments.epochs,
         max_time=config.trainer.max_time,
-        console=Console(highlight=False, markup=False),
+        console=Console(highlight=False, markup=False, soft_wrap=True),
         precision=build.precision("auto"),
         clip=config.optim.clip,
     )
