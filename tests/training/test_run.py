@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -157,6 +159,12 @@ def test_pictures_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(trained) == {4, 6, 8}
     assert trained.count(8) == pytest.approx(len(trained) / 2, abs=1)
     assert {side for training, side in seen if not training} == {8}
+
+
+@mock.patch.dict(os.environ)  # Lightning writes the group's address there
+def test_no_group_of_processes_outlives_a_run() -> None:
+    train("group", "--trainer.max_epochs", "1", "--trainer.strategy", "ddp", "--trainer.devices", "1")
+    assert not torch.distributed.is_initialized()
 
 
 def test_the_averaged_weights_are_those_that_are_kept() -> None:

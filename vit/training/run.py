@@ -120,12 +120,16 @@ def fit(
             log_every_n_steps=10,
             plugins=[DurableIO()],
         )
+        joined = torch.distributed.is_initialized()
         try:
             trainer.fit(module, datamodule=examples, ckpt_path=resume, weights_only=True)
         except SystemExit as leaving:
             if leaving.code == 1 and trainer.interrupted:  # Lightning makes of Ctrl-C an exit with 1
                 raise KeyboardInterrupt from None
             raise
+        if torch.distributed.is_initialized() and not joined:
+            # Lightning leaves a group of gloo's open, whose threads abort a process that ends before them.
+            torch.distributed.destroy_process_group()
     return trainer
 
 
