@@ -12,7 +12,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from vit.config import TEXTS
-from vit.data import Sentences, load_texts
+from vit.data.datasets import load_texts
+from vit.data.texts import Sentences
 
 STRENGTHS = (0.3, 1, 3, 10, 30, 100)
 

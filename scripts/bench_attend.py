@@ -29,17 +29,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, one_hot
 
-from vit import build
-from vit.attribution import rollout
-from vit.attribution.faithfulness import BASELINES
+from vit.attribution.explain import METHODS, explain
+from vit.attribution.rollout import rollout
 from vit.config import QUICK_METHODS
 from vit.core import record_attention
-from vit.data import loader
+from vit.data.loader import loader
+from vit.data.preprocess import match_channels
+from vit.device import best_device
 from vit.errors import VitError
-from vit.inference.explain import METHODS, explain
-from vit.inference.faithful import CONTROLS, Faithfulness
+from vit.evaluation.faithfulness import CONTROLS, Faithfulness
+from vit.evaluation.removal import BASELINES
+from vit.recipes.data import load_data, named_data
 from vit.training.environment import environment
 from vit.vision import VisionTransformer
+from vit.weights.models import fingerprint, load_model
 
 LIBRARIES = ("grad-cam", "captum", "torchcam", "zennit")
 ATTENTION, ACTIVATIONS, BACKWARD, PASSES = "attention", "activations", "one backward", "many passes"
@@ -60,7 +63,7 @@ class Entry(NamedTuple):
 
 def main(words: list[str] | None = None) -> int:
     arguments = _parse(words)
-    device = torch.device(arguments.device) if arguments.device else build.best_device()
+    device = torch.device(arguments.device) if arguments.device else best_device()
     found: dict[str, Any] = {
         "environment": environment(),
         "libraries": {name: _version(name) for name in LIBRARIES},
@@ -216,7 +219,7 @@ def per_patch(pixels: Tensor, patch_size: tuple[int, int]) -> Tensor:
 
 def compare(arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Run all methods on the same pictures, print the table, return what goes to the file."""
-    model = build.load_model(arguments.model).to(device)
+    model = load_model(arguments.model).to(device)
     known = entries(model, arguments.cam_layer, arguments.rise_samples)
     chosen = arguments.methods.split(",") if arguments.methods else list(known)
     if strange := [name for name in chosen if name not in known]:
@@ -262,7 +265,7 @@ def compare(arguments: argparse.Namespace, device: torch.device) -> dict[str, An
     summary = _summary(known, figures)
     print("\n" + summary.pop("line"))
     return {
-        "model": {"word": str(arguments.model), "fingerprint": build.fingerprint(model)},
+        "model": {"word": str(arguments.model), "fingerprint": fingerprint(model)},
         "settings": vars(arguments),
         "pictures": first,
         "speed": speed,
@@ -277,14 +280,14 @@ def _pictures(
     arguments: argparse.Namespace, model: VisionTransformer, device: torch.device
 ) -> Iterator[Tensor]:
     preprocess = model.preprocess
-    config = build.named_data(arguments.data)
+    config = named_data(arguments.data)
     config.image_size = (preprocess.height, preprocess.width)
-    part = getattr(build.load_data(config), arguments.split)
+    part = getattr(load_data(config), arguments.split)
     if part is None:
         raise VitError(f"{arguments.data} has no {arguments.split} split")
     order = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))
     for pixels, _, _ in loader(part.subset(order[: arguments.pictures]), arguments.batch_size):
-        yield preprocess.normalise(build.match_channels(pixels, preprocess.channels)).to(device)
+        yield preprocess.normalise(match_channels(pixels, preprocess.channels)).to(device)
 
 
 def _trial(entry: Entry, model: VisionTransformer, images: Tensor, targets: Tensor) -> str | None:

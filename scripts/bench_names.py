@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vit.inference.work import parts_of
+from vit.jobs.job import job_folder
 from vit.training.environment import environment
 
 
@@ -79,11 +79,11 @@ def measure(model: str, folder: Path, output: Path, first: bool) -> dict[str, An
 
 
 def _has_row(output: Path) -> bool:
-    begun = parts_of(output) / "000000.partial"
+    begun = job_folder(output) / "000000.partial"
     try:
         return begun.stat().st_size > 0
     except FileNotFoundError:
-        return output.exists() or (parts_of(output) / "000000.rows").exists()
+        return output.exists() or (job_folder(output) / "000000.rows").exists()
 
 
 def line(row: dict[str, Any]) -> str:

@@ -30,11 +30,12 @@ from PIL import Image
 from torch import nn
 
 from vit import from_timm
-from vit.build import best_device, half_precision
-from vit.data import Preprocess
+from vit.data.preprocess import Preprocess
+from vit.device import autocast_dtype, best_device
 from vit.inference.predict import labeller, write_rows
 from vit.training.environment import environment
 from vit.vision import VisionTransformer
+from vit.weights.models import multiplications
 
 REFERENCE = "timm, float32"
 
@@ -123,7 +124,7 @@ def compare(name: str, parts: list[Path], place: Path, rounds: int, workers: int
         "transformers, float32": lambda part: _piped(pipeline, part),
         "vit, float32": lambda part: _ours(ours, None, part, place / "exact.csv"),
     }
-    half = half_precision("auto", ours)
+    half = autocast_dtype("auto", multiplications(ours))
     if half is not None:
         label = f"vit, {str(half).removeprefix('torch.')} (auto)"
         candidates[label] = lambda part: _ours(ours, half, part, place / "half.csv")

@@ -22,9 +22,9 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import vit
-from vit.build.others import packaged_folder
-from vit.data import load_texts
+from vit.data.datasets import load_texts
 from vit.training.environment import environment
+from vit.weights.sources import packaged_folder
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 

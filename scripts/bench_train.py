@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
-from vit.build import best_device
 from vit.core import attention_weights
+from vit.device import best_device
 from vit.training.environment import environment
 from vit.vision import VisionTransformer
 

@@ -122,7 +122,7 @@ def state(run: Path) -> dict[str, Any]:
     )
     for part in kept:
         flatten(checkpoint.get(part), f"checkpoint {part}", found)
-    flatten(checkpoint["callbacks"]["Chance"], "chance", found)
+    flatten(checkpoint["callbacks"]["RNGState"], "chance", found)
     found["steps.csv"] = (run / "steps.csv").read_text()
     return found
 

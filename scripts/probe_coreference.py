@@ -30,10 +30,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import vit
-from vit import build
 from vit.errors import VitError
 from vit.text import TextTransformer, Tokenizer
 from vit.training.environment import environment
+from vit.weights.models import make_tower
 
 DIRECTIONS = ("pronoun -> mention", "mention -> pronoun")
 SENTENCE = "The cat sat on the mat because it was tired."
@@ -70,7 +70,7 @@ def main(words: list[str] | None = None) -> int:
 def fresh(model: TextTransformer, seed: int) -> TextTransformer:
     """A model of the same architecture that has learned nothing."""
     torch.manual_seed(seed)
-    made: Any = build.make_tower(model.architecture)
+    made: Any = make_tower(model.architecture)
     made.preprocess = model.preprocess
     return made.eval()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torchvision.transforms.v2.functional import to_pil_image
 
-from vit.data import load
+from vit.data.datasets import load
 
 PLACE = Path("quickstart")
 RUN = Path("runs/quickstart")

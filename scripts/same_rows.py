@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from vit.inference.work import SHARD, parts_of
+from vit.jobs.job import SHARD, job_folder
 from vit.training.environment import environment
 
 
@@ -151,7 +151,7 @@ def crash(command: list[str], output: Path, moment: float) -> dict[str, Any] | N
     if running.wait() != -signal.SIGKILL:
         return None
     left = _left(mark)
-    parts = parts_of(output)
+    parts = job_folder(output)
     done = _inodes(parts)
     rows = sum(len(file.read_bytes().splitlines()) for file in parts.glob("*.partial"))
     again = subprocess.Popen(command, **quiet)

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import torch
 
-from vit import build
 from vit.config import stored_config, to_yaml
-from vit.data import loader
-from vit.training.callbacks import read_metrics
-from vit.training.evaluate import Evaluation, evaluate
+from vit.data.loader import loader
+from vit.device import best_device
+from vit.evaluation.metrics import Evaluation, evaluate
+from vit.evaluation.results import read_metrics
+from vit.recipes.data import load_data
 from vit.weights import read_bundle, write_bundle
+from vit.weights.models import SHIPPED, from_bundle
 
 LIMIT_MB = 8.0
 
@@ -80,7 +82,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("name")
     parser.add_argument("--title", required=True, help="one line for the card")
-    parser.add_argument("--into", type=Path, default=build.SHIPPED)
+    parser.add_argument("--into", type=Path, default=SHIPPED)
     arguments = parser.parse_args(words)
     run: Path = arguments.run
     config = stored_config(run / "config.yaml")
@@ -94,8 +96,8 @@ def main(words: list[str] | None = None) -> int:
     size = sum(tensor.nbytes for tensor in bundle.weights.values()) / 1e6
     if size > LIMIT_MB:
         sys.exit(f"{run} has {size:.1f} MB of weights in half precision, expected at most {LIMIT_MB:.0f}")
-    model = build.from_bundle(bundle).to(build.best_device())
-    splits = build.load_data(config.data)
+    model = from_bundle(bundle).to(best_device())
+    splits = load_data(config.data)
     if splits.test is None:
         sys.exit(f"{splits.name} has no test split to put on the card: set data.test_fraction")
     results: dict[str, Evaluation] = {}

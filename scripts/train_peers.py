@@ -21,13 +21,15 @@ import timm
 from rich.console import Console
 from torch import nn
 
-from vit import build
 from vit.config import AugmentConfig, Config, DataConfig, OptimConfig, TrainerConfig
-from vit.data import loader
+from vit.data.loader import loader
+from vit.device import best_device, resolve_precision
+from vit.evaluation.metrics import evaluate
+from vit.recipes.data import load_data, preprocess_for
+from vit.recipes.run import picture_classifier
+from vit.training.datamodule import RunDataModule
 from vit.training.environment import environment
-from vit.training.evaluate import evaluate
-from vit.training.examples import Examples
-from vit.training.run import best_weights, fit
+from vit.training.fit import best_weights, fit
 
 
 def main(words: list[str] | None = None) -> int:
@@ -41,23 +43,23 @@ def main(words: list[str] | None = None) -> int:
         trainer=TrainerConfig(max_epochs=None, max_time=f"00:{hours:02}:{minutes:02}:00"),
     )
     L.seed_everything(config.seed, verbose=False)
-    splits = build.load_data(config.data)
-    preprocess = build.preprocess_for(splits)
+    splits = load_data(config.data)
+    preprocess = preprocess_for(splits)
     model = PEERS[arguments.peer](len(splits.labels), splits.train.size[0], splits.train.channels)
     folder = Path("runs") / f"peer_{arguments.peer}_{arguments.minutes}min_{config.seed}"
     folder.mkdir(parents=True)
     trainer = fit(
-        build.picture_classifier(config, model, len(splits.labels), preprocess),
-        Examples(splits, config.data.batch_size, config.seed),
+        picture_classifier(config, model, len(splits.labels), preprocess),
+        RunDataModule(splits, config.data.batch_size, config.seed),
         folder,
         max_epochs=arguments.epochs,
         max_time=config.trainer.max_time,
         console=Console(highlight=False, markup=False, soft_wrap=True),
-        precision=build.precision("auto"),
+        precision=resolve_precision("auto"),
         clip=config.optim.clip,
     )
     model.load_state_dict(best_weights(trainer))
-    model.to(build.best_device()).eval()
+    model.to(best_device()).eval()
     found: dict[str, Any] = {
         "peer": arguments.peer,
         "seed": config.seed,

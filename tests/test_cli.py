@@ -190,7 +190,7 @@ def test_labels_are_matched_by_name(
     """A folder with some of the classes is measured on those, whatever their numbers in the folder."""
     from torchvision.transforms.v2.functional import to_pil_image
 
-    from vit.data import load
+    from vit.data.datasets import load
 
     test = load("digits").test
     assert test is not None

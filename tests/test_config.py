@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from jsonargparse import ArgumentParser
 
-from vit.checks import check
 from vit.config import (
     Config,
     add_config_arguments,
@@ -18,6 +17,7 @@ from vit.config import (
     to_yaml,
 )
 from vit.errors import UsageError
+from vit.recipes.checks import check
 
 SHIPPED = sorted(config_folder().glob("*.yaml"))
 

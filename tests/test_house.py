@@ -46,8 +46,8 @@ def test_the_wheel_carries_configs_and_assets(tmp_path: Path) -> None:
     for file in (ROOT / "configs").glob("*.yaml"):
         assert f"vit/configs/{file.name}" in names
     assert "vit/py.typed" in names
-    for file in (ROOT / "vit" / "models").glob("*/*"):
-        assert f"vit/models/{file.parent.name}/{file.name}" in names
+    for file in (ROOT / "vit" / "pretrained").glob("*/*"):
+        assert f"vit/pretrained/{file.parent.name}/{file.name}" in names
     for file in (ROOT / "vit" / "viewer").glob("page*"):
         assert f"vit/viewer/{file.name}" in names
 
@@ -60,7 +60,7 @@ def test_extras_are_those_of_the_contract() -> None:
 
 def test_a_model_that_predicts_does_without_lightning() -> None:
     """It would take two of the five seconds in which a command begins."""
-    modules = "sys, vit.build, vit.commands.rows, vit.inference.predict, vit.inference.work"
-    program = f"import {modules}; print('lightning' in sys.modules)"
+    modules = "vit.weights.models, vit.recipes.data, vit.commands.rows, vit.inference.predict"
+    program = f"import sys, {modules}; print('lightning' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout == "False\n"

@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 
 import vit
-from vit.build import SHIPPED, best_device, shipped_models
 from vit.cli import main
 from vit.config import stored_config
-from vit.data import load
+from vit.data.datasets import load
+from vit.device import best_device
+from vit.weights.models import SHIPPED, shipped_models
 
 NAMES = [folder.name for folder in shipped_models()]
 

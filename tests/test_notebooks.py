@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from vit.build import from_bundle, make_tower
-from vit.data import Preprocess
+from vit.data.preprocess import Preprocess
 from vit.weights import Bundle, write_bundle
+from vit.weights.models import from_bundle, make_tower
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 LABELS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import vit
-from vit.build import make_tower
 from vit.errors import VitError
 from vit.text import TextTransformer, Tokenizer, train_tokenizer
+from vit.weights.models import make_tower
 
 pytest.importorskip("tokenizers")
 

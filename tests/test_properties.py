@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from vit.config import Config, resolve_config, stored_config, to_yaml
 from vit.core.attention import attend, attention_weights
 from vit.errors import UsageError
-from vit.inference.table import WRITERS
-from vit.training.report import write_report
+from vit.evaluation.report import write_report
+from vit.jobs.table import WRITERS
 
 IN_A_FOLDER = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]

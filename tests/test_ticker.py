@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from vit.commands.common import ticker
-from vit.inference.work import Progress
+from vit.jobs.job import Progress
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], progress: Progress) -> str:

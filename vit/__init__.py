@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vit.build import load_model
     from vit.core import record_attention
     from vit.inference.attend import attend
     from vit.weights import from_huggingface, from_timm
+    from vit.weights.models import load_model
 
 __all__ = ["attend", "from_huggingface", "from_timm", "load_model", "record_attention"]
 
@@ -22,7 +22,7 @@ _HOMES = {
     "attend": "vit.inference.attend",
     "from_huggingface": "vit.weights",
     "from_timm": "vit.weights",
-    "load_model": "vit.build",
+    "load_model": "vit.weights.models",
     "record_attention": "vit.core",
 }
 

@@ -1,7 +1,7 @@
 """What a run is made of, as plain dataclasses, and the strict loader. Imports no torch.
 
 One dataclass per section of a YAML file in `configs/`. `vit train --help` lists the same names with the
-same defaults; `vit/build.py` is the one place that turns them into objects.
+same defaults; `vit/recipes/` is the one place that turns them into objects.
 """
 
 from argparse import ArgumentError

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 import vit
+from vit.attribution.explain import METHODS, explain
 from vit.attribution.perturbation import _rise_masks
 from vit.errors import VitError
-from vit.inference.explain import METHODS, explain
 
 from .towers import CLASSES, COLS, IMAGES, KINDS, ROWS, B, H, Reference, tower
 
@@ -192,7 +192,7 @@ def test_masks_of_rise() -> None:
 
 def test_rise_finds_the_patch_that_counts() -> None:
     """A score that is one patch's brightness: the map peaks there, and its mean is the mean score."""
-    from vit.attribution import rise
+    from vit.attribution.perturbation import rise
 
     images = torch.rand(2, 1, 10, 21, generator=torch.Generator().manual_seed(0))
     images[:, :, 4:6, 9:12] = 5.0
@@ -321,7 +321,7 @@ def test_a_model_made_in_inference_mode_is_refused() -> None:
 
 
 def test_labels_with_synonyms_and_twins() -> None:
-    from vit.inference.targets import class_index
+    from vit.attribution.targets import class_index
 
     labels = ["tench, Tinca tinca", "crane", "cat", "crane"]
     assert class_index("tench", 4, labels) == 0
@@ -389,7 +389,7 @@ def test_a_model_without_a_head_explains_no_class() -> None:
 
 
 def test_mass_and_outliers() -> None:
-    from vit.attribution import attention_mass, outlier_patches
+    from vit.attribution.mass import attention_mass, outlier_patches
 
     states = torch.ones(2, 3 + 5, 4)
     states[0, 4] = 3.0

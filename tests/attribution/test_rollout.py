@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 import vit
-from vit.attribution import parse_query, rollout, seed_row
+from vit.attribution.query import parse_query, seed_row
+from vit.attribution.rollout import rollout
 from vit.errors import VitError
 from vit.vision import VisionTransformer
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vit.data import cifar
 from vit.data.datasets import load
 from vit.data.images import FileImages, TensorImages
+from vit.data.readers import cifar
 from vit.errors import VitError
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vit.data import Blanks, EpochSampler, Sentences, Texts, load_texts, loader
+from vit.data.datasets import load_texts
+from vit.data.loader import EpochSampler, loader
+from vit.data.texts import Sentences, Texts, TokenMasking
 from vit.errors import VitError
 
 
@@ -100,7 +102,7 @@ def test_orders_follow_seed_and_epoch() -> None:
 
 
 def test_blanks_are_a_function_of_seed_epoch_and_index() -> None:
-    blanks = Blanks(7, 0.5, blank=99, keep=[0, 1])
+    blanks = TokenMasking(7, 0.5, blank=99, keep=[0, 1])
     ids = torch.arange(40).view(2, 20)
     indices = torch.tensor([4, 8])
     changed = blanks(ids, indices, 3)
@@ -109,4 +111,4 @@ def test_blanks_are_a_function_of_seed_epoch_and_index() -> None:
     assert not torch.equal(changed, blanks(ids, indices, 4))
     assert changed[0, :2].tolist() == [0, 1]
     assert 10 < int((changed == 99).sum()) < 30
-    assert torch.equal(Blanks(7, 0.0, 99, [])(ids, indices, 3), ids)
+    assert torch.equal(TokenMasking(7, 0.0, 99, [])(ids, indices, 3), ids)

@@ -17,12 +17,13 @@ import torch
 from PIL import Image
 
 import vit
-from vit import build
+from vit import device
 from vit.cli import main
-from vit.inference import overlays, readers
+from vit.inference import draw as overlays
 from vit.inference import predict as module
 from vit.inference.predict import labeller, near, write_rows
-from vit.inference.work import parts_of
+from vit.inputs import readers
+from vit.jobs.job import job_folder
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -68,8 +69,8 @@ def test_precision_is_of_the_model_and_of_its_size(
     rough = scores("rough.csv", "--precision", "bf16-mixed")
     assert rough != exact
     assert rough == pytest.approx(exact, abs=0.05)
-    monkeypatch.setattr(build.models, "HALF_FROM", 0)
-    monkeypatch.setattr(build.models, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(device, "HALF_FROM", 0)
+    monkeypatch.setattr(device, "best_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert vit.load_model(digits_run, precision="auto").autocast == torch.bfloat16
     assert vit.load_model(digits_run).autocast is None
@@ -324,7 +325,7 @@ def test_overlays_stand_where_their_pictures_stood(digits_run: Path, pictures: P
 def test_interrupted_drawings_are_continued(
     digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overlays, "Work", partial(overlays.Work, size=2))
+    monkeypatch.setattr(overlays, "Job", partial(overlays.Job, size=2))
     words = ["attend", str(digits_run), str(pictures), "--pages", "4", "--output"]
     assert main([*words, str(tmp_path / "whole")]) == 0
     save, saved = overlays.save_beside, []
@@ -373,11 +374,11 @@ def test_a_list_that_does_not_end_can_be_left(
         running.stdin.write(f"{pictures / 'a.png'}\n")
         running.stdin.flush()
         until = time.monotonic() + 60
-        while not parts_of(output).is_dir() and time.monotonic() < until:
+        while not job_folder(output).is_dir() and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(0.5)
         running.send_signal(number)
         assert running.wait(20) == code
         assert running.stderr is not None
         assert running.stderr.read().count("\n") == 1
-    assert not parts_of(output).exists()
+    assert not job_folder(output).exists()

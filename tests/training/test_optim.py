@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import SGD, AdamW
 
 from vit.training.muon import Muon
-from vit.training.optim import Together, build_optimizer, decay_groups, rate
+from vit.training.optim import CombinedOptimizer, build_optimizer, decay_groups, rate
 from vit.vision import VisionTransformer
 
 
@@ -33,7 +33,7 @@ def test_only_matrices_decay() -> None:
 def test_muon_takes_the_matrices_of_the_encoder_and_all_kernels() -> None:
     model = tower()
     optimizer = build_optimizer(model, "muon", lr=0.1, muon_lr=0.5, weight_decay=0.2)
-    assert isinstance(optimizer, Together)
+    assert isinstance(optimizer, CombinedOptimizer)
     muon, adamw = optimizer.parts
     assert isinstance(muon, Muon)
     assert isinstance(adamw, AdamW)
@@ -64,7 +64,7 @@ def step(optimizer: torch.optim.Optimizer, *parameters: nn.Parameter) -> None:
 
 def test_together_equals_apart_and_goes_on_after_a_checkpoint() -> None:
     a, b = two_parameters()
-    together = Together([SGD([a], lr=0.1, momentum=0.9), AdamW([b], lr=0.01)])
+    together = CombinedOptimizer([SGD([a], lr=0.1, momentum=0.9), AdamW([b], lr=0.01)])
     c, d = two_parameters()
     first, second = SGD([c], lr=0.1, momentum=0.9), AdamW([d], lr=0.01)
     for _ in range(3):
@@ -75,7 +75,7 @@ def test_together_equals_apart_and_goes_on_after_a_checkpoint() -> None:
     assert torch.equal(b, d)
 
     e, f = (nn.Parameter(p.detach().clone()) for p in (a, b))
-    resumed = Together([SGD([e], lr=0.7, momentum=0.9), AdamW([f], lr=0.7)])
+    resumed = CombinedOptimizer([SGD([e], lr=0.7, momentum=0.9), AdamW([f], lr=0.7)])
     resumed.load_state_dict(deepcopy(together.state_dict()))
     assert [group["lr"] for group in resumed.param_groups] == [0.1, 0.01]
     for _ in range(3):
@@ -87,7 +87,7 @@ def test_together_equals_apart_and_goes_on_after_a_checkpoint() -> None:
 
 def test_a_schedule_reaches_both_parts() -> None:
     a, b = two_parameters()
-    together = Together([SGD([a], lr=0.1), AdamW([b], lr=0.01)])
+    together = CombinedOptimizer([SGD([a], lr=0.1), AdamW([b], lr=0.01)])
     schedule = torch.optim.lr_scheduler.LambdaLR(together, lambda step: 1 / (1 + step))
     step(together, a, b)
     schedule.step()

@@ -17,8 +17,8 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from vit import build
 from vit.cli import main
+from vit.recipes import run as recipe
 from vit.training import checkpoints
 from vit.training.module import Classifier
 
@@ -255,7 +255,7 @@ def test_other_data_are_refused(digits_run: Path, capsys: pytest.CaptureFixture[
     shutil.copytree(digits_run, "runs/small")
     last = Path("runs/small/checkpoints/last.ckpt")
     checkpoint = torch.load(last, weights_only=True)
-    checkpoint["callbacks"]["Same"]["the list of labels"] = ["cat", "dog"]
+    checkpoint["callbacks"]["DataGuard"]["the list of labels"] = ["cat", "dog"]
     checkpoints.DurableIO().save_checkpoint(checkpoint, last)
     assert main("train --name small --resume --trainer.max_epochs 3".split()) == 1  # noqa: SIM905
     told = capsys.readouterr().err
@@ -428,12 +428,12 @@ def test_a_run_killed_before_it_replaced_another(digits_run: Path) -> None:
 def test_a_run_that_another_was_quicker_to_begin(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain = build.prepare
+    plain = recipe.prepare
 
     def slowly(config: Any) -> Any:
         Path("runs/run/checkpoints").mkdir(parents=True)
         return plain(config)
 
-    monkeypatch.setattr(build, "prepare", slowly)
+    monkeypatch.setattr(recipe, "prepare", slowly)
     assert main([*WORDS.split(), "--name", "run"]) == 1
     assert "runs/run exists: --resume continues it" in capsys.readouterr().err

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vit.build import from_bundle, load_model
 from vit.errors import VitError
 from vit.weights import Bundle, read_bundle, write_bundle
+from vit.weights.models import from_bundle, load_model
 
 
 def bundle() -> Bundle:
@@ -26,7 +26,7 @@ def bundle() -> Bundle:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    from vit.build import make_tower
+    from vit.weights.models import make_tower
 
     stored = bundle()
     stored.weights = make_tower(stored.architecture).state_dict()

@@ -11,7 +11,7 @@ from vit.errors import UsageError
 Score = Callable[[Tensor, Tensor], Tensor]  # (images (n, C, h, w), target (n,)) -> the targets' scores (n,)
 
 
-def mean_colour(images: Tensor) -> Tensor:
+def mean_color(images: Tensor) -> Tensor:
     """Each picture's own mean colour, as a picture: (B, C, height, width) -> the same shape."""
     return images.mean((2, 3), keepdim=True).expand_as(images)
 
@@ -52,7 +52,7 @@ def occlusion(
     for cover, (row, col) in zip(covers, places, strict=True):
         cover[row : row + window, col : col + window] = 1
     falls = torch.zeros(len(images), rows, cols, device=images.device)
-    for fall, image, colour, target in zip(falls, images, mean_colour(images), targets, strict=True):
+    for fall, image, colour, target in zip(falls, images, mean_color(images), targets, strict=True):
         fall += _fall(image, colour, target, score, covers, batch_size)
     return falls
 
@@ -155,7 +155,7 @@ def rise(
         raise UsageError(f"samples is {samples}, expected at least 1")
     size = (images.shape[2], images.shape[3])
     total = torch.zeros(len(images), *grid, device=images.device)
-    colours = mean_colour(images)
+    colours = mean_color(images)
     for masks in _rise_masks(size, samples, cells, keep, seed, batch_size):
         masks = masks.to(images.device)  # (n, 1, height, width)
         shown = interpolate(masks, grid, mode="area")[:, 0]  # (n, rows, cols)

@@ -78,18 +78,19 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 def run(arguments: "Namespace") -> int:
     """Write the overlays; 3 where some files were bad."""
-    from vit.inference.processes import warm_up
+    from vit.inputs.processes import warm_up
 
     warm_up()  # beside the imports below, which take seconds
-    from vit.attribution import parse_query
-    from vit.build import best_device, fingerprint, load_model
+    from vit.attribution.explain import METHODS
+    from vit.attribution.query import parse_query
     from vit.commands.common import faithfulness_table, require_labels, require_positive, summary, ticker
+    from vit.device import best_device
     from vit.errors import UsageError
-    from vit.inference.explain import METHODS
-    from vit.inference.faithful import Faithfulness
-    from vit.inference.overlays import draw_overlays
+    from vit.evaluation.faithfulness import Faithfulness
+    from vit.inference.draw import draw_overlays
     from vit.text import TextTransformer
     from vit.viewer.overlay import SMALLEST_SIDE
+    from vit.weights.models import fingerprint, load_model
 
     if bool(arguments.inputs) == (arguments.text is not None):
         raise UsageError("give either INPUT, the files or folders to draw, or --text")
@@ -143,12 +144,12 @@ def run(arguments: "Namespace") -> int:
 
 def _draw_texts(model: "TextTransformer", arguments: "Namespace", options: dict[str, Any]) -> int:
     """Write the drawings of texts; 3 where some could not be read."""
-    from vit.attribution import parse_query
-    from vit.build import fingerprint
+    from vit.attribution.query import parse_query
     from vit.commands.common import summary, ticker
     from vit.errors import UsageError
     from vit.inference.attend import token_query
-    from vit.inference.texts import draw_texts
+    from vit.inference.text_maps import draw_texts
+    from vit.weights.models import fingerprint
 
     if arguments.score:
         raise UsageError("--score is of pictures: leave it out")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from vit.errors import UsageError, VitError
 
 if TYPE_CHECKING:
-    from vit.inference.work import Progress as WorkProgress
-    from vit.inference.work import Tell
+    from vit.jobs.job import Progress as WorkProgress
+    from vit.jobs.job import ProgressCallback
 
 
 def require_positive(option: str, value: float) -> None:
@@ -35,7 +35,7 @@ def summary(counts: Counter[str], what: str = "file") -> str:
 
 
 def faithfulness_table(rows: list[dict[str, Any]]) -> str:
-    """The figures of `vit.inference.faithful.Faithfulness.rows` as aligned text."""
+    """The figures of `vit.evaluation.faithfulness.Faithfulness.rows` as aligned text."""
     lines: list[tuple[str, ...]] = [
         ("method", "baseline", "MoRF", "LeRF", "LeRF - MoRF", "95 % interval", "shuffled")
     ]
@@ -57,7 +57,7 @@ def faithfulness_table(rows: list[dict[str, Any]]) -> str:
 
 
 @contextmanager
-def ticker(what: str) -> Iterator["Tell"]:
+def ticker(what: str) -> Iterator["ProgressCallback"]:
     """On a terminal's stderr a bar: how many, how fast, how many of them bad, how long still; nothing
     elsewhere."""
     from rich.console import Console

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from vit.data import Images, Sentences
+    from vit.data.images import Images
+    from vit.data.texts import Sentences
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
@@ -28,8 +29,8 @@ def run(arguments: "Namespace") -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from vit.build import load_data, named_data, read_sentences
     from vit.config import TEXTS
+    from vit.recipes.data import load_data, named_data, read_sentences
 
     config = named_data(arguments.path)
     splits: Any = read_sentences(config) if config.name in TEXTS else load_data(config)
@@ -71,7 +72,7 @@ def run(arguments: "Namespace") -> int:
 
 def _size(part: "Images | Sentences") -> tuple[dict[str, Any], str]:
     """How large a picture or a text is, for JSON and in words."""
-    from vit.data import Sentences
+    from vit.data.texts import Sentences
 
     if isinstance(part, Sentences):
         characters = median(map(len, part.texts))

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
     from torch import Tensor
 
-    from vit.data import Images, Splits
+    from vit.data.datasets import Splits
+    from vit.data.images import Images
     from vit.towers import Tower
     from vit.vision import VisionTransformer
 
@@ -62,12 +63,13 @@ def run(arguments: "Namespace") -> int:
     if arguments.split not in SPLITS:
         raise UsageError(f"--split is {arguments.split}{nearest(arguments.split, list(SPLITS))}")
 
-    from vit import build
     from vit.commands.common import faithfulness_table, require_labels, require_positive
-    from vit.data import loader
-    from vit.inference.world import joined
+    from vit.data.loader import loader
+    from vit.device import best_device
+    from vit.evaluation.metrics import evaluate
+    from vit.jobs.ranks import distributed_ranks
     from vit.text import TextTransformer
-    from vit.training.evaluate import evaluate
+    from vit.weights.models import load_model
 
     require_positive("--batch-size", arguments.batch_size)
     asked = {name: arguments[name] for name in OF_ATTRIBUTION if arguments[name] is not None}
@@ -77,14 +79,14 @@ def run(arguments: "Namespace") -> int:
     require_positive("--pictures", pictures)
     require_positive("--steps", steps)
     methods = _methods(arguments.methods) if arguments.attribution else []
-    model = require_labels(build.load_model(arguments.model).to(build.best_device()), arguments.model)
+    model = require_labels(load_model(arguments.model).to(best_device()), arguments.model)
     config = _data_config(arguments.model, arguments.data, isinstance(model, TextTransformer))
     splits, prepare, normalise = _read(model, config)
     if isinstance(model, TextTransformer) and (arguments.flip or arguments.attribution):
         raise UsageError("--flip and --attribution are of pictures: leave them out")
     order = _class_order(model.labels, splits.labels, splits.name)
     chosen = _chosen(splits, arguments.split)
-    with joined() as world:
+    with distributed_ranks() as world:
         _require_enough(chosen, world.size)
         if methods and world.size > 1:
             raise UsageError(f"--attribution is measured by one process, and here are {world.size}")
@@ -133,24 +135,25 @@ def _read(
     model: "Tower", config: DataConfig
 ) -> "tuple[Splits[Any], Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]":
     """The data as the model reads them, and what happens to a batch before and on the device."""
-    from vit import build
+    from vit.data.preprocess import match_channels
+    from vit.recipes.data import load_data, read_sentences, tokenised, unchanged
     from vit.text import TextTransformer
 
     if isinstance(model, TextTransformer):
         if config.name not in TEXTS:
             raise UsageError(f"--data is {config.name}, which holds pictures, and this model reads texts")
-        return build.tokenised(build.read_sentences(config), model.preprocess), build.as_it_is, build.as_it_is
+        return tokenised(read_sentences(config), model.preprocess), unchanged, unchanged
     if config.name in TEXTS:
         raise UsageError(f"--data is {config.name}, which holds texts, and this model reads pictures")
     preprocess = model.preprocess
     config.image_size = (preprocess.height, preprocess.width)
-    match = partial(build.match_channels, channels=preprocess.channels)
-    return build.load_data(config), match, preprocess.normalise
+    match = partial(match_channels, channels=preprocess.channels)
+    return load_data(config), match, preprocess.normalise
 
 
 def _methods(words: str | None) -> list[str]:
     """The methods asked for."""
-    from vit.inference.explain import METHODS
+    from vit.attribution.explain import METHODS
 
     methods = list(QUICK_METHODS) if words is None else [word.strip() for word in words.split(",")]
     for method in methods:
@@ -165,8 +168,8 @@ def _attribution(
     """The figures of faithfulness, on pictures drawn by a fixed seed."""
     import torch
 
-    from vit.build import match_channels
-    from vit.inference.faithful import measure
+    from vit.data.preprocess import match_channels
+    from vit.evaluation.faithfulness import measure
 
     places = [(images, index) for images in chosen for index in range(len(images))]
     order = torch.randperm(len(places), generator=torch.Generator().manual_seed(0))[:pictures]
@@ -182,7 +185,8 @@ def _attribution(
 
 def _data_config(model: str, word: str | None, texts: bool) -> DataConfig:
     """What to measure on, split as the model's run split it: its test pictures are those it never saw."""
-    from vit.build import is_bundled, named_data, open_bundle
+    from vit.recipes.data import named_data
+    from vit.weights.models import is_bundled, open_bundle
 
     run = Path(model) / "config.yaml"
     recorded: DataConfig | None = None

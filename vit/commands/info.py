@@ -21,7 +21,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 def run(arguments: "Namespace") -> int:
     """Print the description."""
-    from vit.build import describe
+    from vit.weights.models import describe
 
     facts: dict[str, Any] = {"model": arguments.model} | describe(arguments.model)
     if arguments.json:

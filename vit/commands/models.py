@@ -23,7 +23,7 @@ def run(arguments: "Namespace") -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from vit.build import shipped_models
+    from vit.weights.models import shipped_models
 
     table = Table(box=None, pad_edge=False)
     for column in ("MODEL", "classes", "reads", "val accuracy", "trained on"):

@@ -9,8 +9,8 @@ from vit.config import MODEL_HELP, Precision
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from vit.inference.decoding import Limits
-    from vit.inference.predict import Maker
+    from vit.inference.predict import RowMaker
+    from vit.inputs.decoding import Limits
 
 
 def add_rows_arguments(parser: "ArgumentParser", precision: str, of_precision: str) -> None:
@@ -53,18 +53,18 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
         arguments: As `add_rows_arguments` made them.
         options: Of the verb, on which rows depend.
     """
-    from vit.inference.processes import warm_up
+    from vit.inputs.processes import warm_up
 
     warm_up()  # beside the imports below, which take seconds
-    from vit.build import fingerprint
     from vit.commands.common import require_positive, summary, ticker
     from vit.errors import UsageError
-    from vit.inference.decoding import Limits
     from vit.inference.predict import write_rows
-    from vit.inference.ray import on_ray
-    from vit.inference.work import Work
-    from vit.inference.world import find_world
+    from vit.inputs.decoding import Limits
+    from vit.jobs.job import Job
+    from vit.jobs.ranks import find_ranks
+    from vit.jobs.ray import on_ray
     from vit.text import TextTransformer
+    from vit.weights.models import fingerprint
 
     require_positive("--batch-size", arguments.batch_size)
     require_positive("--timeout", arguments.timeout)
@@ -75,7 +75,7 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
             raise UsageError(f"--actors is {arguments.actors}, and only --engine ray has any: leave it out")
     limits = Limits(arguments.timeout, arguments.memory * 2**20)
     build = partial(make, verb, arguments.model, arguments.precision, arguments.batch_size, limits, options)
-    run = on_ray(build, arguments.actors) if arguments.engine == "ray" else Work.run
+    run = on_ray(build, arguments.actors) if arguments.engine == "ray" else Job.run
     maker = build()
     model = maker.reader.model
     of_texts = isinstance(model, TextTransformer)
@@ -86,7 +86,7 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
             Path(arguments.output),
             {"command": verb, "model": fingerprint(model), **options},
             overwrite=arguments.overwrite,
-            world=find_world(),
+            world=find_ranks(),
             run=run,
             tell=tell,
         )
@@ -104,11 +104,12 @@ def make(
     batch_size: int,
     limits: "Limits",
     options: dict[str, Any],
-) -> "Maker":
+) -> "RowMaker":
     """A model, and what makes a verb's rows with it; also called in the processes of a cluster."""
-    from vit.build import best_device, load_model
     from vit.commands.common import require_labels
+    from vit.device import best_device
     from vit.inference.predict import embedder, labeller
+    from vit.weights.models import load_model
 
     model = load_model(word, precision=precision).to(best_device())
     if verb == "embed":

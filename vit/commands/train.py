@@ -18,7 +18,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vit.checks import check
 from vit.config import (
     RUNS,
     Config,
@@ -29,13 +28,14 @@ from vit.config import (
     to_yaml,
 )
 from vit.errors import UsageError, VitError
+from vit.recipes.checks import check
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
     from lightning import Trainer
     from rich.console import Console
 
-    from vit.build import Run
+    from vit.recipes.run import Run
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # of torchrun, Lightning, SLURM
 NOT_OF_FIT = ("compile", "overlays", "overlay_method")
@@ -78,16 +78,17 @@ def run(arguments: "Namespace") -> int:
     import lightning as L
     from rich.console import Console
 
-    from vit import build
-    from vit.data import loader
-    from vit.durable import write_text
-    from vit.training.callbacks import read_metrics
+    from vit.atomic import write_text
+    from vit.data.loader import loader
+    from vit.device import best_device
+    from vit.evaluation.metrics import evaluate
+    from vit.evaluation.results import read_metrics, write_results
+    from vit.recipes.run import prepare
     from vit.training.checkpoints import DurableIO, newest_good
     from vit.training.environment import environment
-    from vit.training.evaluate import evaluate
-    from vit.training.results import write_results
-    from vit.training.run import best_weights
+    from vit.training.fit import best_weights
     from vit.weights import Bundle, write_bundle
+    from vit.weights.models import from_bundle
 
     checkpoint, complaint = newest_good(folder / "checkpoints") if arguments.resume else (None, None)
     if checkpoint is not None and config.trainer.max_epochs is not None:
@@ -99,7 +100,7 @@ def run(arguments: "Namespace") -> int:
             )
     console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not first)
     L.seed_everything(config.seed, verbose=False)
-    made = build.prepare(config)
+    made = prepare(config)
     splits = made.splits
     parameters = sum(parameter.numel() for parameter in made.model.parameters())
     machine = environment()
@@ -126,7 +127,7 @@ def run(arguments: "Namespace") -> int:
                 "steps": trainer.global_step,
             },
         )
-        best = build.from_bundle(bundle).to(build.best_device())
+        best = from_bundle(bundle).to(best_device())
         result = evaluate(best, loader(splits.val, 256), made.normalise, len(splits.labels))
         bundle.scores = {"val": result.figures()}
         write_bundle(folder / "model", bundle)
@@ -158,8 +159,8 @@ def _fit_within_memory(
     import lightning as L
     import torch
 
-    from vit import build
-    from vit.durable import write_text
+    from vit.atomic import write_text
+    from vit.recipes.run import prepare
 
     while True:
         try:
@@ -185,19 +186,20 @@ def _fit_within_memory(
         )
         torch.cuda.empty_cache()
         L.seed_everything(config.seed, verbose=False)
-        made = build.prepare(config)
+        made = prepare(config)
 
 
 def _fit(config: Config, made: "Run", folder: Path, console: "Console", checkpoint: Path | None) -> "Trainer":
-    from vit import build
-    from vit.training.examples import Examples
-    from vit.training.resuming import Same
-    from vit.training.run import fit
+    from vit.device import resolve_precision
+    from vit.recipes.run import overlays
+    from vit.training.datamodule import RunDataModule
+    from vit.training.fit import fit
+    from vit.training.resume import DataGuard
 
     if config.trainer.compile:
         made.model.compile()
     options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_OF_FIT}
-    options["precision"] = build.precision(config.trainer.precision, config.trainer.accelerator)
+    options["precision"] = resolve_precision(config.trainer.precision, config.trainer.accelerator)
     facts = {
         "the list of labels": made.splits.labels,
         "the number of training examples": len(made.splits.train),
@@ -205,12 +207,12 @@ def _fit(config: Config, made: "Run", folder: Path, console: "Console", checkpoi
     }
     return fit(
         made.module,
-        Examples(made.splits, config.data.batch_size, config.seed),
+        RunDataModule(made.splits, config.data.batch_size, config.seed),
         folder,
         console=console,
         clip=config.optim.clip,
         ema=config.optim.ema,
-        callbacks=[*build.overlays(config, made, folder), Same(facts)],
+        callbacks=[*overlays(config, made, folder), DataGuard(facts)],
         resume=checkpoint,
         **options,
     )

@@ -9,11 +9,11 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from torch import Tensor
 
-from vit.data.cifar import read_cifar
-from vit.data.digits import read_digits
-from vit.data.folder import read_folder
 from vit.data.images import Images, Skipped
-from vit.data.parquet import read_parquet
+from vit.data.readers.cifar import read_cifar
+from vit.data.readers.digits import read_digits
+from vit.data.readers.folder import read_folder
+from vit.data.readers.parquet import read_parquet
 from vit.data.splits import stratified_split
 from vit.data.texts import Sentences, read_texts
 from vit.errors import VitError

@@ -151,3 +151,16 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     shift = torch.tensor(mean, device=pixels.device).view(-1, 1, 1)
     scale = torch.tensor(std, device=pixels.device).view(-1, 1, 1)
     return (pixels.to(torch.float32) / 255).sub_(shift).div_(scale)
+
+
+def match_channels(pixels: Tensor, channels: int) -> Tensor:
+    """uint8 (B, 1 or 3, height, width) -> the same with the channels a model reads: grey to RGB or back.
+
+    Luma is that of ITU-R 601, rounded as Pillow rounds it, so that a grey picture keeps its levels.
+    """
+    if pixels.shape[1] == channels:
+        return pixels
+    if channels == 3:
+        return pixels.expand(-1, 3, -1, -1)
+    luma = (pixels.int() * torch.tensor([19595, 38470, 7471]).view(3, 1, 1)).sum(1, keepdim=True)
+    return (luma + 0x8000 >> 16).to(torch.uint8)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vit.data.images import Batch, Skipped
 from vit.data.randomness import uniforms
-from vit.data.tables import SUFFIXES, Record, read_records
+from vit.data.readers.tables import SUFFIXES, Record, read_records
 from vit.errors import VitError
 
 # What a part's file may be called, the best first: train.tsv, dev.tsv, test.tsv.
@@ -130,7 +130,7 @@ def _sentences(records: list[Record], labels: list[str], part: str) -> Sentences
     return Sentences([record.text for record in records], targets, [record.name for record in records])
 
 
-class Blanks:
+class TokenMasking:
     """Word dropout (Iyyer et al. 2015): tokens taken away at random while training.
 
     Args:

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from vit.attribution.explain import Target, explain
 from vit.errors import VitError
-from vit.inference.explain import Target, explain
 from vit.text import TextTransformer
 from vit.towers import Tower
 

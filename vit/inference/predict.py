@@ -10,27 +10,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vit.inference.decoding import USUAL, Limits
-from vit.inference.readers import reader_for, same_inputs
-from vit.inference.table import Row
-from vit.inference.work import SHARD, Tell, Work, parts_of
-from vit.inference.world import ALONE, World
+from vit.inputs.decoding import USUAL, Limits
+from vit.inputs.readers import reader_for, same_inputs
+from vit.jobs.job import SHARD, Job, ProgressCallback, job_folder
+from vit.jobs.ranks import SINGLE_PROCESS, Ranks
+from vit.jobs.table import Row
 from vit.towers import Tower
 
 FIRST: dict[str, type] = {"path": str, "status": str, "error": str}
 COLUMNS: dict[str, type] = FIRST | {"label": str, "index": int, "score": float, "topk": str}
 EMBEDDING: dict[str, type] = FIRST | {"vector": list}
 
-Run = Callable[..., None]  # `Work.run`, or one like it
+Run = Callable[..., None]  # `Job.run`, or one like it
 Fill = Callable[[Tensor], Iterator[Row]]  # what a model made of a batch -> the rest of each row
-Doubt = Callable[[Tensor], Tensor]  # what it made in half precision, (B, ...) -> bool (B,): make it again
+Uncertain = Callable[[Tensor], Tensor]  # what it made in half precision, (B, ...) -> bool (B,): make it again
 
 # Of the best two logits: the second class is at least e^-0.1 = 0.9 times as probable as the first. Half
 # precision seldom moves them by more against each other (docs/performance.md has the measurement).
 NEAR = 0.1
 
 
-class Maker:
+class RowMaker:
     """From the inputs of a shard to their rows, while its reader is open.
 
     Args:
@@ -49,7 +49,7 @@ class Maker:
         fill: Fill,
         batch_size: int,
         limits: Limits,
-        doubt: Doubt | None = None,
+        doubt: Uncertain | None = None,
     ):
         self.model, self.columns, self.fill, self.batch_size = model, columns, fill, batch_size
         self.doubt = doubt
@@ -93,17 +93,17 @@ def _exact(model: Tower) -> Iterator[None]:
         model.autocast = half
 
 
-def labeller(model: Tower, *, topk: int = 5, batch_size: int = 64, limits: Limits = USUAL) -> Maker:
+def labeller(model: Tower, *, topk: int = 5, batch_size: int = 64, limits: Limits = USUAL) -> RowMaker:
     """Makes the rows of `vit predict`.
 
     Where half precision leaves the best two classes within 10 % of each other, the row is made again without
     it: what it would have swapped is nearly always among these.
 
     Args:
-        model: As in `Maker`, with `labels`.
+        model: As in `RowMaker`, with `labels`.
         topk: Number of classes in the `topk` column; fewer where the model has fewer.
-        batch_size: As in `Maker`.
-        limits: As in `Maker`.
+        batch_size: As in `RowMaker`.
+        limits: As in `RowMaker`.
     """
 
     def fill(logits: Tensor) -> Iterator[Row]:
@@ -121,10 +121,10 @@ def labeller(model: Tower, *, topk: int = 5, batch_size: int = 64, limits: Limit
                 "topk": json.dumps(best, ensure_ascii=False),
             }
 
-    return Maker(model, COLUMNS, fill, batch_size, limits, doubt=near)
+    return RowMaker(model, COLUMNS, fill, batch_size, limits, doubt=near)
 
 
-def embedder(model: Tower, *, batch_size: int = 64, limits: Limits = USUAL) -> Maker:
+def embedder(model: Tower, *, batch_size: int = 64, limits: Limits = USUAL) -> RowMaker:
     """Makes the rows of `vit embed`: the vector that a model makes of its input when its head is left out.
 
     The column `vector` is a list of float32 in parquet and JSONL, and JSON in CSV; empty where the status is
@@ -136,23 +136,23 @@ def embedder(model: Tower, *, batch_size: int = 64, limits: Limits = USUAL) -> M
         # Nine digits tell every float32 from its neighbours.
         return ({"vector": [float(f"{x:.9g}") for x in vector]} for vector in vectors.tolist())
 
-    return Maker(model, EMBEDDING, fill, batch_size, limits)
+    return RowMaker(model, EMBEDDING, fill, batch_size, limits)
 
 
 def write_rows(
-    maker: Maker,
+    maker: RowMaker,
     inputs: list[str],
     output: Path,
     command: dict[str, Any],
     *,
     overwrite: bool = False,
-    world: World = ALONE,
-    run: Run = Work.run,
-    tell: Tell = lambda progress: None,
+    world: Ranks = SINGLE_PROCESS,
+    run: Run = Job.run,
+    tell: ProgressCallback = lambda progress: None,
 ) -> Counter[str] | None:
     """Write one row per entry, good or bad, and return the number of rows by status.
 
-    An interrupted run keeps the shards that it finished (`vit.inference.work`), and the same call does the
+    An interrupted run keeps the shards that it finished (`vit.jobs.job`), and the same call does the
     others. Several processes share them; all but the one that puts the output together return None.
 
     Args:
@@ -171,8 +171,8 @@ def write_rows(
     """
     command = command | {"inputs": same_inputs(inputs), "batch_size": maker.batch_size}
     sharing = {"size": SHARD, "rank": world.rank, "world": world.size}
-    with maker.reader, Work(output, maker.columns, command, overwrite=overwrite, **sharing) as work:
-        own = (output, parts_of(output))
+    with maker.reader, Job(output, maker.columns, command, overwrite=overwrite, **sharing) as work:
+        own = (output, job_folder(output))
         run(work, lambda: maker.reader.entries(inputs, without=own), maker, Counter(), tell)
         return work.finish()
 

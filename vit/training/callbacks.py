@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
-from vit.training.resuming import keep_rows
+from vit.training.resume import keep_rows
 
 COLUMNS = (
     "epoch",
@@ -125,15 +125,6 @@ class EpochLog(Callback):
         )
         log.info(line)
         self.say(line)
-
-
-def read_metrics(file: Path) -> list[dict[str, float | None]]:
-    """The rows of `metrics.csv`, numbers as numbers, empty cells as None."""
-    with file.open(newline="", encoding="utf-8") as stream:
-        return [
-            {name: float(cell) if cell else None for name, cell in row.items()}
-            for row in csv.DictReader(stream)
-        ]
 
 
 class ProgressBar(Callback):

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
-from vit.durable import replacing, write_text
+from vit.atomic import replacing, write_text
 from vit.errors import VitError
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"

@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from vit.errors import VitError
-from vit.training.processes import divide, same_buffers
+from vit.training.distributed import divide, same_buffers
 
 Batch = tuple[Tensor, Tensor, Tensor]  # pixels uint8 (B, C, height, width), targets (B,), indices (B,)
 

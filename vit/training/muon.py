@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vit.training.processes import divided_like, whole
+from vit.training.distributed import divided_like, whole
 
 # Coefficients of the quintic that pulls singular values towards 1 (Jordan et al. 2024, "Newton-Schulz").
 QUINTIC = (3.4445, -4.7750, 2.0315)

@@ -53,16 +53,16 @@ def build_optimizer(
     if name not in ("adamw", "muon"):
         raise ValueError(f"optimizer is {name!r}, expected 'adamw' or 'muon'")
     if name == "adamw":
-        return Together([AdamW(decay_groups(named, weight_decay), lr=lr, betas=betas, fused=True)])
+        return CombinedOptimizer([AdamW(decay_groups(named, weight_decay), lr=lr, betas=betas, fused=True)])
     matrices = [p for key, p in named if p.ndim == 4 or (p.ndim == 2 and key.startswith("encoder."))]
     taken = {id(p) for p in matrices}
     rest = [(key, p) for key, p in named if id(p) not in taken]
     # Decoupled decay shrinks by rate x decay each step: scaled so that both halves shrink alike.
     muon = Muon(matrices, lr=muon_lr, weight_decay=weight_decay * lr / muon_lr)
-    return Together([muon, AdamW(decay_groups(rest, weight_decay), lr=lr, betas=betas, fused=True)])
+    return CombinedOptimizer([muon, AdamW(decay_groups(rest, weight_decay), lr=lr, betas=betas, fused=True)])
 
 
-class Together(Optimizer):
+class CombinedOptimizer(Optimizer):
     """One or several optimisers behind the face of one.
 
     Lightning automates clipping, precision and accumulation for one optimiser and counts its steps; with

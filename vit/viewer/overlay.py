@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from vit.errors import VitError
-from vit.viewer.lettering import font, shorten
+from vit.viewer.fonts import font, shorten
 
 PAPER, INK, FAINT = (255, 255, 255), (28, 30, 34), (112, 117, 125)
 COLOURS = "inferno"  # perceptually uniform, dark to bright: brighter is always more

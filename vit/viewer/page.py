@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from vit.errors import VitError
-from vit.viewer.lettering import one_line
+from vit.viewer.fonts import one_line
 from vit.viewer.overlay import CRISP_FROM, FLAT, MUTED, STRENGTH, colour
 from vit.viewer.quantise import pack
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vit.errors import VitError
-from vit.viewer.lettering import font, shorten
+from vit.viewer.fonts import font, shorten
 from vit.viewer.overlay import FAINT, INK, PAPER, _colour_bar, _normalise, colour
 
 SIDE = 384  # of the overlay whose margin, lettering and scale this picture has
@@ -124,7 +124,7 @@ def _check(words: Sequence[str], heat: Tensor, special: Sequence[bool], width: i
 def _lay_out(
     words: Sequence[str], flags: Sequence[bool], faces: Sequence[ImageFont.FreeTypeFont], room: int
 ) -> list[Chip]:
-    """Place `words` on lines of `room` pixels: all, or those that leave the last line to a note."""
+    """ResumePosition `words` on lines of `room` pixels: all, or those that leave the last line to a note."""
     chips: list[Chip] = []
     line = left = 0
     for word, special in zip(words, flags, strict=True):

@@ -1,7 +1,7 @@
 """The model bundle: `model.safetensors`, `config.json`, for texts `tokenizer.json`, and no pickle.
 
 It holds all that prediction needs: architecture, weights, label names, preprocessing, and the scores that
-the model reached. It knows no model class; `vit/build.py` makes one from it.
+the model reached. It knows no model class; `vit/weights/models.py` makes one from it.
 """
 
 import json
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from vit.durable import replacing, write_text
+from vit.atomic import replacing, write_text
 from vit.errors import VitError
 
 FORMAT = "vit-bundle-1"

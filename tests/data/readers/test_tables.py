@@ -1,0 +1,590 @@
+"""Every row of a file becomes one record, whatever is in it."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from vit.data.readers import tables
+from vit.data.readers.tables import STATUSES, SUFFIXES, Record, read_records
+from vit.errors import VitError
+
+# Arabic, Hebrew with points, a family and a flag (several code points each), a combining accent, and what
+# `str.splitlines` takes for line ends.
+STRANGE = [
+    "مرحبا بالعالم",
+    "שָׁלוֹם \u202eעולם\u202c",
+    "👩‍👩‍👧‍👦 🇳🇿",
+    "e\u0301te\u0301",
+    "a\x0bb\x0cc\x1cd\x85e\u2028f\u2029g",
+    "\x00nul\x00",
+    " kept \u3000",
+    "\ufeffnot at the start",
+    '"quoted" and \'so\' and 5" wide',
+]
+ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+NO_BREAK = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\r\n"), max_size=30)
+
+
+def read(tmp_path: Path, file: str, content: bytes | str) -> list[Record]:
+    path = tmp_path / file
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    records = list(read_records(path, "f"))
+    for record in records:
+        assert record.status in STATUSES
+        assert (record.error == "") == (record.status == "ok")
+        assert len(record.error.splitlines()) <= 1
+        assert record.status == "ok" or record.text == ""
+    return records
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(VitError) as caught:
+        list(read_records(path))
+    said = str(caught.value)
+    assert str(path) in said
+    assert "expected" in said
+    assert len(said.splitlines()) == 1
+    return said
+
+
+def ok(place: int, text: str, label: str | None = None) -> Record:
+    return Record(f"f:{place}", text, label, "ok", "")
+
+
+def empty(place: int, label: str | None = None) -> Record:
+    return Record(f"f:{place}", "", label, "empty", "has no text")
+
+
+def broken(place: int, error: str) -> Record:
+    return Record(f"f:{place}", "", None, "broken", error)
+
+
+# Lines of text
+
+
+def test_a_line_is_a_text(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.txt", "one\n\n \t\u3000\n two \nthree")
+    assert found == [ok(1, "one"), empty(2), empty(3), ok(4, " two "), ok(5, "three")]
+
+
+@pytest.mark.parametrize("content", ["one\ntwo\n", "one\r\ntwo\r\n", "one\ntwo", "\ufeffone\r\ntwo"])
+def test_line_ends_and_a_mark_at_the_start(tmp_path: Path, content: str) -> None:
+    assert read(tmp_path, "a.txt", content) == [ok(1, "one"), ok(2, "two")]
+
+
+@pytest.mark.parametrize("content", ["", "\ufeff"])
+def test_no_lines(tmp_path: Path, content: str) -> None:
+    assert read(tmp_path, "a.txt", content) == []
+
+
+def test_the_last_empty_lines_count_but_the_last_newline_does_not(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.txt", "one\n\n\n") == [ok(1, "one"), empty(2), empty(3)]
+    assert read(tmp_path, "a.txt", "\n") == [empty(1)]
+
+
+def test_a_return_within_a_line_is_text(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.txt", "a\rb\r\r\nc\r") == [ok(1, "a\rb\r"), ok(2, "c\r")]
+
+
+def test_strange_texts_are_kept_exactly(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.txt", "\n".join(STRANGE))
+    assert found == [ok(place, text) for place, text in enumerate(STRANGE, 1)]
+
+
+def test_ten_thousand_words_on_a_line(tmp_path: Path) -> None:
+    line = " ".join(f"word{i}" for i in range(10_000))
+    assert read(tmp_path, "a.txt", f"{line}\nnext\n") == [ok(1, line), ok(2, "next")]
+    assert read(tmp_path, "a.tsv", f"text\n{line}\nnext\n") == [ok(2, line), ok(3, "next")]
+    assert read(tmp_path, "a.jsonl", json.dumps({"text": line})) == [ok(1, line)]
+    longer = f"{line} {line}"  # of more characters than the csv module takes by default
+    assert len(longer) > 131_072
+    assert read(tmp_path, "a.csv", f'text\n"{longer}"\nnext\n') == [ok(2, longer), ok(3, "next")]
+
+
+def test_bytes_that_are_not_utf8_break_their_line_alone(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.txt", b"a good line\nun bon caf\xe9\n" + "café\n".encode())
+    assert found == [
+        ok(1, "a good line"),
+        broken(2, "byte 0xe9 at position 11 is not UTF-8"),
+        ok(3, "café"),
+    ]
+
+
+def test_positions_of_bytes_count_behind_the_mark(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.txt", b"\xef\xbb\xbf\xff") == [broken(1, "byte 0xff at position 1 is not UTF-8")]
+
+
+def test_an_encoded_surrogate_is_not_utf8(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.txt", b"a\xed\xa0\x80") == [broken(1, "byte 0xed at position 2 is not UTF-8")]
+
+
+@given(st.lists(NO_BREAK.filter(str.strip), max_size=5))
+def test_lines_come_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    content = "\ufeff" + "".join(f"{text}\n" for text in texts)
+    found = read(tmp_path_factory.mktemp("t"), "a.txt", content)
+    assert found == [ok(place, text) for place, text in enumerate(texts, 1)]
+
+
+# TSV
+
+
+def test_tsv(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.tsv", 'sentence\tlabel\n"so" it goes\t1\nan "open quote\t0\n\' it\t1\n')
+    assert found == [ok(2, '"so" it goes', "1"), ok(3, 'an "open quote', "0"), ok(4, "' it", "1")]
+
+
+def test_tsv_with_a_mark_and_returns(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.tsv", "\ufefflabel\ttext\r\nneg\t \r\npos\tgood\r\n")
+    assert found == [empty(2, "neg"), ok(3, "good", "pos")]
+
+
+def test_tsv_with_other_numbers_of_fields(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.tsv", "label\ttext\n1\ta\tb\n\n0\tgood\n1\n")
+    assert found == [
+        broken(2, "has 3 fields, expected 2: label, text"),
+        broken(3, "has 1 field, expected 2: label, text"),
+        ok(4, "good", "0"),
+        broken(5, "has 1 field, expected 2: label, text"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+def test_a_label_that_is_missing(tmp_path: Path, suffix: str) -> None:
+    tab = "\t" if suffix == "tsv" else ","
+    lines = ["text,label", "good,1", "bad,", "worse, ", ",1", ","]
+    found = read(tmp_path, f"a.{suffix}", "\n".join(lines).replace(",", tab))
+    none = "has no label"
+    assert found == [ok(2, "good", "1"), broken(3, none), broken(4, none), empty(5, "1"), broken(6, none)]
+
+
+def test_tsv_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.tsv", b"text\tlabel\nna\xefve\t1\ngood\t\xe9\ngood\t1\n")
+    assert found == [
+        broken(2, "byte 0xef at position 3 is not UTF-8"),
+        broken(3, "byte 0xe9 at position 6 is not UTF-8"),
+        ok(4, "good", "1"),
+    ]
+
+
+@given(st.lists(st.tuples(NO_BREAK.filter(str.strip), NO_BREAK.filter(str.strip)), max_size=5))
+def test_tsv_comes_back(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
+    content = "text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows)
+    found = read(tmp_path_factory.mktemp("t"), "a.tsv", content)
+    assert found == [ok(place, text, label) for place, (text, label) in enumerate(rows, 2)]
+
+
+# Headers
+
+
+@pytest.mark.parametrize("text", ["text", "sentence", "question", "review", "content", "TEXT", "Review"])
+@pytest.mark.parametrize("label", ["label", "labels", "class", "target", "LABEL", "Target"])
+@pytest.mark.parametrize("tab", ["\t", ","])
+def test_names_of_columns(tmp_path: Path, text: str, label: str, tab: str) -> None:
+    content = f"id {label} {text} more\n7 pos good x\n".replace(" ", tab)
+    assert read(tmp_path, "a.tsv" if tab == "\t" else "a.csv", content) == [ok(2, "good", "pos")]
+
+
+def test_names_of_columns_in_order_of_preference(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.csv", "review,text,class,label\na,b,c,d\n") == [ok(2, "b", "d")]
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [("verse", ok(2, "a")), ("verse,label", ok(2, "a", "b")), ("label,verse", ok(2, "b", "a"))],
+)
+def test_the_only_column_that_is_no_label_is_the_text(tmp_path: Path, header: str, wanted: Record) -> None:
+    assert read(tmp_path, "a.csv", f"{header}\n{'a,b' if ',' in header else 'a'}\n") == [wanted]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+def test_a_header_without_texts(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_text("id,verse,label\n1,a,b\n".replace(",", "\t" if suffix == "tsv" else ","))
+    said = refusal(path)
+    assert "['id', 'verse', 'label']" in said
+    assert "text, sentence, question, review, content" in said
+    path.write_text("label\n1\n")
+    assert "['label']" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+@pytest.mark.parametrize("content", ["", "\n", "\r\n", "\ufeff", "\ufeff\n", " \na\n"])
+def test_an_empty_header(tmp_path: Path, suffix: str, content: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(content.encode())
+    assert "empty header" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+def test_a_broken_header(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(b"t\xe9xt\na\n")
+    assert "header: byte 0xe9 at position 2 is not UTF-8" in refusal(path)
+
+
+def test_a_header_with_an_open_quote(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"text\na\n')
+    assert "header: is no CSV" in refusal(path)
+
+
+def test_a_header_alone(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.tsv", "text\tlabel") == []
+    assert read(tmp_path, "a.csv", "text,label\n") == []
+
+
+# CSV
+
+
+def test_csv(tmp_path: Path) -> None:
+    content = (
+        'label,text\r\n1,plain\r\n2,"a, b"\r\n3,"say ""so"""\r\n"4","two\r\nlines\n\nand more"\r\n5,last'
+    )
+    assert read(tmp_path, "a.csv", content) == [
+        ok(2, "plain", "1"),
+        ok(3, "a, b", "2"),
+        ok(4, 'say "so"', "3"),
+        ok(5, "two\r\nlines\n\nand more", "4"),
+        ok(9, "last", "5"),
+    ]
+
+
+def test_csv_with_a_mark_and_a_header_in_quotes(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.csv", '\ufeff"text","label"\n"a",b\n') == [ok(2, "a", "b")]
+
+
+def test_csv_with_other_numbers_of_fields(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.csv", 'label,text\n1,a,b\n\n"0\n0",good\n1\n')
+    assert found == [
+        broken(2, "has 3 fields, expected 2: label, text"),
+        broken(3, "has 1 field, expected 2: label, text"),
+        ok(4, "good", "0\n0"),
+        broken(6, "has 1 field, expected 2: label, text"),
+    ]
+
+
+def test_csv_with_empty_lines_in_one_column(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.csv", 'text\n\na\n""\n\n') == [empty(2), ok(3, "a"), empty(4), empty(5)]
+
+
+def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
+    first, last = read(tmp_path, "a.csv", 'text,label\na,1\n"b,2\nc,3\n')
+    assert first == ok(2, "a", "1")
+    assert last == broken(3, "is no CSV: unexpected end of data, lines taken: 2; check the quotes")
+
+
+def test_text_behind_a_quote(tmp_path: Path) -> None:
+    """The row that begins with the fault takes the lines up to where it shows; those behind are read."""
+    first, second, last = read(tmp_path, "a.csv", 'text,label\n"a"b,1\n"c\nd"e,2\nf,3\n')
+    assert (first.name, first.status) == ("f:2", "broken")
+    assert "lines taken: 1;" in first.error
+    assert (second.name, second.status) == ("f:3", "broken")
+    assert "lines taken: 2;" in second.error
+    assert last == ok(5, "f", "3")
+
+
+def test_a_quote_behind_a_fault_opens_nothing(tmp_path: Path) -> None:
+    first, last = read(tmp_path, "a.csv", 'text,label\n"a"b,"c\nd,1\n')
+    assert (first.name, first.status) == ("f:2", "broken")
+    assert last == ok(3, "d", "1")
+
+
+def test_quotes_within_an_unquoted_field_are_text(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.csv", 'text,label\n5" wide,1\nb,2\n') == [ok(2, '5" wide', "1"), ok(3, "b", "2")]
+
+
+def test_a_return_in_csv(tmp_path: Path) -> None:
+    """It is text in quotes, and a fault of its row outside them."""
+    first, second, last = read(tmp_path, "a.csv", 'text\n"a\rb"\na\rb\nc\n')
+    assert first == ok(2, "a\rb")
+    assert (second.name, second.status) == ("f:3", "broken")
+    assert last == ok(4, "c")
+
+
+def test_strange_texts_in_csv(tmp_path: Path) -> None:
+    content = "text\n" + "".join('"{}"\n'.format(text.replace('"', '""')) for text in STRANGE)
+    assert read(tmp_path, "a.csv", content) == [ok(place, text) for place, text in enumerate(STRANGE, 2)]
+
+
+def test_a_quote_that_is_never_closed_does_not_take_all_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = csv.field_size_limit()
+    monkeypatch.setattr(tables, "LONGEST", 20)
+    try:
+        found = read(tmp_path, "a.csv", 'text\n"a\n' + 6 * "seventeen letters\n")
+    finally:
+        csv.field_size_limit(before)
+    assert (found[0].name, found[0].status) == ("f:2", "broken")
+    assert "field limit" in found[0].error
+    assert found[1:] == [ok(place, "seventeen letters") for place in range(5, 9)]
+
+
+def test_csv_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.csv", b'text,label\n"na\xefve\n",1\n"two\n\xe9",1\ncaf\xc3,1\ngood,2\n')
+    assert found == [
+        broken(2, "byte 0xef at position 4 is not UTF-8"),
+        broken(4, "byte 0xe9 at position 6 is not UTF-8"),
+        broken(6, "byte 0xc3 at position 4 is not UTF-8"),
+        ok(7, "good", "2"),
+    ]
+
+
+@given(st.lists(st.tuples(ANY.filter(str.strip), ANY.filter(str.strip)), max_size=5))
+def test_csv_comes_back(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([("text", "label"), *rows])
+    found = read(tmp_path_factory.mktemp("t"), "a.csv", stream.getvalue())
+    assert [(record.text, record.label, record.status) for record in found] == [(*row, "ok") for row in rows]
+    line = 2
+    for record, row in zip(found, rows, strict=True):
+        assert record.name == f"f:{line}"
+        line += 1 + "".join(row).count("\n")
+
+
+# JSON lines
+
+
+def test_jsonl(tmp_path: Path) -> None:
+    content = '\ufeff{"text": "a", "label": "x"}\r\n{"id": 7, "Sentence": "b"}\r\n{"review": " \\n"}'
+    assert read(tmp_path, "a.jsonl", content) == [ok(1, "a", "x"), ok(2, "b"), empty(3)]
+
+
+@pytest.mark.parametrize(
+    ("label", "wanted"),
+    [
+        ('"x"', "x"),
+        ("3", "3"),
+        ("0", "0"),
+        ("true", "True"),
+        ("false", "False"),
+        ("1.5", "1.5"),
+        ("null", None),
+    ],
+)
+def test_labels_of_json(tmp_path: Path, label: str, wanted: str | None) -> None:
+    assert read(tmp_path, "a.jsonl", f'{{"target": {label}, "text": "a"}}') == [ok(1, "a", wanted)]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("", "is no JSON: Expecting value, at character 1"),
+        ('{"text": "a"', "is no JSON: Expecting ',' delimiter, at character 13"),
+        ('{"text": "a"} {}', "is no JSON: Extra data, at character 15"),
+        ('["a"]', "is of type list, expected an object"),
+        ('"a"', "is of type str, expected an object"),
+        ("null", "is of type NoneType, expected an object"),
+        (
+            '{"words": "a"}',
+            'has the keys ["words"], expected one of text, sentence, question, review, content',
+        ),
+        ("{}", "has the keys [], expected one of text, sentence, question, review, content"),
+        (
+            '{"\\ud800\\n": 1}',
+            'has the keys ["\\ud800\\n"], expected one of text, sentence, question, review, content',
+        ),
+        ('{"text": 3}', "text is of type int, expected a string"),
+        ('{"Text": null}', "Text is of type NoneType, expected a string"),
+        ('{"text": "a", "label": ["x"]}', "its label is of type list, expected a string or a number"),
+        ('{"text": "a", "label": ""}', "has no label"),
+        ('{"text": "ab\\ud800"}', "a lone surrogate, U+D800, as character 3"),
+        ('{"text": "\\udfff\\ud83d"}', "a lone surrogate, U+DFFF, as character 1"),
+        ('{"text": "a", "label": "x\\udc00"}', "a lone surrogate, U+DC00, as character 2"),
+    ],
+)
+def test_broken_json(tmp_path: Path, line: str, error: str) -> None:
+    good = '{"text": "good"}'
+    found = read(tmp_path, "a.jsonl", f"{good}\n{line}\n{good}\n")
+    assert found == [ok(1, "good"), broken(2, error), ok(3, "good")]
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"text": "a", "label": ' + "1" * 5000 + "}"])
+def test_json_beyond_the_limits_of_python(tmp_path: Path, line: str) -> None:
+    first, last = read(tmp_path, "a.jsonl", f'{line}\n{{"text": "good"}}\n')
+    assert (first.name, first.status) == ("f:1", "broken")
+    assert first.error.startswith("is JSON that cannot be read: ")
+    assert last == ok(2, "good")
+
+
+def test_a_pair_of_surrogates_is_a_character(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.jsonl", '{"text": "\\ud83d\\ude00"}') == [ok(1, "😀")]
+
+
+def test_jsonl_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.jsonl", b'{"text": "\xe9"}\n{"text": "a"}\n')
+    assert found == [broken(1, "byte 0xe9 at position 11 is not UTF-8"), ok(2, "a")]
+
+
+@given(st.lists(st.tuples(ANY.filter(str.strip), ANY.filter(str.strip)), max_size=5), st.booleans())
+def test_jsonl_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], escaped: bool
+) -> None:
+    lines = [json.dumps({"text": text, "label": label}, ensure_ascii=escaped) for text, label in rows]
+    found = read(tmp_path_factory.mktemp("t"), "a.jsonl", "\n".join(lines))
+    assert found == [ok(place, text, label) for place, (text, label) in enumerate(rows, 1)]
+
+
+# Parquet
+
+
+def write(path: Path, columns: dict[str, pa.Array], names: list[str] | None = None) -> Path:
+    table = pa.table(columns)
+    if names is not None:
+        features = {"label": {"names": names, "_type": "ClassLabel"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    parquet.write_table(table, path)
+    return path
+
+
+def test_parquet(tmp_path: Path) -> None:
+    columns = {"id": pa.array([1, 2, 3, 4]), "text": pa.array(["a", None, " ", "b\r\n"])}
+    path = write(tmp_path / "a.parquet", columns)
+    assert list(read_records(path, "f")) == [ok(1, "a"), empty(2), empty(3), ok(4, "b\r\n")]
+
+
+def test_parquet_keeps_strange_texts(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", {"text": pa.array(STRANGE, pa.large_string())})
+    assert list(read_records(path, "f")) == [ok(place, text) for place, text in enumerate(STRANGE, 1)]
+
+
+def test_parquet_with_labels(tmp_path: Path) -> None:
+    texts = pa.array(["a", "b", "c", "d"])
+    path = write(tmp_path / "a.parquet", {"class": pa.array(["x", None, "", "y"]), "Verse": texts})
+    wanted = [ok(1, "a", "x"), broken(2, "has no label"), broken(3, "has no label"), ok(4, "d", "y")]
+    assert list(read_records(path, "f")) == wanted
+    path = write(path, {"label": pa.array([0, 3, None, -1], pa.int8()), "text": texts})
+    wanted = [ok(1, "a", "0"), ok(2, "b", "3"), broken(3, "has no label"), ok(4, "d", "-1")]
+    assert list(read_records(path, "f")) == wanted
+
+
+def test_parquet_with_names_of_labels(tmp_path: Path) -> None:
+    columns = {"text": pa.array(["a", "b", "c", "d"]), "label": pa.array([1, 0, -1, 2])}
+    found = list(read_records(write(tmp_path / "a.parquet", columns, ["neg", "pos"]), "f"))
+    assert found == [
+        ok(1, "a", "pos"),
+        ok(2, "b", "neg"),
+        broken(3, "has the label -1, expected 0 to 1"),
+        broken(4, "has the label 2, expected 0 to 1"),
+    ]
+
+
+def test_parquet_of_many_batches_and_row_groups(tmp_path: Path) -> None:
+    texts = [f"text {i}" for i in range(2503)]
+    parquet.write_table(
+        pa.table({"text": texts, "label": list(range(2503))}), tmp_path / "a.parquet", row_group_size=1100
+    )
+    found = list(read_records(tmp_path / "a.parquet", "f"))
+    assert found == [ok(place, text, str(place - 1)) for place, text in enumerate(texts, 1)]
+
+
+def test_parquet_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
+    ends = pa.array([0, 1, 4, 5], pa.int32()).buffers()[1]
+    texts = pa.StringArray.from_buffers(3, ends, pa.py_buffer(b"anu\xe9b"))
+    path = write(tmp_path / "a.parquet", {"text": texts})
+    wanted = [ok(1, "a"), broken(2, "byte 0xe9 at position 3 is not UTF-8"), ok(3, "b")]
+    assert list(read_records(path, "f")) == wanted
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"text": pa.array([1])}, ["text", "int64", "string"]),
+        ({"text": pa.array([b"a"])}, ["text", "binary", "string"]),
+        ({"text": pa.array(["a"]), "label": pa.array([1.5])}, ["label", "double", "integers"]),
+        ({"id": pa.array([1]), "verse": pa.array(["a"])}, ["['id', 'verse']", "text, sentence"]),
+        ({}, ["empty header"]),
+    ],
+)
+def test_parquet_without_texts(tmp_path: Path, columns: dict[str, pa.Array], words: list[str]) -> None:
+    said = refusal(write(tmp_path / "a.parquet", columns))
+    assert [word for word in words if word not in said] == []
+
+
+def test_parquet_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    for content in (b"", b"PAR1 and no more"):
+        path.write_bytes(content)
+        assert "cannot read" in refusal(path)
+
+
+def test_parquet_that_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"text": [f"text {i}" for i in range(999)]}), path, compression="zstd")
+    content = bytearray(path.read_bytes())
+    content[4:300] = bytes(296)
+    path.write_bytes(content)
+    assert "cannot read" in refusal(path)
+
+
+# Files
+
+
+def test_names_and_suffixes(tmp_path: Path) -> None:
+    path = tmp_path / "A.TXT"
+    path.write_text("a\n")
+    assert [record.name for record in read_records(path)] == [f"{path}:1"]
+    assert [record.name for record in read_records(path, "deep/x")] == ["deep/x:1"]
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    for suffix in SUFFIXES:
+        said = refusal(tmp_path / f"missing{suffix}")
+        assert "No such file" in said
+        assert suffix in said
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "folder.txt"
+    folder.mkdir()
+    assert "irectory" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.txt.gz", "a"])
+def test_another_suffix(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("a\n")
+    said = refusal(path)
+    assert repr(path.suffix) in said
+    assert ", ".join(SUFFIXES) in said
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".tsv", ".csv", ".jsonl"])
+def test_rows_are_streamed(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first record is there when a small part of the file has been read."""
+    line = '{"text": "a"}\n' if suffix == ".jsonl" else "text\n"
+    path = tmp_path / f"a{suffix}"
+    path.write_text(line * 100_000)
+    read = []
+    plain = Path.open
+
+    def watched(self: Path, mode: str) -> io.BufferedReader:
+        stream = plain(self, mode)
+        read.append(stream)
+        return stream
+
+    monkeypatch.setattr(Path, "open", watched)
+    records = read_records(path)
+    assert next(records).status == "ok"
+    assert read[0].tell() < 20_000
+    records.close()
+    assert read[0].closed
+
+
+def test_every_row_has_a_record(tmp_path: Path) -> None:
+    """Whatever the bytes are, lines of text and JSON and TSV are as many as their newlines."""
+    noise = bytes((i * i * 31 + i // 7) % 256 for i in range(20_000))
+    lines = noise.count(b"\n") + (not noise.endswith(b"\n"))
+    assert lines > 20
+    for suffix in ("txt", "jsonl"):
+        found = read(tmp_path, f"a.{suffix}", noise)
+        assert [record.name for record in found] == [f"f:{place}" for place in range(1, lines + 1)]
+    found = read(tmp_path, "a.tsv", b"text\n" + noise)
+    assert [record.name for record in found] == [f"f:{place}" for place in range(2, lines + 2)]

@@ -1,0 +1,161 @@
+"""What a training run leaves to read: one HTML file that needs nothing else, now or in ten years.
+
+No script, no network, images inside. Whatever came from outside (labels, file names) is escaped, and the
+page's own policy forbids the browser to load or run anything should an escape ever be missing.
+"""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from vit.atomic import replacing
+from vit.errors import VitError
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #f6f7f8; --card: #fff; --ink: #22262c; --faint: #6b737d;
+        --line: #e3e6e9; --accent: #2f6fb5 }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #15181c; --card: #1e2227; --ink: #e6e8eb; --faint: #98a1ab;
+          --line: #31363d; --accent: #7fb2ea }
+  figure { filter: brightness(.9) }
+}
+* { box-sizing: border-box }
+body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 64rem;
+       background: var(--paper); color: var(--ink);
+       font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif }
+h1 { margin: 0 0 1.5rem; font-size: 1.75rem; line-height: 1.2; overflow-wrap: anywhere }
+h2 { margin: 2.5rem 0 .75rem; font-size: 1.1rem }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 0 }
+.cards div, figure, details { background: var(--card); border: 1px solid var(--line); border-radius: .6rem }
+.cards div { display: flex; flex-direction: column-reverse; justify-content: flex-end; padding: .8rem 1rem }
+.cards dt { color: var(--faint); font-size: .85rem }
+.cards dd { margin: 0; font-size: 1.45rem; font-weight: 600; overflow-wrap: anywhere }
+.cards div:first-child dd { color: var(--accent) }
+figure { margin: 0; padding: 1rem; background: #fff; text-align: center }
+figure img { max-width: 100%; height: auto; vertical-align: middle }
+@media (max-width: 40rem) { figure { overflow-x: auto; padding: .5rem } figure img { max-width: 40rem } }
+details { margin-top: .75rem; padding: .75rem 1rem }
+summary { cursor: pointer; font-weight: 600 }
+.wide { overflow-x: auto; margin-top: .75rem }
+table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; border-top: 1px solid var(--line) }
+th { color: var(--faint); font-weight: 500; border-top: 0 }
+.pairs th, .pairs td { text-align: left; border-top: 1px solid var(--line) }
+.pairs td { width: 100%; white-space: normal; overflow-wrap: anywhere }
+pre { margin: 0; font: .85rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace }
+"""
+
+
+def write_report(
+    folder: Path,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    rows: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, bytes],
+    config_yaml: str,
+    environment: Mapping[str, str],
+) -> Path:
+    """Write `folder/report.html`, whole or not at all: a half-written page never bears that name.
+
+    Args:
+        folder: the run's folder; made where it is missing.
+        title: the headline, say the run's name.
+        facts: name -> value of the most important figures, drawn as cards in order, the first in colour.
+        rows: one mapping per epoch, as in metrics.csv: numbers, as such or as text, or None or "".
+            The columns are all keys, in order of first appearance; accuracies are shown in per cent.
+        figures: heading -> PNG file, drawn in this order at half their pixels, so sharp on fine screens.
+        config_yaml: the run's configuration, verbatim.
+        environment: name -> value, say versions and hardware.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        VitError: a figure is not a PNG file.
+    """
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        _cards(facts),
+        *(_figure(name, image) for name, image in figures.items()),
+        "<h2>Details</h2>",
+        _details(f"Epochs ({len(rows)})", _table(rows)) if rows else "",
+        _details("Configuration", f"<pre>{escape(config_yaml)}</pre>"),
+        _details("Environment", _pairs(environment)),
+    ]
+    body = "\n".join(parts)
+    page = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.html"
+    with replacing(path) as beside:
+        # File names may hold bytes that are no text (lone surrogates); they are shown as question marks.
+        beside.write_bytes(page.encode("utf-8", errors="replace"))
+    return path
+
+
+def _cards(facts: Mapping[str, str]) -> str:
+    cards = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    return f'<dl class="cards">{"".join(cards)}</dl>'
+
+
+def _figure(name: str, image: bytes) -> str:
+    """Return a heading and the picture; its size is told so that the page does not jump while it loads."""
+    if not image.startswith(PNG_SIGNATURE):
+        raise VitError(f"figure {name!r} begins with {image[:8]!r}, expected a PNG file: {PNG_SIGNATURE!r}")
+    width, height = (int.from_bytes(image[start : start + 4], "big") // 2 for start in (16, 20))
+    source = f"data:image/png;base64,{base64.b64encode(image).decode()}"
+    shown = f'<img src="{source}" width="{width}" height="{height}" alt="{escape(name)}">'
+    return f"<h2>{escape(name)}</h2>\n<figure>{shown}</figure>"
+
+
+def _details(summary: str, content: str) -> str:
+    return f'<details><summary>{escape(summary)}</summary><div class="wide">{content}</div></details>'
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    head = "".join(f"<th>{escape(column.replace('_', ' '))}</th>" for column in columns)
+    lines = ("".join(f"<td>{escape(_cell(key, row.get(key)))}</td>" for key in columns) for row in rows)
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    lines = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in values.items())
+    return f'<table class="pairs">{"".join(lines)}</table>'
+
+
+def _cell(key: str, value: Any) -> str:
+    """Return a number as people read it: accuracies in per cent, others to four digits."""
+    if value is None or value == "":
+        return "–"
+    try:
+        number = float(value)
+    except ValueError:
+        return str(value)
+    if not math.isfinite(number):
+        return str(number)
+    if key.endswith("accuracy"):
+        return f"{100 * number:.2f} %"
+    if number == int(number) or abs(number) >= 1000:
+        return f"{number:.0f}"
+    return f"{number:.4g}"

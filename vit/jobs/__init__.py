@@ -1,0 +1,1 @@
+"""Long jobs: rows that outlive a crash and that several processes share."""

@@ -1,0 +1,171 @@
+"""From a MODEL word to a model."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vit.config import Precision, nearest
+from vit.data.preprocess import Preprocess
+from vit.device import autocast_dtype
+from vit.errors import VitError
+from vit.text import TextTransformer, Tokenizer
+from vit.towers import Tower
+from vit.vision import VisionTransformer
+from vit.weights import Bundle, read_bundle
+from vit.weights.bundle import is_bundle
+from vit.weights.sources import PACKAGED, huggingface_folder, huggingface_model, packaged_folder, timm_model
+
+SHIPPED = Path(__file__).parents[1] / "pretrained"
+
+
+def make_tower(arguments: dict[str, Any]) -> Tower:
+    """A tower from the plain values that a bundle holds; `tower` says which, and is `vision` if missing.
+
+    Raises:
+        VitError: Unknown arguments, or ones that do not fit each other.
+    """
+    try:
+        if arguments.get("tower") == "text":
+            text = TextTransformer(**{name: value for name, value in arguments.items() if name != "tower"})
+            text.architecture = arguments
+            return text
+        tuples = {name: tuple(arguments[name]) for name in ("image_size", "patch_size")}
+        return VisionTransformer(**arguments | tuples)
+    except KeyError as missing:
+        raise VitError(f"the model cannot be built: its architecture lacks {missing}") from None
+    except (TypeError, ValueError) as error:
+        raise VitError(f"the model cannot be built: {error}") from None
+
+
+def load_model(word: str | Path, *, precision: Precision = "32-true") -> Any:
+    """A model of pictures or texts in eval mode, on the CPU, with `labels` and `preprocess`.
+
+    Args:
+        word: A run folder, a bundle folder, the name of a shipped model, `minilm`, `timm:NAME`, or
+            `hf:REPO_OR_FOLDER`.
+        precision: What `forward` computes in: `32-true`, exact and the default; `bf16-mixed` or `16-mixed`,
+            matrix products in half precision; `auto`, as `vit predict` does: half precision for models from
+            the size of a ViT-S where this machine's best device has it. Attribution is always exact.
+
+    Returns:
+        `vit.vision.VisionTransformer` or `vit.text.TextTransformer`.
+
+    Raises:
+        VitError: It is none of these, or it cannot be read.
+    """
+    source, _, name = str(word).partition(":")
+    if source == "timm" and name:
+        model: Tower = timm_model(name)
+    elif source == "hf" and name:
+        model = huggingface_model(huggingface_folder(name))
+    elif word in PACKAGED:
+        model = huggingface_model(packaged_folder(str(word)))
+    else:
+        model = from_bundle(open_bundle(word))
+    model.autocast = autocast_dtype(precision, multiplications(model))
+    return model
+
+
+def multiplications(model: Tower) -> float:
+    """Of the encoder's matrix products, for one input of the usual size."""
+    if isinstance(model, TextTransformer):
+        tokens = model.length
+    else:
+        (height, width), (tall, wide) = model.image_size, model.patch_size
+        tokens = (height // tall) * (width // wide)
+    return tokens * sum(parameter.numel() for parameter in model.encoder.parameters())
+
+
+def is_bundled(word: str | Path) -> bool:
+    """Whether the word stands for a bundle of ours, and not for another library's files."""
+    return not str(word).startswith(("timm:", "hf:")) and word not in PACKAGED
+
+
+def open_bundle(word: str | Path) -> Bundle:
+    """The bundle of a run folder, a bundle folder, or a shipped model.
+
+    Raises:
+        VitError: There is none.
+    """
+    path = Path(word)
+    for folder in (path / "model", path, SHIPPED / word):
+        if is_bundle(folder):
+            return read_bundle(folder)
+    if (path / "checkpoints").is_dir():
+        raise VitError(f"{word} is a run without a finished model: continue it with vit train --resume")
+    known = [*PACKAGED, *(folder.name for folder in shipped_models())]
+    raise VitError(
+        f"{word} is not a model: expected a run folder, a bundle folder (config.json and model.safetensors), "
+        f"timm:NAME, hf:REPO_OR_FOLDER, or a named model{nearest(str(word), known)}"
+    )
+
+
+def shipped_models() -> list[Path]:
+    """Folders of the bundles inside the package."""
+    return sorted(folder for folder in SHIPPED.glob("*") if is_bundle(folder))
+
+
+def from_bundle(bundle: Bundle) -> Tower:
+    """The model in a bundle, in eval mode.
+
+    Raises:
+        VitError: Weights, labels and architecture do not fit each other.
+    """
+    model = make_tower(bundle.architecture)
+    try:
+        model.load_state_dict(bundle.weights)
+    except RuntimeError as error:
+        raise VitError(f"weights and architecture do not fit: {error}") from None
+    classes = bundle.architecture["classes"]
+    if len(bundle.labels) != classes:
+        raise VitError(f"the bundle has {len(bundle.labels)} labels, expected {classes}: one for each class")
+    model.labels = list(bundle.labels)
+    if isinstance(model, TextTransformer):
+        if bundle.tokenizer is None:
+            raise VitError("the bundle has no tokenizer.json, which a model of texts needs: copy it whole")
+        model.preprocess = Tokenizer(bundle.tokenizer, bundle.preprocess["length"])
+    else:
+        model.preprocess = Preprocess.from_dict(bundle.preprocess)
+    return model.eval()
+
+
+def describe(word: str | Path) -> dict[str, Any]:
+    """What a model is, in plain values: architecture, sizes, labels, preprocessing, scores."""
+    model = load_model(word)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    blocks: Any = model.encoder.blocks
+    facts: dict[str, Any] = {
+        "parameters": parameters,
+        **_reads(model),
+        "width": model.positions.table.shape[-1],
+        "depth": len(blocks),
+        "heads": blocks[0].attention.heads,
+        "pool": model.pool_kind,
+        "labels": model.labels,
+        "preprocess": None if model.preprocess is None else model.preprocess.to_dict(),
+    }
+    if is_bundled(word):
+        bundle = open_bundle(word)
+        facts |= {"scores": bundle.scores, "training": bundle.training}
+    return facts
+
+
+def _reads(model: Tower) -> dict[str, Any]:
+    """What a tower takes in."""
+    if isinstance(model, TextTransformer):
+        return {"vocabulary": model.words.num_embeddings, "length": model.length}
+    sizes = {"image_size": list(model.image_size), "patch_size": list(model.patch_size)}
+    return sizes | {"prefix_tokens": model.prefix}
+
+
+def fingerprint(model: Tower) -> str:
+    """A digest of weights, labels, preprocessing and precision: models that share it give the same rows."""
+    digest = sha256(repr((model, model.labels, model.preprocess, model.autocast)).encode())
+    if isinstance(model, TextTransformer) and model.preprocess is not None:
+        digest.update(model.preprocess.definition.encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
