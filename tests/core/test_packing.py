@@ -4,13 +4,16 @@ import pytest
 import torch
 
 from vit.core import Encoder
-from vit.core.packing import packing_of, worth_packing
+from vit.core.packing import pack_padding
+
+from ..towers import block_spec
 
 
 def test_there_and_back() -> None:
     mask = torch.tensor([[True, False, True], [False, False, False], [True, True, False]])
     tokens = torch.randn(3, 3, 5)
-    packing = packing_of(mask)
+    packing = pack_padding(mask)
+    assert packing is not None
     packed = packing.pack(tokens)
     assert packed.shape == (4, 5)
     assert torch.equal(packing.unpack(packed), tokens * mask[..., None])
@@ -19,7 +22,7 @@ def test_there_and_back() -> None:
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_packed_equals_padded(norm: str) -> None:
     torch.manual_seed(1)
-    encoder = Encoder(10, 3, 2, norm=norm, final_norm=norm == "pre", qk_norm=True)
+    encoder = Encoder(block_spec(10, 2, norm=norm, qk_norm=True), 3, final_norm=norm == "pre")
     tokens = torch.randn(3, 7, 10)
     mask = torch.tensor([[True] * 7, [True] * 3 + [False] * 4, [False] * 6 + [True]])
     padded = encoder.train()(tokens, mask)  # no dropout: training computes the padding, and no more
@@ -31,7 +34,7 @@ def test_packed_equals_padded(norm: str) -> None:
 
 def test_packed_gradients_are_those_of_padded() -> None:
     torch.manual_seed(1)
-    encoder = Encoder(10, 2, 2)
+    encoder = Encoder(block_spec(10, 2), 2)
     mask = torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
     gradients = []
     for training in (True, False):
@@ -51,12 +54,12 @@ def test_packed_gradients_are_those_of_padded() -> None:
     ],
 )
 def test_only_padding_is_worth_it(mask: torch.Tensor | None, worth: bool) -> None:
-    assert worth_packing(mask) is worth
+    assert (pack_padding(mask) is not None) is worth
 
 
 def test_a_causal_mask_is_a_mask_like_others() -> None:
     torch.manual_seed(1)
-    encoder = Encoder(10, 2, 2).eval()
+    encoder = Encoder(block_spec(10, 2), 2).eval()
     tokens = torch.randn(1, 5, 10)
     causal = torch.ones(1, 1, 5, 5, dtype=torch.bool).tril()
     changed = tokens.clone()

@@ -10,11 +10,13 @@ from torch import nn
 from vit.core import AttentionPool, Block, ClassPool, Encoder, GridPositions, LayerScale, MeanPool
 from vit.core.positions import sincos_2d
 
+from ..towers import block_spec
+
 B, N, D, H = 2, 5, 33, 3
 
 
 def test_a_block_is_equations_2_and_3() -> None:
-    block = Block(D, H, 13)
+    block = Block(block_spec(D, H, 13))
     tokens = torch.randn(B, N, D)
     middle = block.attention(block.attention_norm(tokens)) + tokens
     expected = block.mlp(block.mlp_norm(middle)) + middle
@@ -23,12 +25,12 @@ def test_a_block_is_equations_2_and_3() -> None:
 
 def test_zero_layer_scale_makes_a_block_the_identity() -> None:
     tokens = torch.randn(B, N, D)
-    assert torch.equal(Block(D, H, 13, layer_scale=0.0)(tokens), tokens)
-    assert isinstance(Block(D, H, 13, layer_scale=0.5).mlp_scale, LayerScale)
+    assert torch.equal(Block(block_spec(D, H, 13, layer_scale=0.0))(tokens), tokens)
+    assert isinstance(Block(block_spec(D, H, 13, layer_scale=0.5)).mlp_scale, LayerScale)
 
 
 def test_stochastic_depth_grows_with_depth_and_is_off_in_eval() -> None:
-    encoder = Encoder(D, 5, H, drop_path=0.8)
+    encoder = Encoder(block_spec(D, H), 5, drop_path=0.8)
     assert [round(block.drop_path.p, 6) for block in encoder.blocks] == [0.0, 0.2, 0.4, 0.6, 0.8]
     tokens = torch.randn(B, N, D)
     encoder.eval()
@@ -38,7 +40,7 @@ def test_stochastic_depth_grows_with_depth_and_is_off_in_eval() -> None:
 
 
 def test_an_encoder_passes_the_mask_to_every_block() -> None:
-    encoder = Encoder(D, 3, H).eval()
+    encoder = Encoder(block_spec(D, H), 3).eval()
     mask = torch.tensor([[True, True, True, False, False], [True, True, True, True, True]])
     long, short = torch.randn(B, N, D), slice(0, 3)
     alone = encoder(long[:1, short])
@@ -49,7 +51,7 @@ def test_pools() -> None:
     tokens = torch.randn(B, N, D)
     assert torch.equal(ClassPool()(tokens, 2), tokens[:, 0])
     torch.testing.assert_close(MeanPool()(tokens, 2), tokens[:, 2:].mean(1))
-    pool = AttentionPool(D, H)
+    pool = AttentionPool(block_spec(D, H))
     pooled = pool(tokens, 2)
     assert pooled.shape == (B, D)
     elsewhere = torch.cat([torch.randn(B, 2, D), tokens[:, 2:]], 1)

@@ -7,12 +7,14 @@ from torch import nn
 import vit
 from vit.vision import VisionTransformer
 
+from ..towers import vision_tower
+
 B, H, L = 2, 3, 5
 
 
 def tower(**arguments: object) -> VisionTransformer:
     settings = {"patch_size": (2, 3), "width": 33, "depth": L, "heads": H, "registers": 2, "channels": 1}
-    model = VisionTransformer(7, (10, 21), **settings | arguments).eval()  # 5 x 7 patches
+    model = vision_tower(7, (10, 21), **settings | arguments).eval()  # 5 x 7 patches
     nn.init.normal_(model.head.weight)
     return model
 
@@ -70,7 +72,7 @@ def test_recording_is_off_before_and_after_even_when_it_fails() -> None:
     model = tower()
     with pytest.raises(ValueError, match="expected"), vit.record_attention(model):
         model(torch.randn(B, 2, 10, 21))
-    assert all(block.attention.recorder is None for block in model.encoder.blocks)
+    assert all(block.attention.recorders == {} for block in model.encoder.blocks)
 
 
 def test_a_tape_inside_a_tape_gives_back_the_outer_one() -> None:
@@ -104,7 +106,7 @@ def test_an_incomplete_tape_raises() -> None:
 
 def test_a_model_of_another_library_is_refused() -> None:
     with (
-        pytest.raises(TypeError, match=r"Linear has no `encoder.blocks`.*from_timm"),
+        pytest.raises(TypeError, match=r"Linear has no vit.core.Encoder.*from_timm"),
         vit.record_attention(nn.Linear(2, 2)),
     ):
         pass

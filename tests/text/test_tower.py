@@ -6,12 +6,14 @@ import torch
 import vit
 from vit.text import TextTransformer
 
+from ..towers import text_tower
+
 SIZES = {"length": 19, "width": 12, "depth": 3, "heads": 2, "mlp_ratio": 1.5}
 
 
 def tower(**changes: object) -> TextTransformer:
     torch.manual_seed(5)
-    model = TextTransformer(5, 37, **{**SIZES, **changes}).eval()  # type: ignore[arg-type]
+    model = text_tower(5, 37, **{**SIZES, **changes}).eval()
     torch.nn.init.normal_(model.head.weight)
     return model
 
@@ -88,7 +90,7 @@ def test_a_biasless_key_has_no_bias() -> None:
 
 
 def test_unit_features_have_length_one() -> None:
-    model = TextTransformer(0, 37, unit=True, pool="mean", **SIZES)
+    model = text_tower(0, 37, unit=True, pool="mean", **SIZES)
     torch.testing.assert_close(model(batch()).norm(dim=1), torch.ones(3))
 
 
@@ -142,7 +144,7 @@ def test_segments_where_there_are_none() -> None:
         ({"norm": "both"}, "'both', expected 'pre' or 'post'"),
         ({"activation": "silu"}, "'silu', expected one of: gelu"),
         ({"positions": "rotary"}, "'rotary', expected 'learned' or 'sinusoidal'"),
-        ({"pool": "max"}, "'max', expected 'cls'"),
+        ({"pool": "max"}, "'max', expected one of: cls"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments: dict, said: str) -> None:

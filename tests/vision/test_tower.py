@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from vit.vision import ConvTokenizer, PatchTokenizer, VisionTransformer
+from vit.vision import ConvTokenizer, PatchTokenizer
+
+from ..towers import vision_tower
 
 B, C, CLASSES = 2, 3, 13
 
@@ -39,7 +41,7 @@ def test_the_stem_is_as_wide_as_asked() -> None:
     with pytest.raises(ValueError, match=r"stem is \[5\], expected 2 numbers for patches of 8 pixels"):
         ConvTokenizer(C, 33, (8, 8), [5])
     with pytest.raises(ValueError, match="only 'conv' has a stem"):
-        VisionTransformer(CLASSES, (8, 8), width=36, stem=[5])
+        vision_tower(CLASSES, (8, 8), width=36, stem=[5])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -68,9 +70,9 @@ def test_the_conv_tokenizer_refuses_other_strides(size: tuple[int, int]) -> None
 def test_every_shape(class_token: bool, registers: int, positions: str, pool: str) -> None:
     if pool == "cls" and not class_token:
         with pytest.raises(ValueError, match="set pool to 'mean'"):
-            VisionTransformer(CLASSES, (10, 21), pool=pool, class_token=class_token)
+            vision_tower(CLASSES, (10, 21), pool=pool, class_token=class_token)
         return
-    model = VisionTransformer(
+    model = vision_tower(
         CLASSES, (10, 21), patch_size=(2, 3), width=36, depth=2, heads=3,
         class_token=class_token, registers=registers, positions=positions, pool=pool, layer_scale=0.1,
     ).eval()  # fmt: skip
@@ -84,7 +86,7 @@ def test_every_shape(class_token: bool, registers: int, positions: str, pool: st
 
 
 def test_autocast_is_forward_alone_and_gives_back_the_dtype_of_the_images() -> None:
-    model = VisionTransformer(CLASSES, (8, 8), width=36, depth=2, heads=3).eval()
+    model = vision_tower(CLASSES, (8, 8), width=36, depth=2, heads=3).eval()
     nn.init.normal_(model.head.weight)
     images = torch.randn(B, C, 8, 8)
     exact = model(images)
@@ -97,7 +99,7 @@ def test_autocast_is_forward_alone_and_gives_back_the_dtype_of_the_images() -> N
 
 
 def test_every_parameter_gets_a_gradient() -> None:
-    model = VisionTransformer(
+    model = vision_tower(
         CLASSES, (8, 16), tokenizer="conv", width=24, depth=2, heads=3, registers=2, pool="attention",
         layer_scale=0.1, qk_norm=True, embedding_norm=True, pool_norm=True,
     )  # fmt: skip
@@ -109,12 +111,12 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 
 def test_all_classes_start_even() -> None:
-    logits = VisionTransformer(CLASSES, (8, 8), width=24, heads=3, depth=1)(torch.randn(B, C, 8, 8))
+    logits = vision_tower(CLASSES, (8, 8), width=24, heads=3, depth=1)(torch.randn(B, C, 8, 8))
     assert torch.equal(logits, torch.zeros(B, CLASSES))
 
 
 def test_without_classes_features_come_out() -> None:
-    model = VisionTransformer(0, (8, 8), width=24, heads=3, depth=1)
+    model = vision_tower(0, (8, 8), width=24, heads=3, depth=1)
     assert model(torch.randn(B, C, 8, 8)).shape == (B, 24)
 
 
@@ -129,10 +131,10 @@ def test_without_classes_features_come_out() -> None:
 )
 def test_images_that_do_not_fit(shape: tuple[int, ...], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        VisionTransformer(CLASSES, (8, 8), width=24, heads=3, depth=1)(torch.randn(shape))
+        vision_tower(CLASSES, (8, 8), width=24, heads=3, depth=1)(torch.randn(shape))
 
 
 @pytest.mark.parametrize("argument", ["tokenizer", "positions", "pool"])
 def test_unknown_words_are_named(argument: str) -> None:
     with pytest.raises(ValueError, match="'nonsense', expected"):
-        VisionTransformer(CLASSES, (8, 8), width=24, heads=3, depth=1, **{argument: "nonsense"})
+        vision_tower(CLASSES, (8, 8), width=24, heads=3, depth=1, **{argument: "nonsense"})

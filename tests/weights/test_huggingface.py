@@ -230,11 +230,11 @@ def test_what_is_no_model_is_refused() -> None:
 def test_the_copy_shares_no_memory() -> None:
     theirs = theirs_of("BertModel", "BertConfig", TEXTS)
     ours = vit.from_huggingface(theirs)
-    before = ours.words.weight.clone()
+    before = ours.token_embedding.weight.clone()
     with torch.no_grad():
         for parameter in theirs.parameters():
             parameter.zero_()
-    assert torch.equal(ours.words.weight, before)
+    assert torch.equal(ours.token_embedding.weight, before)
 
 
 def test_a_folder_of_pictures(tmp_path: Path) -> None:

@@ -1,17 +1,21 @@
-"""The shared attention core. It imports nothing of vit; every tower runs on it."""
+"""The attention core that all towers share. It imports nothing else of vit."""
 
 from vit.core.attention import Attention, Recording, attention_weights
-from vit.core.block import Block, LayerScale, Mlp
+from vit.core.block import ACTIVATIONS, Block, BlockSpec, LayerScale, Mlp
 from vit.core.encoder import Encoder
+from vit.core.norms import make_norm
 from vit.core.pooling import AttentionPool, ClassMeanPool, ClassPool, MeanPool, make_pool
 from vit.core.positions import GridPositions, SequencePositions
-from vit.core.tape import POOL, Tape, record_attention, require_tower, watch_attention
+from vit.core.tape import POOL, Slot, Tape, attention_slots, record_attention, watch_attention
+from vit.core.tower import Tower
 
 __all__ = [
+    "ACTIVATIONS",
     "POOL",
     "Attention",
     "AttentionPool",
     "Block",
+    "BlockSpec",
     "ClassMeanPool",
     "ClassPool",
     "Encoder",
@@ -21,10 +25,13 @@ __all__ = [
     "Mlp",
     "Recording",
     "SequencePositions",
+    "Slot",
     "Tape",
+    "Tower",
+    "attention_slots",
     "attention_weights",
+    "make_norm",
     "make_pool",
     "record_attention",
-    "require_tower",
     "watch_attention",
 ]

@@ -1,6 +1,7 @@
 """Scaled dot-product multi-head attention: the one place in vit where attention is computed."""
 
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import NamedTuple
 
 import torch
@@ -8,15 +9,16 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from vit.core.masks import broadcast_mask
+from vit.core.norms import make_norm
 from vit.core.packing import Packing
 
-# Up to this many keys a CPU is faster in half precision through two plain matrix products than by its fused
-# kernel, above all backward (docs/performance.md has the measurement).
+# Up to this many keys, two plain matrix products are faster than the fused kernel in half precision on a CPU,
+# above all in the backward pass (measured in docs/performance.md).
 PLAIN_CPU_KEYS = 640
 
 
 class Recording(NamedTuple):
-    """What a call's attention weights follow from.
+    """The queries, keys, mask and scale that determine the attention weights of one call.
 
     Args:
         query: (B, H, N, K)
@@ -31,7 +33,7 @@ class Recording(NamedTuple):
     scale: float
 
     def weights(self) -> Tensor:
-        """(B, H, N, M), at least float32, also where the model computed in half precision."""
+        """(B, H, N, M), at least float32, even where the model computed in half precision."""
         dtype = torch.promote_types(self.query.dtype, torch.float32)
         with torch.autocast(self.query.device.type, enabled=False):
             return attention_weights(self.query.to(dtype), self.key.to(dtype), self.mask, self.scale)
@@ -47,21 +49,20 @@ class Attention(nn.Module):
     Args:
         width: D, of the queries' tokens and of the output.
         heads: H. The head width K is `width // heads`.
-        qkv_bias: Bias on the query, key and value projections: on all or none, or one word for each.
+        qkv_bias: Bias on the query, key and value projections: one flag for all, or three.
         output_bias: Bias on the output projection.
-        qk_norm: LayerNorm over K on queries and keys (Dehghani et al. 2023, section 2).
-        norm_eps: Epsilon of those norms.
+        qk_norm: A norm over K on queries and keys (Dehghani et al. 2023, section 2).
+        norm_kind: Kind of these norms, a name in `vit.core.norms.NORMS`.
+        norm_eps: Epsilon of these norms.
 
     Attributes:
-        recorder: Called in each forward pass with its `Recording`, the values (B, H, M, K) and their weighted
-            sums (B, H, N, K); None, the default, costs nothing. `vit.core.tape.watch_attention` sets it for
-            the time of a `with` block.
+        recorders: By thread id, what is called in each forward pass of that thread with its `Recording`, the
+            values (B, H, M, K) and their weighted sums (B, H, N, K). Empty by default, which costs nothing.
+            `vit.core.tape.watch_attention` adds one for the duration of a `with` block.
 
     Raises:
         ValueError: `width` is not a multiple of `heads`.
     """
-
-    recorder: Recorder | None
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Attention(nn.Module):
         qkv_bias: bool | Sequence[bool] = True,
         output_bias: bool = True,
         qk_norm: bool = False,
+        norm_kind: str = "layer",
         norm_eps: float = 1e-6,
     ):
         super().__init__()
@@ -82,10 +84,11 @@ class Attention(nn.Module):
         self.query = nn.Linear(width, width, bias=query_bias)
         self.key = nn.Linear(width, width, bias=key_bias)
         self.value = nn.Linear(width, width, bias=value_bias)
-        self.query_norm = nn.LayerNorm(width // heads, eps=norm_eps) if qk_norm else nn.Identity()
-        self.key_norm = nn.LayerNorm(width // heads, eps=norm_eps) if qk_norm else nn.Identity()
+        head_width = width // heads
+        self.query_norm = make_norm(head_width, norm_eps, kind=norm_kind, used=qk_norm)
+        self.key_norm = make_norm(head_width, norm_eps, kind=norm_kind, used=qk_norm)
         self.output = nn.Linear(width, width, bias=output_bias)
-        self.recorder = None
+        self.recorders: dict[int, Recorder] = {}
 
     def forward(
         self,
@@ -97,12 +100,12 @@ class Attention(nn.Module):
         """Let `tokens` attend to `context`.
 
         Args:
-            tokens: (B, N, D), where the queries come from.
-            context: (B, M, D), where keys and values come from. None: `tokens` (self-attention).
+            tokens: (B, N, D), the source of the queries.
+            context: (B, M, D), the source of keys and values. None: `tokens` (self-attention).
             mask: bool, True = may be attended to: (B, M), or any shape that broadcasts to (B, H, N, M).
                 A query that may attend to nothing gets zeros.
-            packing: Where self-attention's tokens stand in a batch with padding; `tokens` are then (T, D),
-                and so is the result.
+            packing: Positions of packed tokens in the padded batch; `tokens` and the result are then (T, D).
+                Self-attention only.
 
         Returns:
             (B, N, D)
@@ -111,13 +114,13 @@ class Attention(nn.Module):
         query, key, value = self.query(tokens), self.key(context), self.value(context)
         if packing is not None:
             query, key, value = packing.unpack(query), packing.unpack(key), packing.unpack(value)
-        mask = broadcast_mask(mask, len(query), query.shape[1], key.shape[1])
+        mask = broadcast_mask(mask, query.shape[0], query.shape[1], key.shape[1])
         query = self.query_norm(self._split(query))  # (B, H, N, K)
         key = self.key_norm(self._split(key))  # (B, H, M, K)
         value = self._split(value)  # (B, H, M, K)
         mixed = attend(query, key, value, mask, self.scale)  # (B, H, N, K)
-        if self.recorder is not None:
-            self.recorder(Recording(query, key, mask, self.scale), value, mixed)
+        if self.recorders and (recorder := self.recorders.get(get_ident())):
+            recorder(Recording(query, key, mask, self.scale), value, mixed)
         joined = mixed.transpose(1, 2).flatten(2)  # (B, N, D)
         return self.output(joined if packing is None else packing.pack(joined))
 
@@ -138,7 +141,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """The weights that fused attention never shows: softmax(Q K^T scale).
+    """The attention weights, which fused kernels do not return: softmax(Q K^T scale).
 
     Args:
         query: (B, H, N, K)
@@ -147,8 +150,8 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: fl
         scale: Factor on the scores, 1 / sqrt(K).
 
     Returns:
-        (B, H, N, M), of the queries' dtype. Each row sums to 1 as nearly as the dtype can, or is all zero
-        where the mask allows nothing.
+        (B, H, N, M), in the queries' dtype. Each row sums to 1 up to rounding, or is all zero where the mask
+        allows nothing.
     """
     scores = (query * scale) @ key.transpose(-2, -1)
     if mask is None:

@@ -1,4 +1,8 @@
-"""Leaving padding out: what is done to each token by itself is done to those that are there alone."""
+"""Packing: a padded batch (B, N, D) as the T tokens that are no padding, (T, D).
+
+Norms, projections and MLPs act on each token separately, so they need no padding; only attention needs the
+batch laid out again.
+"""
 
 from typing import NamedTuple
 
@@ -7,38 +11,37 @@ from torch import Tensor
 
 
 class Packing(NamedTuple):
-    """Where the T tokens that are there stand in a batch (B, N).
+    """Positions of the T tokens of a padded batch.
 
     Args:
-        places: int64 (T,), in the batch laid out flat.
+        indices: int64 (T,), into the batch flattened to (B N, D).
         batch: B.
         length: N.
     """
 
-    places: Tensor
+    indices: Tensor
     batch: int
     length: int
 
     def pack(self, tokens: Tensor) -> Tensor:
         """(B, N, D) -> (T, D)."""
-        return tokens.flatten(0, 1)[self.places]
+        return tokens.flatten(0, 1)[self.indices]
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """(T, D) -> (B, N, D), zeros where no token is."""
+        """(T, D) -> (B, N, D), zeros at padding."""
         flat = packed.new_zeros(self.batch * self.length, packed.shape[-1])
-        return flat.index_copy(0, self.places, packed).unflatten(0, (self.batch, self.length))
+        return flat.index_copy(0, self.indices, packed).unflatten(0, (self.batch, self.length))
 
 
-def packing_of(mask: Tensor) -> Packing:
-    """bool (B, N), True = a token that is there -> where they are."""
-    return Packing(mask.flatten().nonzero()[:, 0], *mask.shape)
+def pack_padding(mask: Tensor | None) -> Packing | None:
+    """The packing of a padding mask; None where there is nothing to leave out.
 
-
-def worth_packing(mask: Tensor | None) -> bool:
-    """Whether a mask is one of padding, (B, N), and hides something.
-
-    Never under torch.compile and torch.export, for which shapes must not follow from values.
+    Args:
+        mask: bool (B, N), `True` = a token. A mask with another number of axes, or one without padding, gives
+            None. So does every mask under torch.compile and torch.export, where shapes must not depend on
+            values.
     """
-    if mask is None or mask.ndim != 2 or torch.compiler.is_compiling():
-        return False
-    return not bool(mask.all())
+    if mask is None or mask.ndim != 2 or torch.compiler.is_compiling() or bool(mask.all()):
+        return None
+    batch, length = mask.shape
+    return Packing(mask.flatten().nonzero()[:, 0], batch, length)

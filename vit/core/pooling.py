@@ -1,18 +1,20 @@
-"""From tokens to the one vector that the head reads.
+"""Pooling: from tokens (B, N, D) to the vector that the head reads.
 
-`prefix` counts the tokens before the patches. `mask`, bool (B, N), says which tokens are there at all; None
-is all of them.
+`prefix` is the number of tokens before the patches. `mask`, bool (B, N), is `True` at tokens and `False` at
+padding; None: no padding.
 """
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from vit.core.attention import Attention
-from vit.core.block import Mlp
+from vit.core.block import BlockSpec, Mlp
 
 
 class ClassPool(nn.Module):
-    """The class token, the first that is there: (B, N, D) -> (B, D)."""
+    """The class token, which is the first token that is no padding: (B, N, D) -> (B, D)."""
 
     def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, D)."""
@@ -23,7 +25,7 @@ class ClassPool(nn.Module):
 
 
 class ClassMeanPool(nn.Module):
-    """The class token beside the mean of the patches, as DINOv2's classifiers read them."""
+    """The class token and the mean of the patches, concatenated, as in DINOv2's classifiers."""
 
     def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, 2 D)."""
@@ -39,49 +41,57 @@ class MeanPool(nn.Module):
 
 
 def mean_after(prefix: int, tokens: Tensor, mask: Tensor | None) -> Tensor:
-    """The mean of the tokens after the prefix that are there, (B, N, D) -> (B, D); zeros where none is."""
+    """The mean of the tokens after the prefix, without padding: (B, N, D) -> (B, D).
+
+    Zeros where a sample has no token.
+    """
     if mask is None:
         return tokens[:, prefix:].mean(1)
-    there = mask[:, prefix:, None].to(tokens.dtype)
-    return (tokens[:, prefix:] * there).sum(1) / there.sum(1).clamp(min=1)
+    present = mask[:, prefix:, None].to(tokens.dtype)
+    return (tokens[:, prefix:] * present).sum(1) / present.sum(1).clamp(min=1)
 
 
 class AttentionPool(nn.Module):
     """A learned query attends to the tokens after the prefix (Zhai et al. 2022, section 3.2, "MAP head").
 
     Args:
-        width: D.
-        heads: H.
-        mlp_ratio: Hidden width of the MLP over D.
-        norm_eps: Epsilon of its norm.
+        spec: Its `width`, `heads`, `mlp_ratio`, `activation`, `qkv_bias`, `output_bias` and `norm_eps`; the
+            pool has no dropout.
     """
 
-    def __init__(self, width: int, heads: int, *, mlp_ratio: float = 4.0, norm_eps: float = 1e-6):
+    def __init__(self, spec: BlockSpec):
         super().__init__()
-        self.query = nn.Parameter(torch.empty(1, 1, width))
-        self.attention = Attention(width, heads)
-        self.mlp_norm = nn.LayerNorm(width, eps=norm_eps)
-        self.mlp = Mlp(width, round(width * mlp_ratio))
-        nn.init.trunc_normal_(self.query, std=width**-0.5)
+        self.query = nn.Parameter(torch.empty(1, 1, spec.width))
+        self.attention = Attention(
+            spec.width, spec.heads, qkv_bias=spec.qkv_bias, output_bias=spec.output_bias
+        )
+        self.mlp_norm = spec.make_norm()
+        self.mlp = Mlp(replace(spec, dropout=0.0))
+        nn.init.trunc_normal_(self.query, std=spec.width**-0.5)
 
     def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, D)."""
         query = self.query.expand(len(tokens), -1, -1)
-        there = None if mask is None else mask[:, prefix:]
-        pooled = self.attention(query, tokens[:, prefix:], there)  # (B, 1, D)
+        present = None if mask is None else mask[:, prefix:]
+        pooled = self.attention(query, tokens[:, prefix:], present)  # (B, 1, D)
         pooled = pooled + self.mlp(self.mlp_norm(pooled))
         return pooled[:, 0]
 
 
-def make_pool(kind: str, width: int, heads: int, *, mlp_ratio: float, norm_eps: float) -> nn.Module:
+POOLS = {
+    "cls": lambda spec: ClassPool(),
+    "mean": lambda spec: MeanPool(),
+    "cls_mean": lambda spec: ClassMeanPool(),
+    "attention": AttentionPool,
+}
+
+
+def make_pool(kind: str, spec: BlockSpec) -> nn.Module:
     """The pool of that name: `cls`, `mean`, `cls_mean` or `attention`.
 
     Raises:
-        ValueError: Another name.
+        ValueError: An unknown name.
     """
-    if kind == "attention":
-        return AttentionPool(width, heads, mlp_ratio=mlp_ratio, norm_eps=norm_eps)
-    plain = {"cls": ClassPool, "mean": MeanPool, "cls_mean": ClassMeanPool}
-    if kind not in plain:
-        raise ValueError(f"pool is {kind!r}, expected 'cls', 'mean', 'cls_mean' or 'attention'")
-    return plain[kind]()
+    if kind not in POOLS:
+        raise ValueError(f"pool is {kind!r}, expected one of: {', '.join(POOLS)}")
+    return POOLS[kind](spec)

@@ -1,4 +1,4 @@
-"""Where a token stands: tables for a grid and for a sequence, learned or of sines and cosines."""
+"""Position embeddings of a grid and of a sequence: learned, or sines and cosines."""
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class GridPositions(nn.Module):
         if kind == "learned":
             self.table = nn.Parameter(torch.randn(rows, cols, width) * width**-0.5)
         elif kind == "sincos":
-            # Not persistent: it follows from the grid, so it has no place in a file of weights.
+            # Not persistent: it follows from the grid, so files of weights do not hold it.
             self.register_buffer("table", sincos_2d(rows, cols, width), persistent=False)
         else:
             raise ValueError(f"positions are {kind!r}, expected 'learned' or 'sincos'")
@@ -71,21 +71,21 @@ class SequencePositions(nn.Module):
         else:
             raise ValueError(f"positions are {kind!r}, expected 'learned' or 'sinusoidal'")
 
-    def forward(self, tokens: Tensor, places: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, position_ids: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D).
 
         Args:
             tokens: (B, N, D), N at most `length`.
-            places: int64 (B, N), the row of the table for each token; None: 0, 1, 2, ...
+            position_ids: int64 (B, N), the row of the table for each token; None: 0, 1, 2, ...
         """
-        table = self.table[: tokens.shape[1]] if places is None else self.table[places]
+        table = self.table[: tokens.shape[1]] if position_ids is None else self.table[position_ids]
         return tokens + table.to(tokens.dtype)
 
 
 def _resampling(before: int, after: int, device: torch.device) -> Tensor:
-    """The linear map that interpolation along one axis is: (after, before).
+    """Interpolation along one axis as a matrix: (after, before).
 
-    As a matrix, because torch's compiler has no gradient of interpolation where sizes change between calls.
+    A matrix, because torch.compile has no gradient of bicubic interpolation with dynamic sizes.
     """
     single = torch.eye(before, device=device)[None, None]
     return interpolate(single, (after, before), mode="bicubic", antialias=True)[0, 0]

@@ -1,124 +1,179 @@
 """Recording attention while fused attention stays on.
 
-A fused kernel never forms the weights, so there is nothing to hook. What they follow from exists anyway:
-each layer's queries and keys. `watch_attention` hands them over as a layer computes them; the tape keeps
-them, and recomputes softmax(Q K^T) of a layer when it is asked for.
+A fused kernel never forms the weights, so a hook would have nothing to read. The queries and keys that
+determine them exist in any case: `watch_attention` passes them on as each layer computes them, the tape keeps
+them, and softmax(Q K^T) of a layer is computed when it is asked for.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from threading import get_ident
+from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from vit.core.attention import Recording
+from vit.core.attention import Attention, Recording
+from vit.core.encoder import Encoder
 
-POOL = -1  # the slot of the attention pool, which is no layer of the encoder
 
-Visit = Callable[[int, Recording, Tensor, Tensor], None]
+class Slot(NamedTuple):
+    """Which attention layer of a model.
+
+    Args:
+        stack: Path of the encoder that it belongs to (`encoder`), or of the module that holds it (`pool`).
+        layer: Counted from 0 within the stack.
+    """
+
+    stack: str
+    layer: int
+
+
+Visit = Callable[[Slot, Recording, Tensor, Tensor], None]
+
+
+def attention_slots(model: Any) -> dict[Slot, Attention]:
+    """Every attention layer of a model, in the order of its modules.
+
+    Raises:
+        TypeError: The model has no encoder of vit.
+    """
+    encoders = [name for name, module in model.named_modules() if isinstance(module, Encoder)]
+    if not encoders:
+        raise TypeError(
+            f"{type(model).__name__} has no vit.core.Encoder, expected a model of vit: "
+            "convert a timm model with vit.from_timm(model)"
+        )
+    slots: dict[Slot, Attention] = {}
+    depths: dict[str, int] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Attention):
+            inside = [encoder for encoder in encoders if name.startswith(f"{encoder}.")]
+            stack = inside[0] if inside else name.rpartition(".")[0]
+            slots[Slot(stack, depths.get(stack, 0))] = module
+            depths[stack] = depths.get(stack, 0) + 1
+    return slots
 
 
 @contextmanager
-def watch_attention(model: nn.Module, visit: Visit) -> Iterator[None]:
-    """Call `visit(layer, recording, values, mixed)` whenever a layer attends inside the block.
+def watch_attention(model: Any, visit: Visit) -> Iterator[None]:
+    """Call `visit(slot, recording, values, mixed)` whenever a layer attends inside the `with` block.
 
-    Fused attention stays on and the logits are the same bit for bit. Nothing is kept but what `visit` keeps.
+    Fused attention stays on and the logits are the same bit for bit. Only forward passes of the calling
+    thread are seen, so two threads may watch one model at once.
 
     Args:
-        model: A tower of vit: it has `encoder.blocks`, and perhaps a `pool` with attention.
-        visit: Gets the layer, counted from 0 (`POOL`: the attention pool), and what a recorder gets.
+        model: A model of vit.
+        visit: Gets the layer's slot, and what a recorder of `vit.core.Attention` gets.
 
     Raises:
-        TypeError: The model has no encoder of ours.
+        TypeError: The model has no encoder of vit.
     """
-    attentions: dict[int, Any] = {layer: block.attention for layer, block in enumerate(require_tower(model))}
-    pool = getattr(getattr(model, "pool", None), "attention", None)
-    if pool is not None:
-        attentions[POOL] = pool
-    before = {slot: attention.recorder for slot, attention in attentions.items()}
+    slots = attention_slots(model)
+    thread = get_ident()
+    outer = {slot: attention.recorders.get(thread) for slot, attention in slots.items()}
     try:
-        for slot, attention in attentions.items():
-            attention.recorder = partial(visit, slot)
+        for slot, attention in slots.items():
+            attention.recorders[thread] = partial(visit, slot)
         yield
     finally:
-        for slot, attention in attentions.items():
-            attention.recorder = before[slot]
+        for slot, attention in slots.items():
+            before = outer[slot]
+            if before is None:
+                attention.recorders.pop(thread, None)
+            else:
+                attention.recorders[thread] = before
 
 
 class Tape:
     """The attention of the last forward pass, layer by layer.
 
     Args:
-        depth: L, how many layers must have been recorded before weights can be read.
+        depths: Number of attention layers of each stack, all of which must be recorded before their weights
+            can be read. The first stack is the encoder's.
     """
 
-    def __init__(self, depth: int):
-        self.depth = depth
-        self._recordings: dict[int, Recording] = {}
+    def __init__(self, depths: dict[str, int]):
+        self.depths = depths
+        self._recordings: dict[Slot, Recording] = {}
 
-    def keep(self, slot: int, recording: Recording, values: Tensor, mixed: Tensor) -> None:
+    def keep(self, slot: Slot, recording: Recording, values: Tensor, mixed: Tensor) -> None:
         """Store one layer's recording; a new forward pass replaces the old one layer by layer."""
         self._recordings[slot] = recording
 
     def __len__(self) -> int:
-        return sum(slot != POOL for slot in self._recordings)
+        """Recorded layers of the first encoder."""
+        return sum(slot.stack == self._stack() for slot in self._recordings)
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Yield each layer's weights (B, H, N, N) in order, one at a time: memory peaks at one layer."""
-        if len(self) != self.depth:
-            raise RuntimeError(
-                f"the tape holds {len(self)} layers, expected {self.depth}: "
-                "run the whole model once inside `with record_attention(model)`"
-            )
-        for layer in range(self.depth):
-            yield self._recordings[layer].weights()
+        """Yield the weights of each layer of the first encoder, one at a time: memory peaks at one layer."""
+        return self.layers()
 
-    def weights(self) -> list[Tensor]:
-        """All layers' weights: L tensors (B, H, N, N), at least float32, rows sum to 1.
+    def layers(self, stack: str | None = None) -> Iterator[Tensor]:
+        """Yield the weights (B, H, N, N) of a stack's layers, one at a time.
+
+        Args:
+            stack: Path of the stack in the model; None: the first encoder.
 
         Raises:
-            RuntimeError: Fewer layers were recorded than the model has.
+            RuntimeError: Fewer layers were recorded than the stack has.
         """
-        return list(self)
+        stack = self._stack() if stack is None else stack
+        depth = self.depths[stack]
+        recorded = [self._recordings.get(Slot(stack, layer)) for layer in range(depth)]
+        present = [recording for recording in recorded if recording is not None]
+        if len(present) != depth:
+            raise RuntimeError(
+                f"the tape holds {len(present)} layers, expected {depth}: "
+                "run the whole model once inside `with record_attention(model)`"
+            )
+        for recording in present:
+            yield recording.weights()
+
+    def weights(self, stack: str | None = None) -> list[Tensor]:
+        """All layers' weights: L tensors (B, H, N, N), at least float32, rows sum to 1.
+
+        Args:
+            stack: Path of the stack in the model; None: the first encoder.
+
+        Raises:
+            RuntimeError: Fewer layers were recorded than the stack has.
+        """
+        return list(self.layers(stack))
 
     def pool_weights(self) -> Tensor | None:
         """The attention pool's weights over the patches, (B, H, 1, patches); None without such a pool."""
         recording = self._recordings.get(POOL)
         return None if recording is None else recording.weights()
 
+    def _stack(self) -> str:
+        return next(iter(self.depths))
+
+
+POOL = Slot("pool", 0)  # the attention pool of a tower
+
 
 @contextmanager
-def record_attention(model: nn.Module) -> Iterator[Tape]:
-    """Record the attention of every forward pass inside the block.
+def record_attention(model: Any) -> Iterator[Tape]:
+    """Record the attention of every forward pass of this thread inside the `with` block.
 
     Fused attention stays on and the logits are the same bit for bit. Queries and keys keep their gradient,
     so run under `torch.no_grad()` where none is wanted.
 
     Args:
-        model: A tower of vit: it has `encoder.blocks`, and perhaps a `pool` with attention.
+        model: A model of vit.
 
     Yields:
         The tape; read it inside or after the block.
 
     Raises:
-        TypeError: The model has no encoder of ours.
+        TypeError: The model has no encoder of vit.
     """
-    tape = Tape(len(require_tower(model)))
+    slots = attention_slots(model)
+    encoder = next(name for name, module in model.named_modules() if isinstance(module, Encoder))
+    depths = {encoder: 0}
+    for slot in slots:
+        depths[slot.stack] = depths.get(slot.stack, 0) + 1
+    tape = Tape(depths)
     with watch_attention(model, tape.keep):
         yield tape
-
-
-def require_tower(model: nn.Module) -> nn.ModuleList:
-    """The blocks of a tower of vit.
-
-    Raises:
-        TypeError: It has no encoder of ours.
-    """
-    blocks = getattr(getattr(model, "encoder", None), "blocks", None)
-    if not isinstance(blocks, nn.ModuleList):
-        raise TypeError(
-            f"{type(model).__name__} has no `encoder.blocks`, expected a model of vit: "
-            "convert a timm model with vit.from_timm(model)"
-        )
-    return blocks

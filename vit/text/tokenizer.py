@@ -1,4 +1,4 @@
-"""From a text to ids, by Hugging Face's `tokenizers`: one trained here, or one that comes with a model."""
+"""From a text to ids, by Hugging Face's `tokenizers`: one trained here, or a model's own."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from torch import Tensor
 from vit.errors import VitError
 
 PADDING = ("[PAD]", "<pad>")
-MASKS = ("[MASK]", "<mask>", "[UNK]", "<unk>")  # what stands for a word that is taken away, the best first
+MASKS = ("[MASK]", "<mask>", "[UNK]", "<unk>")  # ids that can replace a token, in order of preference
 
 
 class Pieces(NamedTuple):
@@ -17,10 +17,10 @@ class Pieces(NamedTuple):
 
     Args:
         ids: N ids.
-        tokens: N strings, as the text has them, without space around; special tokens by their name.
-        spans: N places in the text, (start, stop); (0, 0) of special tokens.
-        words: The word that each token is a piece of, counted from 0; None for a special token.
-        total: Number of tokens that the text has; more than N where it was cut.
+        tokens: N strings as in the text, stripped; special tokens by their name.
+        spans: N offsets in the text, (start, stop); (0, 0) for special tokens.
+        words: The word of each token, counted from 0; None for a special token.
+        total: Number of tokens of the whole text; more than N where it was truncated.
     """
 
     ids: list[int]
@@ -34,13 +34,13 @@ class Tokenizer:
     """Text to ids.
 
     Args:
-        definition: The content of a `tokenizer.json`. Its own padding and truncation are left out.
-        length: Longest result in tokens, special ones included; a longer text loses its end.
+        definition: The content of a `tokenizer.json`. Its padding and truncation settings are ignored.
+        length: Longest result in tokens, special ones included; longer texts are truncated at the end.
 
     Attributes:
         vocabulary: Number of ids.
-        padding: The id that stands for no token.
-        blank: The id that stands for a word taken away: of the mask, else of an unknown word.
+        padding: The id of padding.
+        blank: The id that replaces a token: of the mask, else of an unknown word.
 
     Raises:
         VitError: The library `tokenizers` is missing, the definition is broken, or it has no padding token.
@@ -67,7 +67,7 @@ class Tokenizer:
         """One text -> its ids, int64 (N,).
 
         Raises:
-            VitError: It is no Unicode text (a lone surrogate).
+            VitError: It is not valid Unicode (a lone surrogate).
         """
         return torch.tensor(self._tokenizer.encode(valid(text)).ids)
 
@@ -77,12 +77,12 @@ class Tokenizer:
         return padded([torch.tensor(each.ids) for each in found], self.padding)
 
     def pieces(self, text: str) -> Pieces:
-        """One text with what each of its tokens stands for."""
+        """One text with the string, offsets and word of each token."""
         found = self._tokenizer.encode(valid(text))
         special = [bool(mark) for mark in found.special_tokens_mask]
         tokens, end = [], 0
         for name, (start, stop), mark in zip(found.tokens, found.offsets, special, strict=True):
-            # A mark of a word's start stands at the same place as the piece behind it.
+            # A marker of a word's start has the same offsets as the piece after it.
             tokens.append(name if mark else text[max(start, end) : stop].strip())
             end = max(end, stop)
         words = [None if mark else word for word, mark in zip(found.word_ids, special, strict=True)]
@@ -91,11 +91,11 @@ class Tokenizer:
         return Pieces(found.ids, tokens, found.offsets, words, total)
 
     def cut(self, length: int) -> "Tokenizer":
-        """The same tokenizer, for texts of this length."""
+        """The same tokenizer with another `length`."""
         return Tokenizer(self.definition, length)
 
     def to_dict(self) -> dict[str, Any]:
-        """What a bundle says of it, besides the definition."""
+        """What a bundle stores of it, besides the definition."""
         return {"kind": "text", "length": self.length}
 
     def _id(self, names: Sequence[str]) -> int:
@@ -112,20 +112,20 @@ class Tokenizer:
 def train_tokenizer(
     texts: Iterable[str], *, vocabulary: int, length: int, lowercase: bool = True, pieces: str = "bpe"
 ) -> Tokenizer:
-    """A tokenizer of these texts, words and punctuation apart.
+    """A tokenizer trained on these texts; words and punctuation are split first.
 
-    The same texts give the same tokenizer, which the library's WordPiece trainer does not promise.
+    The same texts give the same tokenizer, which the library's WordPiece trainer does not guarantee.
 
     Args:
-        texts: Of the training split alone.
-        vocabulary: Largest number of ids; fewer where the texts have no more that come twice.
+        texts: Of the training split only.
+        vocabulary: Largest number of ids; fewer where the texts have fewer pieces that occur twice.
         length: As in `Tokenizer`.
         lowercase: Fold case, and strip accents.
-        pieces: `bpe`: byte pair encoding (Sennrich et al. 2016). `words`: whole words; a word that comes once
-            is unknown, `[UNK]`, which also stands for what is blanked out, and so learns its meaning.
+        pieces: `bpe`: byte pair encoding (Sennrich et al. 2016). `words`: whole words; a word that occurs
+            once is unknown, `[UNK]`, which also replaces masked tokens, so its embedding is trained.
 
     Raises:
-        ValueError: Other pieces.
+        ValueError: Unknown `pieces`.
     """
     library = _library()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -163,15 +163,15 @@ def valid(text: str) -> str:
     """The text itself.
 
     Raises:
-        VitError: It has a lone surrogate, which no encoding holds; where, and which.
+        VitError: It has a lone surrogate, which no encoding can represent.
     """
     try:
         text.encode()
     except UnicodeEncodeError as error:
         odd = ord(text[error.start])
         raise VitError(
-            f"the text has a lone surrogate, U+{odd:04X}, as character {error.start + 1}: it is no Unicode "
-            "text; mend its encoding"
+            f"the text has a lone surrogate, U+{odd:04X}, as character {error.start + 1}: it is not valid "
+            "Unicode; fix its encoding"
         ) from None
     return text
 

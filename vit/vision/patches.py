@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, gelu, max_pool2d, unfold
 
-WHITENED = 12  # first filters of the conv tokenizer; each is used with both signs
-WHITENING_FLOOR = 5e-4  # added to each variance, so that noise is not blown up
+WHITENED = 12  # filters of the whitening layer; each is used with both signs
+WHITENING_FLOOR = 5e-4  # added to each variance, so that noise is not amplified
 
 
 def patch_grid(image_size: tuple[int, int], patch_size: tuple[int, int]) -> tuple[int, int]:
@@ -50,13 +50,13 @@ class PatchTokenizer(nn.Module):
 
 
 class Halving(nn.Module):
-    """A convolution and max pooling, then two convolutions around which the result also passes.
+    """A convolution and max pooling, then a residual branch of two convolutions.
 
-    Pooling comes before norm and GELU, so that nothing element-wise runs at the larger size.
+    Pooling comes before norm and GELU, so that elementwise operations run at the smaller size.
 
     Args:
-        before: Channels that come in.
-        after: Channels that go out.
+        before: Input channels.
+        after: Output channels.
     """
 
     def __init__(self, before: int, after: int):
@@ -76,12 +76,12 @@ class Halving(nn.Module):
 
 
 class ConvTokenizer(nn.Module):
-    """Whitened pixels, then 3x3 convolutions that halve the picture until a patch is a token.
+    """Whitened pixels, then 3x3 convolutions that halve the image until a patch is one token.
 
-    The grid is that of plain patches of the same size, but each token has seen its neighbourhood, which is
-    worth many points of accuracy on small datasets (Hassani et al. 2021). Whitening and halvings are after
-    networks made to learn fast (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds"). Tensors are channels-last,
-    the layout that convolutions are quickest in.
+    The grid is that of plain patches of the same size, but each token depends on its neighbourhood, which
+    improves accuracy on small datasets by many points (Hassani et al. 2021). Whitening and halvings follow
+    networks designed to train fast (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds"). Tensors are
+    channels-last, the fastest layout for convolutions.
 
     Args:
         channels: C.
@@ -90,7 +90,7 @@ class ConvTokenizer(nn.Module):
         stem: Channels after each halving but the last, which has D. None: doubling from halving to halving.
 
     Raises:
-        ValueError: The stride is no power of two, or `stem` has not one entry for each halving but the last.
+        ValueError: The stride is not a power of two, or `stem` does not have one entry per halving but the last.
     """
 
     whiten: Tensor
@@ -128,21 +128,21 @@ class ConvTokenizer(nn.Module):
 
     @torch.no_grad()
     def adapt(self, batches: Iterable[Tensor]) -> None:
-        """Set the first filters to what whitens these pictures; they are not trained after that.
+        """Compute the filters of the whitening layer from images; they are not trained.
 
-        The strongest principal components of all 3 x 3 neighbourhoods, each scaled to a mean square of 1,
-        or a little less where it is weak.
+        They are the strongest principal components of all 3 x 3 neighbourhoods, each scaled to a mean square
+        of 1, or slightly less where the component is weak.
 
         Args:
-            batches: (B, C, height, width) each, normalised as the model will see them; a thousand pictures
-                are enough.
+            batches: (B, C, height, width) each, normalised as the model will see them; a thousand images are
+                enough.
         """
         products = torch.zeros(self.channels * 9, self.channels * 9, device=self.whiten.device)
         positions = 0
         for images in batches:
-            around = unfold(images, 3).transpose(1, 2).flatten(0, 1)  # (positions, 9 C)
-            products += around.T @ around
-            positions += len(around)
-        variances, components = torch.linalg.eigh(products / positions)  # in rising order
+            neighbourhoods = unfold(images, 3).transpose(1, 2).flatten(0, 1)  # (positions, 9 C)
+            products += neighbourhoods.T @ neighbourhoods
+            positions += len(neighbourhoods)
+        variances, components = torch.linalg.eigh(products / positions)  # ascending
         filters = (components / (variances + WHITENING_FLOOR).sqrt()).T.flip(0)[: len(self.whiten)]
         self.whiten.copy_(filters.view_as(self.whiten))

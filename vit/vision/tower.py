@@ -1,92 +1,80 @@
 """The vision transformer."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from vit.core import Encoder, GridPositions, make_pool
+from vit.core import BlockSpec, Encoder, GridPositions, make_pool
+from vit.core.tower import final_states, plain_arguments
 from vit.vision.patches import ConvTokenizer, PatchTokenizer, patch_grid
 
 
 class VisionTransformer(nn.Module):
-    """Images to logits (Dosovitskiy et al. 2021).
+    """Images to logits (Dosovitskiy et al. 2021). It has the interface of `vit.core.Tower`.
 
     The tokens are, in this order: the class token if there is one, the registers, the patches row by row.
-    Images of another size than `image_size` are welcome wherever the patches tile them: the positions are
-    interpolated.
+    Any image size that the patches tile is accepted: positions are interpolated.
 
     Args:
-        classes: Number of classes; 0 leaves the head out, and `forward` returns the pooled features (B, D).
+        classes: Number of classes; 0: no head, and `forward` returns the pooled features (B, D).
         image_size: (height, width) in pixels, the grid of the position table.
+        block: What all blocks share.
         channels: C.
         patch_size: (height, width) in pixels.
         tokenizer: `patch` or `conv`.
-        stem: As `ConvTokenizer` takes it.
-        width: D.
+        stem: As in `ConvTokenizer`.
         depth: L.
-        heads: H.
-        mlp_ratio: Hidden width of the MLPs over D.
-        class_token: Whether a class token goes first.
+        class_token: Whether there is a class token.
         registers: Number of register tokens (Darcet et al. 2024).
         positions: `learned` or `sincos`.
-        pool: `cls`, `mean` (of the patches), `cls_mean` (both, side by side) or `attention`.
+        pool: `cls`, `mean` (of the patches), `cls_mean` (both, concatenated) or `attention`.
+        pool_block: What an attention pool takes from a block; None: `block`.
         patch_bias: Bias of the patch projection.
-        activation: Of the MLPs, as `vit.core.Mlp` names them.
-        qkv_bias: Bias on the query, key and value projections: on all or none, or one word for each.
-        output_bias: Bias on the other projections of the blocks.
-        qk_norm: LayerNorm on queries and keys.
-        layer_scale: Initial value of LayerScale; None is none.
         drop_path: Stochastic depth of the last block.
-        dropout: Dropout of tokens and branches.
         embedding_norm: LayerNorm before the first block.
         encoder_norm: LayerNorm after the last block.
         pool_norm: LayerNorm after pooling.
-        norm_eps: Epsilon of all norms.
 
     Attributes:
-        labels: Class names, in the order of the logits; empty where nobody gave any.
-        preprocess: Picture (PIL) to float32 tensor (C, height, width); None where nobody gave one.
+        labels: Class names, in the order of the logits; empty where they are unknown.
+        preprocess: Image (PIL) to float32 tensor (C, height, width); None where it is unknown.
+        architecture: The arguments as plain values.
         prefix: Number of tokens before the patches.
         pool_kind: `cls`, `mean`, `cls_mean` or `attention`.
-        autocast: Half-precision dtype that `forward` computes matrix products in, up to the final tokens;
-            the head reads them in the weights' dtype, as None, the default, computes everything.
+        autocast: Half-precision dtype of matrix products in `forward` and `features`; None, the default: the
+            dtype of the weights. Pool and head always compute in the dtype of the weights.
 
     Raises:
         ValueError: Arguments that do not fit each other, with both values.
     """
 
+    reads: Literal["image", "text"] = "image"
+
     def __init__(
         self,
         classes: int,
         image_size: tuple[int, int],
+        block: BlockSpec,
         *,
         channels: int = 3,
         patch_size: tuple[int, int] = (4, 4),
         tokenizer: str = "patch",
         stem: Sequence[int] | None = None,
-        width: int = 192,
         depth: int = 6,
-        heads: int = 3,
-        mlp_ratio: float = 4.0,
         class_token: bool = True,
         registers: int = 0,
         positions: str = "learned",
         pool: str = "cls",
+        pool_block: BlockSpec | None = None,
         patch_bias: bool = True,
-        activation: str = "gelu",
-        qkv_bias: bool | Sequence[bool] = True,
-        output_bias: bool = True,
-        qk_norm: bool = False,
-        layer_scale: float | None = None,
         drop_path: float = 0.0,
-        dropout: float = 0.0,
         embedding_norm: bool = False,
         encoder_norm: bool = True,
         pool_norm: bool = False,
-        norm_eps: float = 1e-6,
     ):
+        architecture = plain_arguments("vision", locals())
         super().__init__()
         if pool in ("cls", "cls_mean") and not class_token:
             raise ValueError(
@@ -94,6 +82,7 @@ class VisionTransformer(nn.Module):
             )
         self.labels: list[str] = []
         self.preprocess: Any = None
+        self.architecture: dict[str, Any] = architecture
         self.autocast: torch.dtype | None = None
         self.channels = channels
         self.image_size = image_size
@@ -101,60 +90,59 @@ class VisionTransformer(nn.Module):
         self.prefix = int(class_token) + registers
         self.pool_kind = pool
         rows, cols = patch_grid(image_size, patch_size)
+        width = block.width
 
         self.tokenizer = _tokenizer(tokenizer, channels, width, patch_size, patch_bias, stem)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, width)) if registers else None
         self.positions = GridPositions(rows, cols, width, positions)
-        self.dropout = nn.Dropout(dropout)
-        self.embedding_norm = nn.LayerNorm(width, eps=norm_eps) if embedding_norm else nn.Identity()
-        self.encoder = Encoder(
-            width,
-            depth,
-            heads,
-            mlp_ratio=mlp_ratio,
-            activation=activation,
-            qkv_bias=qkv_bias,
-            output_bias=output_bias,
-            qk_norm=qk_norm,
-            layer_scale=layer_scale,
-            drop_path=drop_path,
-            dropout=dropout,
-            final_norm=encoder_norm,
-            norm_eps=norm_eps,
-        )
-        self.pool = make_pool(pool, width, heads, mlp_ratio=mlp_ratio, norm_eps=norm_eps)
-        self.pool_norm = nn.LayerNorm(width, eps=norm_eps) if pool_norm else nn.Identity()
-        read = 2 * width if pool == "cls_mean" else width
-        self.head = nn.Linear(read, classes) if classes else nn.Identity()
+        self.dropout = nn.Dropout(block.dropout)
+        self.embedding_norm = block.make_norm(used=embedding_norm)
+        self.encoder = Encoder(block, depth, drop_path=drop_path, final_norm=encoder_norm)
+        self.pool = make_pool(pool, pool_block or block)
+        self.pool_norm = block.make_norm(used=pool_norm)
+        pooled = 2 * width if pool == "cls_mean" else width
+        self.head: nn.Module = nn.Linear(pooled, classes) if classes else nn.Identity()
         self._initialise()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, height, width) float -> logits (B, classes)."""
-        if self.autocast is None:
-            return self.read(self.encode(images))
-        with torch.autocast(images.device.type, self.autocast):
-            states = self.encode(images)
-        return self.read(states.to(images.dtype))
+    @property
+    def usual_tokens(self) -> int:
+        """Patches of an image of `image_size`."""
+        rows, cols = patch_grid(self.image_size, self.patch_size)
+        return rows * cols
+
+    def forward(self, images: Tensor, *, exact: bool = False) -> Tensor:
+        """Images -> logits (B, classes).
+
+        Args:
+            images: float (B, C, height, width).
+            exact: Compute in the weights' dtype, whatever `autocast` is.
+        """
+        return self.read(final_states(self, images, exact=exact))
+
+    def features(self, images: Tensor, *, exact: bool = False) -> Tensor:
+        """Images -> pooled features (B, F): what the head reads. Arguments as in `forward`."""
+        return self._pooled(final_states(self, images, exact=exact))
 
     def read(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What the head makes of final tokens: (B, N, D), as `encode` gives them -> logits (B, classes)."""
-        return self.head(self.pool_norm(self.pool(states, self.prefix, mask)))
+        """States (B, N, D), as `encode` gives them -> logits (B, classes)."""
+        return self.head(self._pooled(states, mask))
 
     def read_token(self, tokens: Tensor) -> Tensor:
-        """What the head makes of a token when that is all it reads (the "logit lens").
-
-        (..., D), of those that `encode` gives -> logits (..., classes).
-        """
+        """Logits of states that are read one at a time (the "logit lens"): (..., D) -> (..., classes)."""
         alone = self.pool(tokens.reshape(-1, 1, tokens.shape[-1]), 0)  # each a sequence of its own
         return self.head(self.pool_norm(alone)).unflatten(0, tokens.shape[:-1])
 
-    def encode(self, images: Tensor) -> Tensor:
-        """(B, C, height, width) float -> (B, N, D), after the final norm, prefix tokens included."""
-        return self.encoder(self.embed(images))
+    def mask(self, images: Tensor) -> None:
+        """None: images have no padding."""
+        return None
 
-    def embed(self, images: Tensor) -> Tensor:
-        """(B, C, height, width) float -> (B, N, D), what enters the first block.
+    def encode(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C, height, width) float -> (B, N, D), after the final norm, prefix tokens included."""
+        return self.encoder(self.embed(images), mask)
+
+    def embed(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C, height, width) float -> (B, N, D), the input of the first block.
 
         Raises:
             ValueError: Not four axes, another number of channels, or patches that do not tile the image.
@@ -165,7 +153,7 @@ class VisionTransformer(nn.Module):
             )
         patches = self.positions(self.tokenizer(images)).flatten(1, 2)
         prefix = [
-            token.expand(len(images), -1, -1)
+            token.expand(images.shape[0], -1, -1)
             for token in (self.class_token, self.registers)
             if token is not None
         ]
@@ -176,11 +164,14 @@ class VisionTransformer(nn.Module):
         """Rows and columns of patches in these images (B, C, height, width)."""
         return patch_grid((images.shape[2], images.shape[3]), self.patch_size)
 
-    def _initialise(self) -> None:
-        """Matrices by Glorot & Bengio (2010), tokens as large as positions, a zero head: all classes even.
+    def _pooled(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.pool_norm(self.pool(states, self.prefix, mask))
 
-        A fixed standard deviation such as 0.02 suits one width; at a small one, attention stays uniform and
-        the first epochs are lost.
+    def _initialise(self) -> None:
+        """Matrices by Glorot & Bengio (2010), tokens as large as positions, a zero head: uniform scores.
+
+        A fixed standard deviation such as 0.02 suits one width; at small widths attention stays uniform for
+        the first epochs.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):

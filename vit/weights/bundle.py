@@ -1,7 +1,7 @@
-"""The model bundle: `model.safetensors`, `config.json`, for texts `tokenizer.json`, and no pickle.
+"""The model bundle: `model.safetensors`, `config.json`, for text models `tokenizer.json`, and no pickle.
 
-It holds all that prediction needs: architecture, weights, label names, preprocessing, and the scores that
-the model reached. It knows no model class; `vit/weights/models.py` makes one from it.
+It holds everything that prediction needs: architecture, weights, label names, preprocessing, and the model's
+scores. This module knows no model class; `vit/weights/models.py` makes one from it.
 """
 
 import json
@@ -20,21 +20,22 @@ FORMAT = "vit-bundle-1"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
-BESIDE = {"weights", "tokenizer"}  # what has a file of its own
+BESIDE = {"weights", "tokenizer"}  # fields with a file of their own
+RENAMED = {"words.": "token_embedding."}  # prefixes of parameter names in bundles of version 0.1
 
 
 @dataclass
 class Bundle:
-    """A model at rest.
+    """A model as files.
 
     Args:
         architecture: Arguments of the tower, plain values.
         labels: Class names in the order of the logits.
         preprocess: Fields of `vit.data.Preprocess`.
         weights: The state dict.
-        scores: What the model reached, for example {"val": {"accuracy": 0.98, "n": 144}}.
+        scores: Scores of the model by split, for example {"val": {"accuracy": 0.98, "n": 144}}.
         training: How it was trained: the dataset's name and splits, seconds, optimiser steps.
-        tokenizer: Content of `tokenizer.json`; None for a model of pictures.
+        tokenizer: Content of `tokenizer.json`; None for an image model.
     """
 
     architecture: dict[str, Any]
@@ -52,11 +53,11 @@ def is_bundle(folder: Path) -> bool:
 
 
 def write_bundle(folder: Path, bundle: Bundle) -> None:
-    """Write the files, the weights first, each beside its place and then renamed."""
+    """Write the files, the weights first, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.weights.items()}
     with replacing(folder / WEIGHTS) as beside:
-        beside.write_bytes(save(weights))  # save_file would make a file that its owner alone may read
+        beside.write_bytes(save(weights))  # `save_file` makes a file that only its owner may read
     if bundle.tokenizer is not None:
         write_text(folder / TOKENIZER, bundle.tokenizer)
     write_description(folder, bundle)
@@ -69,10 +70,10 @@ def write_description(folder: Path, bundle: Bundle) -> None:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """All of a bundle but the weights.
+    """Everything in a bundle but the weights.
 
     Raises:
-        VitError: `config.json` is missing or broken, or the format is another.
+        VitError: `config.json` is missing or broken, or has another format.
     """
     file = folder / CONFIG
     try:
@@ -85,7 +86,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     known = {part.name for part in fields(Bundle)} - BESIDE
     if description.keys() != known:
         odd = sorted(description.keys() ^ known)
-        raise VitError(f"{file} has keys {sorted(description)}, expected {sorted(known)}: {odd} are at odds")
+        keys = f"has keys {sorted(description)}, expected {sorted(known)}"
+        raise VitError(f"{file} {keys}: {odd} are missing or unknown")
     return description
 
 
@@ -93,13 +95,15 @@ def read_bundle(folder: Path) -> Bundle:
     """Read a bundle.
 
     Raises:
-        VitError: A file is missing or broken, or the format is another.
+        VitError: A file is missing or broken, or has another format.
     """
     description = read_description(folder)
     try:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise VitError(f"{folder / WEIGHTS} cannot be read ({error}): the bundle is incomplete") from None
+    for old, new in RENAMED.items():
+        weights = {name.replace(old, new) if name.startswith(old) else name: t for name, t in weights.items()}
     tokenizer = folder / TOKENIZER
     text = tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None
     return Bundle(weights=weights, tokenizer=text, **description)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from vit.core import BlockSpec
 from vit.errors import VitError
 from vit.text import TextTransformer
 from vit.vision import VisionTransformer
@@ -65,7 +66,7 @@ AROUND = {
     "embeddings.cls_token": "class_token",
     "embeddings.register_tokens": "registers",
     "embeddings.position_embeddings": "positions.table",
-    "embeddings.word_embeddings": "words",
+    "embeddings.word_embeddings": "token_embedding",
     "embeddings.token_type_embeddings": "segments",
     "embeddings.LayerNorm": "embedding_norm",
     "layernorm": "encoder.norm",
@@ -196,22 +197,24 @@ def _vision(family: str, config: dict[str, Any], state: dict[str, Tensor]) -> Vi
     state["positions.table"] = positions[1:].unflatten(0, (rows, cols))
     dino = family != "vit"
     for name in ("pooler.0.weight", "pooler.0.bias"):
-        state.pop(name, None)  # of ViT without a head: trained with nothing, and read by nobody
+        state.pop(name, None)  # of a ViT without a head: untrained and unused
     return VisionTransformer(
         classes,
         sides[0],
+        BlockSpec(
+            width=width,
+            heads=config["num_attention_heads"],
+            mlp_ratio=_hidden(state) / width,
+            activation=_activation(config),
+            qkv_bias=config.get("qkv_bias", True),
+            layer_scale=1.0 if dino else None,
+            norm_eps=config["layer_norm_eps"],
+        ),
         channels=config.get("num_channels", 3),
         patch_size=sides[1],
-        width=width,
         depth=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-        mlp_ratio=_hidden(state) / width,
         registers=config.get("num_register_tokens", 0) if "registers" in state else 0,
         pool="cls_mean" if dino and classes else "cls",
-        activation=_activation(config),
-        qkv_bias=config.get("qkv_bias", True),
-        layer_scale=1.0 if dino else None,
-        norm_eps=config["layer_norm_eps"],
     )
 
 
@@ -223,34 +226,36 @@ def _text(
         raise VitError(f"cannot import this {family}: its positions are {kind}, which vit does not have")
     if config.get("is_decoder"):
         raise VitError(f"cannot import this {family}: it is a decoder, and vit reads encoders")
-    vocabulary, width = state["words.weight"].shape
+    vocabulary, width = state["token_embedding.weight"].shape
     distil = family == "distilbert"
     pooler = None
     if "pooler.0.weight" in state:
         pooler = "relu" if distil else "tanh"
     padding = config.get("pad_token_id")
-    arguments = {
+    block = BlockSpec(
+        width=width,
+        heads=config["n_heads" if distil else "num_attention_heads"],
+        mlp_ratio=_hidden(state) / width,
+        norm="post",
+        activation=_activation(config),
+        norm_eps=1e-12 if distil else config["layer_norm_eps"],
+    )
+    arguments: dict[str, Any] = {
         "classes": _classes(state),
         "vocabulary": vocabulary,
+        "block": block,
         "length": len(state["positions.table"]),
-        "width": width,
         "depth": config["n_layers" if distil else "num_hidden_layers"],
-        "heads": config["n_heads" if distil else "num_attention_heads"],
-        "mlp_ratio": _hidden(state) / width,
-        "activation": _activation(config),
         "count_from": padding if family == "roberta" else None,
         "segments": len(state["segments.weight"]) if "segments.weight" in state else 0,
         "padding": 0 if padding is None else padding,
         "pooler": pooler,
-        "norm_eps": 1e-12 if distil else config["layer_norm_eps"],
         **changes,
     }
     if arguments["pooler"] is None:
         for name in ("pooler.0.weight", "pooler.0.bias"):
             state.pop(name, None)
-    model = TextTransformer(**arguments)
-    model.architecture = {"tower": "text", **arguments}
-    return model
+    return TextTransformer(**arguments)
 
 
 def _activation(config: dict[str, Any]) -> str:
@@ -272,7 +277,7 @@ def _classes(state: dict[str, Tensor]) -> int:
 
 
 def _labels(config: dict[str, Any], model: VisionTransformer | TextTransformer) -> list[str]:
-    """Class names, where the model has a head; `LABEL_0`, ... where nobody gave any."""
+    """Class names, where the model has a head; `LABEL_0`, ... where the config has none."""
     if not isinstance(model.head, nn.Linear):
         return []
     names = {int(index): str(name) for index, name in (config.get("id2label") or {}).items()}

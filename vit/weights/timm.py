@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vit.core import BlockSpec
 from vit.errors import VitError
 from vit.vision import VisionTransformer
 
@@ -41,29 +42,47 @@ def from_timm(model: Any) -> VisionTransformer:
     ours = VisionTransformer(
         model.num_classes,
         tuple(model.patch_embed.img_size),
+        BlockSpec(
+            width=width,
+            heads=block.attn.num_heads,
+            mlp_ratio=block.mlp.fc1.out_features / width,
+            qkv_bias=block.attn.qkv.bias is not None,
+            output_bias=block.attn.proj.bias is not None,
+            qk_norm=isinstance(block.attn.q_norm, nn.LayerNorm),
+            layer_scale=None if isinstance(block.ls1, nn.Identity) else 1.0,
+            norm_eps=block.norm1.eps,
+        ),
         channels=model.in_chans,
         patch_size=tuple(model.patch_embed.patch_size),
-        width=width,
         depth=len(model.blocks),
-        heads=block.attn.num_heads,
-        mlp_ratio=block.mlp.fc1.out_features / width,
         class_token=model.has_class_token,
         registers=model.num_reg_tokens,
         pool=POOLS[model.global_pool],
+        pool_block=_pool_block(model),
         patch_bias=model.patch_embed.proj.bias is not None,
-        qkv_bias=block.attn.qkv.bias is not None,
-        output_bias=block.attn.proj.bias is not None,
-        qk_norm=isinstance(block.attn.q_norm, nn.LayerNorm),
-        layer_scale=None if isinstance(block.ls1, nn.Identity) else 1.0,
         embedding_norm=isinstance(model.norm_pre, nn.LayerNorm),
         encoder_norm=isinstance(model.norm, nn.LayerNorm),
         pool_norm=isinstance(model.fc_norm, nn.LayerNorm),
-        norm_eps=block.norm1.eps,
     )
     first = next(model.parameters())
     ours = ours.to(device=first.device, dtype=first.dtype)
     ours.load_state_dict(dict(_converted(model)))
     return ours.eval()
+
+
+def _pool_block(model: Any) -> BlockSpec | None:
+    """The attention pool of a timm model, whose biases are not those of its blocks."""
+    if model.global_pool != "map":
+        return None
+    pool = model.attn_pool
+    return BlockSpec(
+        width=model.embed_dim,
+        heads=pool.num_heads,
+        mlp_ratio=pool.mlp.fc1.out_features / model.embed_dim,
+        qkv_bias=pool.q.bias is not None,
+        output_bias=pool.proj.bias is not None,
+        norm_eps=pool.norm.eps,
+    )
 
 
 def _unsupported(model: Any) -> Iterator[tuple[str, str]]:
