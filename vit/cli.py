@@ -18,29 +18,29 @@ from vit.config import nearest
 from vit.errors import UsageError, VitError
 
 VERBS = {
-    "train": "train a transformer on pictures or texts from one YAML file",
+    "train": "train a transformer on images or texts from one YAML file",
     "evaluate": "measure a model on a dataset it was not trained on",
-    "predict": "label folders of pictures or files of texts, one row each",
-    "embed": "turn texts or pictures into vectors, one row each",
+    "predict": "label folders of images or files of texts, one row each",
+    "embed": "turn texts or images into vectors, one row each",
     "attend": "draw what the model attended to",
-    "info": "say what a model is",
+    "info": "describe a model",
     "models": "list the models at hand",
-    "data": "say what a dataset holds",
+    "data": "describe a dataset",
 }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code: 0, 1, 2, 3, 130 or 143 (see README)."""
-    words = sys.argv[1:] if argv is None else argv
-    if not words or words[0] in ("-h", "--help"):
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help"):
         print(_overview())
-        return 0 if words else 2
-    if words[0] == "--version":
+        return 0 if args else 2
+    if args[0] == "--version":
         print(f"vit {version('vit')}")
         return 0
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _run(words[0], words[1:])
+        return _run(args[0], args[1:])
     except VitError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -50,49 +50,49 @@ def main(argv: list[str] | None = None) -> int:
             return _fail("terminated", 128 + signal.SIGTERM)
         raise
     except BrokenPipeError:
-        # Whoever read our output has gone (`vit info | head`): nothing is left to be told.
+        # The reader of our output has closed it (`vit info | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if os.environ.get("VIT_DEBUG"):
             traceback.print_exc()
-        return _fail(_told(error), 1)
+        return _fail(_unexpected(error), 1)
 
 
-def _told(error: Exception) -> str:
-    """What an error that nobody foresaw says: of a disk or file the place and the reason."""
+def _unexpected(error: Exception) -> str:
+    """The message of an unexpected error: of an operating system error the path and the reason."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     hint = "" if os.environ.get("VIT_DEBUG") else " (VIT_DEBUG=1 shows where)"
     return f"{type(error).__name__}: {error}{hint}"
 
 
-def _run(verb: str, words: list[str]) -> int:
+def _run(verb: str, args: list[str]) -> int:
     if verb not in VERBS:
         raise UsageError(f"unknown verb {verb}{nearest(verb, list(VERBS))}")
     command = import_module(f"vit.commands.{verb}")
     parser = ArgumentParser(
         prog=f"vit {verb}",
-        description=command.__doc__,
+        description=command.description() if hasattr(command, "description") else command.__doc__,
         exit_on_error=False,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
-    if hasattr(command, "prepare") and not {"-h", "--help"} & set(words):
-        words = command.prepare(words)
+    if hasattr(command, "prepare") and not {"-h", "--help"} & set(args):
+        args = command.prepare(args)
     try:
-        arguments = parser.parse_args(words)
+        arguments = parser.parse_args(args)
     except argparse.ArgumentError as error:
-        raise UsageError(_explain(parser, words, error)) from None
+        raise UsageError(_explain(parser, args, error)) from None
     return command.run(arguments)
 
 
-def _explain(parser: ArgumentParser, words: list[str], error: Exception) -> str:
-    """What is wrong with the words: an unknown option with its nearest neighbour, or what argparse says."""
+def _explain(parser: ArgumentParser, args: list[str], error: Exception) -> str:
+    """What is wrong with the arguments: an unknown option and the nearest known one, or argparse's message."""
     known = sorted(option for action in parser._actions for option in action.option_strings)
-    for word in words:
-        option = word.partition("=")[0]
+    for arg in args:
+        option = arg.partition("=")[0]
         if option.startswith("--") and len(option) > 2 and option not in known:
             return f"unknown option {option}{nearest(option, known)}"
     message = str(error)
@@ -109,7 +109,7 @@ def _overview() -> str:
     lines = "\n".join(f"  {verb:10} {what}" for verb, what in VERBS.items())
     return (
         "usage: vit VERB ...\n\n"
-        "Train vision transformers, predict folders of pictures, and see what the model attended to.\n\n"
+        "Train vision transformers, predict folders of images, and see what the model attended to.\n\n"
         f"{lines}\n\n"
         "vit VERB --help says more, with an example; vit --version says which vit this is.\n\n"
         "example:\n  vit train --config digits && vit predict runs/digits PICTURES --output labels.csv"

@@ -5,14 +5,16 @@ import torch
 from torch import Tensor
 
 import vit
-from vit.attribution.explain import METHODS, explain
-from vit.attribution.perturbation import _rise_masks
+from vit.attribution.explain import explain
+from vit.attribution.methods.rise import _rise_masks
+from vit.attribution.roster import METHODS
 from vit.errors import VitError
 
+from ..towers import vision_tower
 from .towers import CLASSES, COLS, IMAGES, KINDS, ROWS, B, H, Reference, tower
 
 TARGETS = torch.tensor([4, 0, 9])
-OF_A_CLASS = [name for name, method in METHODS.items() if method.of_a_class]
+OF_A_CLASS = [name for name, method in METHODS.items() if method.explains_class]
 GRADIENT = ["grad_rollout", "relevance", "legrad"]
 QUICK = {"rise": {"samples": 23}}
 
@@ -192,7 +194,7 @@ def test_masks_of_rise() -> None:
 
 def test_rise_finds_the_patch_that_counts() -> None:
     """A score that is one patch's brightness: the map peaks there, and its mean is the mean score."""
-    from vit.attribution.perturbation import rise
+    from vit.attribution.methods.rise import rise
 
     images = torch.rand(2, 1, 10, 21, generator=torch.Generator().manual_seed(0))
     images[:, :, 4:6, 9:12] = 5.0
@@ -258,7 +260,7 @@ def test_the_model_is_left_as_it_was(method: str) -> None:
     vit.attend(model, IMAGES, method)
     assert {name: parameter.requires_grad for name, parameter in model.named_parameters()} == before
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert all(block.attention.recorder is None for block in model.encoder.blocks)
+    assert all(block.attention.recorders == {} for block in model.encoder.blocks)
     with torch.inference_mode():  # and under it, with pictures made there
         maps = vit.attend(model, IMAGES + 0, method)
     torch.testing.assert_close(maps, vit.attend(model, IMAGES, method))
@@ -362,8 +364,8 @@ def test_a_layer_that_records_nothing_raises(method: str) -> None:
         ("raw", {"head": 2}, "head is 2, expected 0 to 1"),
         ("raw", {"fusion": "sum"}, "'sum', expected one of: mean, max, min"),
         ("rollout", {"discard": 1.0}, "discard is 1.0, expected"),
-        ("rollout", {"layer": 1}, "rollout does not know layer, expected fusion, discard"),
-        ("relevance", {"discard": 0.1}, "relevance does not know discard, expected no option"),
+        ("rollout", {"layer": 1}, "rollout has no option layer: it takes fusion, discard"),
+        ("relevance", {"discard": 0.1}, "relevance has no option discard: it takes none"),
         ("relevance", {"target": 11}, "target is 11, expected a label, or an index from 0 to 10"),
         ("relevance", {"target": "dgo"}, "target is dgo; did you mean dog"),
         ("relevance", {"target": torch.tensor([1, 2])}, r"\(2,\), expected \(3,\)"),
@@ -380,9 +382,7 @@ def test_bad_words(method: str, arguments: dict[str, object], words: str) -> Non
 
 
 def test_a_model_without_a_head_explains_no_class() -> None:
-    from vit.vision import VisionTransformer
-
-    model = VisionTransformer(0, (10, 21), channels=1, patch_size=(2, 3), width=26, depth=2, heads=H).eval()
+    model = vision_tower(0, (10, 21), channels=1, patch_size=(2, 3), width=26, depth=2, heads=H).eval()
     assert vit.attend(model, IMAGES).shape == (B, ROWS, COLS)
     with pytest.raises(VitError, match="no head: use rollout or raw"):
         vit.attend(model, IMAGES, "relevance")

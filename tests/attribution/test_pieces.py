@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from vit.attribution.perturbation import token_occlusion
-from vit.attribution.pieces import in_words, sum_by_word, words_of
+from vit.attribution.methods.occlusion import token_occlusion
+from vit.attribution.pieces import in_words, merge_pieces, sum_by_word
 from vit.errors import UsageError
 
 
-def test_words_count_special_tokens_as_words_of_their_own() -> None:
-    assert words_of([None, 0, 0, 1, None, None]).tolist() == [0, 1, 1, 2, 3, 4]
-    assert words_of([]).tolist() == []
+def test_words_count_special_tokens_as_merge_pieces_their_own() -> None:
+    assert merge_pieces([None, 0, 0, 1, None, None]).tolist() == [0, 1, 1, 2, 3, 4]
+    assert merge_pieces([]).tolist() == []
 
 
 def test_what_goes_to_a_word_is_summed_and_what_comes_from_it_meaned() -> None:
@@ -22,7 +22,7 @@ def test_what_goes_to_a_word_is_summed_and_what_comes_from_it_meaned() -> None:
     torch.testing.assert_close(merged[..., 1, 2], expected)
 
 
-def test_words_of_one_piece_change_nothing() -> None:
+def test_merge_pieces_one_piece_change_nothing() -> None:
     weights = torch.rand(2, 4, 4)
     torch.testing.assert_close(in_words(weights, torch.arange(4)), weights)
     torch.testing.assert_close(sum_by_word(weights, torch.arange(4)), weights)

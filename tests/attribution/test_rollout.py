@@ -5,10 +5,12 @@ import torch
 from torch import Tensor, nn
 
 import vit
+from vit.attribution.methods.rollout import rollout
 from vit.attribution.query import parse_query, seed_row
-from vit.attribution.rollout import rollout
 from vit.errors import VitError
 from vit.vision import VisionTransformer
+
+from ..towers import vision_tower
 
 B, H, L = 3, 2, 4
 ROWS, COLS = 5, 7
@@ -32,7 +34,7 @@ def reference(layers: list[Tensor]) -> Tensor:
 
 def tower(**arguments: object) -> VisionTransformer:
     settings = {"patch_size": (2, 3), "width": 26, "depth": L, "heads": H, "channels": 1}
-    model = VisionTransformer(11, (10, 21), **settings | arguments).eval()
+    model = vision_tower(11, (10, 21), **settings | arguments).eval()
     for block in model.encoder.blocks:  # sharp attention, so that mistakes show
         nn.init.normal_(block.attention.query.weight, std=0.8)
     return model

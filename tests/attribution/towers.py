@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from vit.vision import VisionTransformer
 
+from ..towers import vision_tower
+
 B, H, L = 3, 2, 4
 ROWS, COLS = 5, 7
 CLASSES = 11
@@ -23,7 +25,7 @@ KINDS = {
 
 def tower(**arguments: object) -> VisionTransformer:
     settings = {"patch_size": (2, 3), "width": 26, "depth": L, "heads": H, "channels": 1}
-    model = VisionTransformer(CLASSES, (10, 21), **settings | arguments).eval()
+    model = vision_tower(CLASSES, (10, 21), **settings | arguments).eval()
     for block in model.encoder.blocks:  # sharp attention and a head that tells, so that mistakes show
         nn.init.normal_(block.attention.query.weight, std=0.4)
     nn.init.normal_(model.head.weight, std=0.3)

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 import vit
-from vit.attribution.explain import METHODS
+from vit.attribution.roster import METHODS
 from vit.cli import main
 from vit.inference.page import view_of
+from vit.inference.reading import read_image
 from vit.viewer import page
 
 
@@ -29,7 +30,7 @@ def test_every_method_draws(method: str, digits_run: Path, pictures: Path, tmp_p
     for row in found:
         assert (tmp_path / "o" / row["overlay"]).is_file()
         assert row["page"] == ""
-        assert row["explained"] == (row["label"] if METHODS[method].of_a_class else "")
+        assert row["explained"] == (row["label"] if METHODS[method].explains_class else "")
         if method in ("raw", "rollout"):
             assert 0 < float(row["class_mass"]) < 1
             assert row["register_mass"] == ""  # it has none
@@ -109,13 +110,15 @@ def test_the_page_opens_on_what_was_asked(digits_run: Path, pictures: Path) -> N
         window = model.preprocess.window(picture)
     image = model.preprocess(window)
     heat = vit.attend(model, image[None], "occlusion", 5)[0]
-    view = view_of(model, image, window, name="a", target=5, query="1,2", asked=("occlusion", heat))
+    token = model.prefix + model.grid(image[None])[1] + 2  # of patch 1,2
+    view = view_of(
+        read_image(model, image, window), name="a", target=5, query=token, shown_map=("occlusion", heat)
+    )
     assert view.start.shown == "occlusion"
     assert view.classes[view.start.chosen][0] == "5"
-    cols = model.grid(image[None])[1]
-    assert view.start.query == model.prefix + cols + 2
+    assert view.start.query == token
     assert '"shown":"method' in page(view)
-    view = view_of(model, image, window, name="a", layer=-1, head=2, fusion="max", discard=0.4)
+    view = view_of(read_image(model, image, window), name="a", layer=-1, head=2, fusion="max", discard=0.4)
     assert (view.start.layer, view.start.head) == (1, 2)
     assert '"source":{"layer":1,"head":2},"fusion":"max","discard":0.4' in page(view)
 
@@ -131,7 +134,7 @@ def test_scores(digits_run: Path, pictures: Path, tmp_path: Path, capsys: pytest
     assert main([*words, "--output", str(tmp_path / "o"), "--batch-size", "3"]) == 0
     found = rows(tmp_path / "o" / "faithfulness.csv")
     assert {row["method"] for row in found} == {"grad_rollout", "random", "centre"}
-    assert {row["baseline"] for row in found} == {"mean colour", "blur"}
+    assert {row["baseline"] for row in found} == {"mean color", "blur"}
     assert {row["n"] for row in found} == {"7"}
     assert "LeRF - MoRF" in capsys.readouterr().out
 
@@ -154,7 +157,7 @@ def test_evaluate_attribution(digits_run: Path, capsys: pytest.CaptureFixture[st
     [
         (
             ["--method", "rollout", "--samples", "3"],
-            "--samples is not of rollout, which takes --fusion",
+            "--samples is not an option of rollout, which takes --fusion",
         ),
         (["--method", "relevance", "--fusion", "max"], "which takes no option"),
         (["--method", "raw", "--layer", "9"], "layer is 9, expected 0 to 1"),
@@ -177,7 +180,7 @@ def test_bad_words(
 
 def test_methods_of_evaluate_are_checked(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(digits_run), "--pictures", "5"]) == 2
-    assert "--pictures is of --attribution" in capsys.readouterr().err
+    assert "--pictures is an option of --attribution" in capsys.readouterr().err
     assert main(["evaluate", str(digits_run), "--attribution", "--methods", "lime"]) == 2
     assert "'lime', expected some of: raw, rollout" in capsys.readouterr().err
 
@@ -187,7 +190,7 @@ def test_the_page_says_what_python_says(digits_run: Path, pictures: Path) -> Non
     with Image.open(pictures / "a.png") as picture:
         window = model.preprocess.window(picture)
     image = model.preprocess(window)
-    view = view_of(model, image, window, name="a.png", target=3)
+    view = view_of(read_image(model, image, window), name="a.png", target=3)
     assert view.maps["rollout"].shape == (1, len(view.read) - view.prefix)
     expected = vit.attend(model, image[None]).flatten()
     assert (view.maps["rollout"][0] - expected).abs().max() <= 1e-6

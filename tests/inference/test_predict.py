@@ -1,4 +1,4 @@
-"""`vit predict` and `vit attend` on folders with good and bad files."""
+"""`vit predict` and `vit attend` on folders with readable and unreadable files."""
 
 import csv
 import json
@@ -8,7 +8,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +23,25 @@ import vit
 from vit import device
 from vit.cli import main
 from vit.inference import draw as overlays
-from vit.inference import predict as module
-from vit.inference.predict import labeller, near, write_rows
-from vit.inputs import readers
-from vit.jobs.job import job_folder
+from vit.inference import forward, predict, rows
+from vit.inference.embed import embedder
+from vit.inference.predict import labeller, nearly_tied
+from vit.inference.rows import write_rows
+from vit.jobs.folder import job_folder
 
 
-def rows(file: Path) -> list[dict[str, str]]:
+def read_rows(file: Path) -> list[dict[str, str]]:
     with file.open(newline="") as stream:
         return list(csv.DictReader(stream))
 
 
-def predict(run: Path, folder: Path, output: Path, *words: str) -> int:
-    return main(["predict", str(run), str(folder), "--output", str(output), *words])
+def run_predict(run: Path, folder: Path, output: Path, *options: str) -> int:
+    return main(["predict", str(run), str(folder), "--output", str(output), *options])
 
 
 def test_rows_equal_the_model(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
-    assert predict(digits_run, pictures, tmp_path / "o.csv", "--batch-size", "3", "--topk", "2") == 0
-    found = rows(tmp_path / "o.csv")
+    assert run_predict(digits_run, pictures, tmp_path / "o.csv", "--batch-size", "3", "--topk", "2") == 0
+    found = read_rows(tmp_path / "o.csv")
     assert list(found[0]) == ["path", "status", "error", "label", "index", "score", "topk"]
     assert [row["path"] for row in found] == sorted(
         str(p.relative_to(pictures)) for p in pictures.rglob("*.png")
@@ -56,16 +60,16 @@ def test_rows_equal_the_model(digits_run: Path, pictures: Path, tmp_path: Path) 
         assert best[0]["score"] >= best[1]["score"]
 
 
-def test_precision_is_of_the_model_and_of_its_size(
+def test_precision_depends_on_the_size_of_the_model(
     digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def scores(name: str, *words: str) -> list[float]:
-        assert predict(digits_run, pictures, tmp_path / name, *words) == 0
-        return [float(row["score"]) for row in rows(tmp_path / name)]
+    def scores(name: str, *options: str) -> list[float]:
+        assert run_predict(digits_run, pictures, tmp_path / name, *options) == 0
+        return [float(row["score"]) for row in read_rows(tmp_path / name)]
 
     exact = scores("exact.csv", "--precision", "32-true")
-    assert scores("auto.csv") == exact  # so small a model is not worth less than exact
-    monkeypatch.setattr(module, "NEAR", 0.0)  # no row is made twice
+    assert scores("auto.csv") == exact  # so small a model is computed in float32
+    monkeypatch.setattr(predict, "TIE_MARGIN", 0.0)  # no row is computed twice
     rough = scores("rough.csv", "--precision", "bf16-mixed")
     assert rough != exact
     assert rough == pytest.approx(exact, abs=0.05)
@@ -82,7 +86,7 @@ def scale_head(model: Any, factor: float) -> None:
         model.head.bias.mul_(factor)
 
 
-def test_near_classes_are_told_apart_without_half_precision(
+def test_nearly_tied_classes_are_computed_again_without_half_precision(
     digits_run: Path, pictures: Path, tmp_path: Path
 ) -> None:
     (pictures / "notes.txt").write_text("not a picture")
@@ -91,7 +95,7 @@ def test_near_classes_are_told_apart_without_half_precision(
 
     def table(name: str) -> list[dict[str, str]]:
         write_rows(labeller(model), [str(pictures)], tmp_path / name, {})
-        return rows(tmp_path / name)
+        return read_rows(tmp_path / name)
 
     def scores(found: list[dict[str, str]]) -> list[str]:
         return [row["score"] for row in found if row["status"] == "ok"]
@@ -101,10 +105,50 @@ def test_near_classes_are_told_apart_without_half_precision(
     assert scores(table("far_half.csv")) != scores(far)
     assert model.autocast == torch.bfloat16
     model.autocast = None
-    scale_head(model, 1e-5)  # all classes are now near each other
+    scale_head(model, 1e-5)  # all classes are now nearly tied
     close = table("close.csv")
     model.autocast = torch.bfloat16
     assert table("close_half.csv") == close
+
+
+PIPELINES: dict[str, Callable[..., Any]] = {"labels": labeller, "vectors": embedder}
+
+
+def test_two_calls_at_once_do_not_disturb_each_other(
+    digits_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """One pipeline runs to its end, in another thread, within a forward pass of the other."""
+    model = vit.load_model(digits_run)
+    model.autocast = torch.bfloat16
+    scale_head(model, 1e-3)  # all classes are nearly tied: labels take a second pass, without half precision
+    modules = dict(model.named_modules())
+
+    def table(kind: str, name: str) -> bytes:
+        write_rows(PIPELINES[kind](model, batch_size=3), [str(pictures)], tmp_path / name, {})
+        return (tmp_path / name).read_bytes()
+
+    alone = {kind: table(kind, f"{kind}.csv") for kind in PIPELINES}
+    with ThreadPoolExecutor(2) as pool:
+        for outer, inner, moment in (
+            ("labels", "vectors", 1),
+            ("labels", "vectors", 2),
+            ("labels", "labels", 2),
+            ("vectors", "labels", 1),
+        ):
+            passes, results = count(1), []
+
+            def overlap(*_: Any) -> None:
+                if next(passes) == moment:  # noqa: B023
+                    name = f"{outer}{moment}{inner}.csv"  # noqa: B023
+                    results.append(pool.submit(table, inner, name).result())  # noqa: B023
+
+            with model.encoder.register_forward_pre_hook(overlap):
+                assert table(outer, f"{inner}{moment}{outer}_.csv") == alone[outer]
+            assert results == [alone[inner]]
+        both = [pool.submit(table, kind, f"{kind}_together.csv") for kind in PIPELINES]
+        assert [future.result() for future in both] == list(alone.values())
+    assert model.autocast == torch.bfloat16
+    assert dict(model.named_modules()) == modules
 
 
 def test_a_pass_on_a_cpu_is_small_and_its_rows_the_same(
@@ -117,33 +161,35 @@ def test_a_pass_on_a_cpu_is_small_and_its_rows_the_same(
     def table(name: str) -> list[dict[str, str]]:
         passes.clear()
         write_rows(labeller(model), [str(pictures)], tmp_path / name, {})
-        return rows(tmp_path / name)
+        return read_rows(tmp_path / name)
 
     whole = table("whole.csv")
     assert passes == [len(whole)]
-    monkeypatch.setattr(readers, "CPU_TOKENS", 2 * 4 * 4)  # of a grid of 4 x 4: two pictures
+    monkeypatch.setattr(forward, "CPU_TOKENS", 2 * 4 * 4)  # of a grid of 4 x 4: two pictures
     assert table("parts.csv") == whole
     assert max(passes) == 2
-    monkeypatch.setattr(readers, "CPU_TOKENS", 1)
+    monkeypatch.setattr(forward, "CPU_TOKENS", 1)
     assert table("singles.csv") == whole
     assert passes == [1] * len(whole)
 
 
-def test_near_is_of_the_best_two_and_one_class_has_no_second() -> None:
+def test_ties_are_those_of_the_best_two_classes() -> None:
     logits = torch.tensor([[0.0, 5.0, 4.95], [0.0, 5.0, 4.5], [4.99, 4.98, 9.0]])
-    assert near(logits).tolist() == [True, False, False]
-    assert near(torch.randn(2, 1)).tolist() == [False, False]
+    assert nearly_tied(logits).tolist() == [True, False, False]
+    assert nearly_tied(torch.randn(2, 1)).tolist() == [False, False]
 
 
-def test_a_bad_file_has_its_row_and_disturbs_nobody(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
-    assert predict(digits_run, pictures, tmp_path / "good.csv") == 0
+def test_a_bad_file_has_its_row_and_changes_no_other(
+    digits_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    assert run_predict(digits_run, pictures, tmp_path / "good.csv") == 0
     whole = (pictures / "b.png").read_bytes()
     (pictures / "bad.png").write_bytes(whole[:60])
     (pictures / "deep" / "notes.txt").write_text("not a picture")
     (pictures / "empty.png").touch()
     before = {path: path.read_bytes() for path in pictures.rglob("*") if path.is_file()}
-    assert predict(digits_run, pictures, tmp_path / "mixed.csv") == 3
-    good, mixed = rows(tmp_path / "good.csv"), rows(tmp_path / "mixed.csv")
+    assert run_predict(digits_run, pictures, tmp_path / "mixed.csv") == 3
+    good, mixed = read_rows(tmp_path / "good.csv"), read_rows(tmp_path / "mixed.csv")
     assert len(mixed) == len(good) + 3
     assert [row for row in mixed if row["status"] == "ok"] == good
     bad = {row["path"]: row for row in mixed if row["status"] != "ok"}
@@ -175,7 +221,7 @@ def test_a_hostile_tree_has_a_row_for_every_file(digits_run: Path, pictures: Pat
         os.chdir(here)
     (pictures / "zeros.png").symlink_to("/dev/zero")
     files = [name for _, _, names in os.walk(pictures) for name in names]
-    assert predict(digits_run, pictures, tmp_path / "o.csv") == 3
+    assert run_predict(digits_run, pictures, tmp_path / "o.csv") == 3
     with (tmp_path / "o.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
         found = list(csv.DictReader(stream))
     assert sorted(Path(row["path"]).name for row in found) == sorted(files)
@@ -191,20 +237,20 @@ def test_limits_of_a_picture(
     digits_run: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("L", (9000, 9000)).save(pictures / "large.png")
-    assert predict(digits_run, pictures, tmp_path / "o.csv", "--memory", "16") == 3
-    bad = [(row["path"], row["status"]) for row in rows(tmp_path / "o.csv") if row["status"] != "ok"]
+    assert run_predict(digits_run, pictures, tmp_path / "o.csv", "--memory", "16") == 3
+    bad = [(row["path"], row["status"]) for row in read_rows(tmp_path / "o.csv") if row["status"] != "ok"]
     assert bad == [("large.png", "too_large")]
-    for words in (["--timeout", "0"], ["--memory", "-1"], ["--timeout", "-0.5"]):
-        assert predict(digits_run, pictures, tmp_path / "p.csv", *words) == 2
-        assert f"{words[0]} is " in capfd.readouterr().err
+    for options in (["--timeout", "0"], ["--memory", "-1"], ["--timeout", "-0.5"]):
+        assert run_predict(digits_run, pictures, tmp_path / "p.csv", *options) == 2
+        assert f"{options[0]} is " in capfd.readouterr().err
 
 
 def test_only_bad_files(digits_run: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x.png").write_text("no")
-    assert predict(digits_run, tmp_path / "in", tmp_path / "o.csv") == 3
+    assert run_predict(digits_run, tmp_path / "in", tmp_path / "o.csv") == 3
     assert main(["attend", str(digits_run), str(tmp_path / "in"), "--output", str(tmp_path / "maps")]) == 3
-    assert rows(tmp_path / "maps" / "attend.csv")[0]["overlay"] == ""
+    assert read_rows(tmp_path / "maps" / "attend.csv")[0]["overlay"] == ""
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK", "I;16"])
@@ -213,15 +259,15 @@ def test_pictures_of_every_mode(digits_run: Path, tmp_path: Path, mode: str) -> 
     Image.new("L", (13, 29), 90).convert(mode if mode != "I;16" else "I").save(
         tmp_path / "in" / ("x.tif" if mode in ("CMYK", "I;16") else "x.png")
     )
-    assert predict(digits_run, tmp_path / "in", tmp_path / "o.csv") == 0
+    assert run_predict(digits_run, tmp_path / "in", tmp_path / "o.csv") == 0
 
 
 def test_an_interrupted_run_is_continued_to_the_same_file(
     digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SHARD", 2)
-    assert predict(digits_run, pictures, tmp_path / "whole.csv") == 0
-    plain = module.top_classes
+    monkeypatch.setattr(rows, "Job", partial(rows.Job, shard_size=2))
+    assert run_predict(digits_run, pictures, tmp_path / "whole.csv") == 0
+    plain = predict.top_classes
     calls = []
 
     def interrupted(logits: torch.Tensor, topk: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -231,10 +277,10 @@ def test_an_interrupted_run_is_continued_to_the_same_file(
         return plain(logits, topk)
 
     output = tmp_path / "o.csv"
-    monkeypatch.setattr(module, "top_classes", interrupted)
-    assert predict(digits_run, pictures, output) == 130
+    monkeypatch.setattr(predict, "top_classes", interrupted)
+    assert run_predict(digits_run, pictures, output) == 130
     assert not output.exists()
-    assert predict(digits_run, pictures, output) == 0
+    assert run_predict(digits_run, pictures, output) == 0
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert sum(calls[3:]) == 3  # two of the four shards, with four of the seven rows, stood already
 
@@ -243,26 +289,26 @@ def test_a_finished_output_is_refused(
     digits_run: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "o.jsonl"
-    assert predict(digits_run, pictures, output) == 0
+    assert run_predict(digits_run, pictures, output) == 0
     before = output.read_bytes()
-    assert predict(digits_run, pictures, output) == 1
+    assert run_predict(digits_run, pictures, output) == 1
     assert "--overwrite" in capfd.readouterr().err
     assert output.read_bytes() == before
-    assert predict(digits_run, pictures, output, "--overwrite") == 0
+    assert run_predict(digits_run, pictures, output, "--overwrite") == 0
 
 
 def test_an_output_below_the_input_is_no_input(digits_run: Path, pictures: Path) -> None:
-    assert predict(digits_run, pictures, pictures / "o.csv") == 0
-    assert len(rows(pictures / "o.csv")) == 7
-    assert predict(digits_run, pictures, pictures / "o.csv", "--overwrite") == 0
-    assert len(rows(pictures / "o.csv")) == 7
+    assert run_predict(digits_run, pictures, pictures / "o.csv") == 0
+    assert len(read_rows(pictures / "o.csv")) == 7
+    assert run_predict(digits_run, pictures, pictures / "o.csv", "--overwrite") == 0
+    assert len(read_rows(pictures / "o.csv")) == 7
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
     (pictures / "a.png").chmod(0)
-    assert predict(digits_run, pictures, tmp_path / "o.csv") == 3
-    assert rows(tmp_path / "o.csv")[0]["status"] == "permission"
+    assert run_predict(digits_run, pictures, tmp_path / "o.csv") == 3
+    assert read_rows(tmp_path / "o.csv")[0]["status"] == "permission"
 
 
 def test_a_model_without_a_head_gives_no_labels(
@@ -275,10 +321,10 @@ def test_a_model_without_a_head_gives_no_labels(
         timm, "create_model",
         lambda name, pretrained: create(name, depth=1, embed_dim=12, num_heads=2, num_classes=0, img_size=28),
     )  # fmt: skip
-    word = "timm:vit_small_patch14_dinov2"
-    assert main(["predict", word, str(pictures), "--output", str(tmp_path / "o.csv")]) == 1
+    name = "timm:vit_small_patch14_dinov2"
+    assert main(["predict", name, str(pictures), "--output", str(tmp_path / "o.csv")]) == 1
     assert "features, not labels" in capfd.readouterr().err
-    assert main(["attend", word, str(pictures), "--output", str(tmp_path / "maps")]) == 0
+    assert main(["attend", name, str(pictures), "--output", str(tmp_path / "maps")]) == 0
 
 
 def test_a_timm_model_by_its_name(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +345,7 @@ def test_overlays_stand_where_their_pictures_stood(digits_run: Path, pictures: P
     (pictures / "bad.png").write_bytes(b"\x89PNG\r\n")
     output = tmp_path / "maps"
     assert main(["attend", str(digits_run), str(pictures), "--output", str(output)]) == 3
-    found = rows(output / "attend.csv")
+    found = read_rows(output / "attend.csv")
     assert len(found) == 8
     for row in found:
         assert (row["status"] == "ok") == bool(row["overlay"])
@@ -309,7 +355,7 @@ def test_overlays_stand_where_their_pictures_stood(digits_run: Path, pictures: P
     assert (output / "deep" / "a.png.png").exists()
     assert (output / "sheet.png").exists()
     assert main(["attend", str(digits_run), str(pictures), "--output", str(output)]) == 1
-    words = [
+    argv = [
         "attend",
         str(digits_run),
         str(pictures),
@@ -319,16 +365,16 @@ def test_overlays_stand_where_their_pictures_stood(digits_run: Path, pictures: P
         "--query",
         "1,2",
     ]
-    assert main(words) == 3
+    assert main(argv) == 3
 
 
 def test_interrupted_drawings_are_continued(
     digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overlays, "Job", partial(overlays.Job, size=2))
-    words = ["attend", str(digits_run), str(pictures), "--pages", "4", "--output"]
-    assert main([*words, str(tmp_path / "whole")]) == 0
-    save, saved = overlays.save_beside, []
+    monkeypatch.setattr(overlays, "Job", partial(overlays.Job, shard_size=2))
+    argv = ["attend", str(digits_run), str(pictures), "--pages", "4", "--output"]
+    assert main([*argv, str(tmp_path / "whole")]) == 0
+    save, saved = overlays._save, []
 
     def interrupted(folder: Path, name: str, *rest: Any) -> str:
         saved.append(name)
@@ -336,9 +382,9 @@ def test_interrupted_drawings_are_continued(
             raise KeyboardInterrupt
         return save(folder, name, *rest)
 
-    monkeypatch.setattr(overlays, "save_beside", interrupted)
-    assert main([*words, str(tmp_path / "drawn")]) == 130
-    assert main([*words, str(tmp_path / "drawn")]) == 0
+    monkeypatch.setattr(overlays, "_save", interrupted)
+    assert main([*argv, str(tmp_path / "drawn")]) == 130
+    assert main([*argv, str(tmp_path / "drawn")]) == 0
     assert saved[8:] == ["c-d.png", "c-d.png", "c.png", "c.png", "deep/a.png", "deep/z.png", "e.png"]
     whole = {p.relative_to(tmp_path / "whole"): p for p in (tmp_path / "whole").rglob("*") if p.is_file()}
     drawn = {p.relative_to(tmp_path / "drawn"): p for p in (tmp_path / "drawn").rglob("*") if p.is_file()}
@@ -362,9 +408,9 @@ def test_a_list_that_does_not_end_can_be_left(
     digits_run: Path, pictures: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     output = tmp_path / "o.csv"
-    words = [sys.executable, "-m", "vit.cli", "predict", str(digits_run), "-", "--output", str(output)]
+    command = [sys.executable, "-m", "vit.cli", "predict", str(digits_run), "-", "--output", str(output)]
     with subprocess.Popen(
-        words,
+        command,
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,17 +1,17 @@
-"""Where attention goes that shows in no map: class token, registers, and patches of unusual norm."""
+"""The share of attention on class token, registers and patches of unusual norm, which maps do not show."""
 
 import torch
 from torch import Tensor
 
-UNUSUAL = 2.0  # times the picture's median patch norm
+UNUSUAL = 2.0  # times the median patch norm of the image
 
 
 def outlier_patches(states: Tensor, prefix: int) -> Tensor:
-    """Patches whose norm is more than twice the median of their picture's patches.
+    """Patches whose norm is more than twice the median of their image's patches.
 
-    Large models store global information in a few patches of the background; their norm gives them away
-    (Darcet et al. 2024, "Vision transformers need registers", section 2.1). The paper reads its threshold
-    off one model's histogram; the median makes one that fits any model.
+    Large models store global information in a few background patches, which have a large norm (Darcet et al.
+    2024, "Vision transformers need registers", section 2.1). The paper reads its threshold off one model's
+    histogram; a multiple of the median fits any model.
 
     Args:
         states: (B, N, D), tokens after the last block, before any final norm.
@@ -25,12 +25,12 @@ def outlier_patches(states: Tensor, prefix: int) -> Tensor:
 
 
 def attention_mass(scores: Tensor, prefix: int, class_token: bool, outliers: Tensor) -> dict[str, Tensor]:
-    """Split a row of attention by the kind of token it falls on.
+    """Split a row of attention by the kind of token attended to.
 
     Args:
         scores: (B, N), not negative: a row of raw attention or of rollout.
         prefix: Number of tokens before the patches.
-        class_token: Whether the first of them is a class token; the others are registers.
+        class_token: Whether the first of them is a class token; the rest are registers.
         outliers: bool (B, patches)
 
     Returns:

@@ -1,4 +1,4 @@
-"""Whose attention is asked for: from a word like `cls` or `3,4` to a weighting of the tokens."""
+"""Queries: from `cls`, `mean` or `3,4` to a weighting of the final tokens."""
 
 from typing import Literal
 
@@ -35,16 +35,16 @@ def seed_row(
 ) -> Tensor:
     """The weighting of final tokens that a query stands for.
 
-    `cls` is what the head reads. In a model that pools otherwise no class token is read, so it stands for
-    that pooling: the mean of the patches, or the attention pool's own weights.
+    `cls` is what the head reads: in a model without a class token that is its pooling, the mean of the
+    patches or the attention pool's own weights.
 
     Args:
         query: From `parse_query`.
         grid: (rows, cols) of patches.
         prefix: Number of tokens before the patches.
         pool: `cls`, `mean`, `cls_mean` (half of each) or `attention`: what the head reads.
-        pool_row: (B, patches), what the attention pool drew from each patch; needed where `pool` is
-            `attention` and `query` is `cls`, and returned as it is.
+        pool_row: (B, patches), the attention pool's weights of the patches; required, and returned as it is,
+            where `pool` is `attention` and `query` is `cls`.
 
     Returns:
         float32, (1 or B, N) with N = prefix + rows * cols; each row sums to 1 (a `pool_row` may not).

@@ -1,4 +1,4 @@
-"""Which class is to be explained: from a label, an index or nothing to one index per picture."""
+"""Targets: from a label, an index or None to one class index per sample."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from vit.errors import UsageError
 
 
 def as_targets(target: Any, batch: int, classes: int, labels: list[str]) -> Tensor | None:
-    """One class index for each picture, int64 (batch,); None stays None: the class that is predicted.
+    """One class index per sample, int64 (batch,); None stays None: the predicted class.
 
     Args:
         target: A label, an index, or a tensor of indices (batch,).
         batch: B.
         classes: Number of the model's classes.
-        labels: Their names, or nothing.
+        labels: Their names; empty where they are unknown.
 
     Raises:
         UsageError: No such label, an index outside the classes, or another number of indices.
@@ -34,12 +34,12 @@ def as_targets(target: Any, batch: int, classes: int, labels: list[str]) -> Tens
 
 
 def class_index(target: Any, classes: int, labels: list[str]) -> int:
-    """The index of a label; labels come before numbers, for the labels of digits are numbers too.
+    """The index of a label. Labels are tried before numbers: the labels of digits are numbers too.
 
-    A label that lists synonyms, as ImageNet's do ("tench, Tinca tinca"), answers to the first of them.
+    The first of several synonyms, as in ImageNet's "tench, Tinca tinca", is a label of its own.
 
     Raises:
-        UsageError: No such label, a label that several classes have, or no index of a class.
+        UsageError: No such label, a label of several classes, or an index outside the classes.
     """
     if isinstance(target, str):
         named = [index for index, label in enumerate(labels) if label == target]

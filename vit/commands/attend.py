@@ -1,4 +1,4 @@
-"""Draw what the model attended to, over each picture or text.
+"""Draw what the model attended to, over each image or text.
 
 example:
   vit attend runs/digits photos --output overlays
@@ -8,34 +8,33 @@ example:
   vit attend runs/text_sst2 reviews.txt --output why --method relevance
 
 methods:
-  raw           one layer's attention (--layer, --head, --fusion)
-  rollout       attention through all layers (--fusion, --discard)
-  grad_rollout  rollout of gradient times attention, for a class (--discard)
-  relevance     attention that raised a class's score, through all layers
-  legrad        gradients of each layer's own reading of a class
-  occlusion     how far a class's score falls when patches are covered; slow (--window)
-  rise          random masks; slowest (--samples)
+{methods}
 
-photo.jpg gets photo.jpg.png, and the first pictures photo.jpg.html to explore in a browser, which holds every
-weight: 0.1 MB for a 32-pixel model, 6 MB for ViT-B/16 at 224. Beside them stand sheet.png and attend.csv: one
+photo.jpg gets photo.jpg.png, and the first images photo.jpg.html to explore in a browser, which holds every
+weight: 0.1 MB for a 32-pixel model, 6 MB for ViT-B/16 at 224. Beside them are sheet.png and attend.csv: one
 row per file, with its status, label, score, and for raw and rollout the attention mass on class token,
 registers and patches of unusual norm.
 
-Of texts, pieces are merged to words: attention to a word is the sum over its pieces, attention from it the
-mean. Words are counted from 0 with the special tokens, so that of a BERT [CLS] is 0.
+In texts, word pieces are merged to words: attention to a word is the sum over its pieces, attention from it
+the mean. Words are counted from 0 with the special tokens: [CLS] of a BERT is 0.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vit.attribution.roster import METHODS, OPTIONS, method_table
 from vit.config import MODEL_HELP
+from vit.errors import UsageError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from vit.text import TextTransformer
+    from vit.inference.draw import Request
 
-OPTIONS = ("layer", "head", "fusion", "discard", "window", "samples")
+
+def description() -> str:
+    """The text of `vit attend --help`."""
+    return (__doc__ or "").format(methods=method_table())
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
@@ -55,123 +54,130 @@ def add_arguments(parser: "ArgumentParser") -> None:
         default="cls",
         help="cls (default): what the head reads; mean; a patch as ROW,COL; a word as its number",
     )
-    parser.add_argument("--layer", type=int, help="of raw, from 0; -1 is the last (default)")
-    parser.add_argument("--head", type=int, help="of raw, from 0 (default: all of them)")
-    parser.add_argument("--fusion", help="of heads: mean (default), max or min")
-    parser.add_argument("--discard", type=float, help="share of the weakest links left out (default: 0)")
-    parser.add_argument("--window", type=int, help="of occlusion: patches per side of the cover (default: 1)")
-    parser.add_argument("--samples", type=int, help="of rise: number of masks (default: 1000)")
-    parser.add_argument("--text", help="a text itself, for models of texts")
+    for name, option in OPTIONS.items():
+        methods = ", ".join(method for method, how in METHODS.items() if name in how.options)
+        parser.add_argument(f"--{name}", type=option.type, help=f"for {methods}: {option.help}")
+    parser.add_argument("--text", help="a text itself, for text models")
     parser.add_argument("--pieces", action="store_true", help="of texts: word pieces, not merged to words")
     parser.add_argument(
         "--special",
         choices=("apart", "shown"),
         default="apart",
-        help="of texts: special tokens without colours of their own (default), or coloured as words are",
+        help="of texts: special tokens without colors of their own (default), or colored as words are",
     )
-    parser.add_argument("--pages", type=int, default=12, help="how many pictures get a page (default: 12)")
+    parser.add_argument("--pages", type=int, default=12, help="how many images get a page (default: 12)")
     parser.add_argument("--score", action="store_true", help="measure the maps: faithfulness.csv and a table")
-    parser.add_argument("--batch-size", type=int, default=16, help="pictures per forward pass (default: 16)")
-    parser.add_argument("--side", type=int, default=384, help="pixels of a drawn picture (default: 384)")
+    parser.add_argument("--batch-size", type=int, default=16, help="images per forward pass (default: 16)")
+    parser.add_argument("--side", type=int, default=384, help="pixels of a drawn image (default: 384)")
     parser.add_argument("--overwrite", action="store_true", help="replace the overlays of an earlier run")
 
 
 def run(arguments: "Namespace") -> int:
     """Write the overlays; 3 where some files were bad."""
+    options = _check(arguments)
     from vit.inputs.processes import warm_up
 
     warm_up()  # beside the imports below, which take seconds
-    from vit.attribution.explain import METHODS
     from vit.attribution.query import parse_query
-    from vit.commands.common import faithfulness_table, require_labels, require_positive, summary, ticker
+    from vit.commands.common import summary, ticker
     from vit.device import best_device
-    from vit.errors import UsageError
-    from vit.evaluation.faithfulness import Faithfulness
-    from vit.inference.draw import draw_overlays
-    from vit.text import TextTransformer
-    from vit.viewer.overlay import SMALLEST_SIDE
+    from vit.inference.attend import token_query
+    from vit.inference.draw import Request, draw_maps
     from vit.weights.models import fingerprint, load_model
+
+    model = load_model(arguments.model).to(best_device())
+    query = token_query(arguments.query) if model.reads == "text" else arguments.query
+    request = Request(arguments.method, arguments.target, parse_query(query), options)
+    folder = Path(arguments.output)
+    images = model.reads == "image"
+    drawer = _image_drawer(model, arguments, request) if images else _text_drawer(model, arguments, request)
+    with ticker("pictures" if images else "texts") as on_progress:
+        counts = draw_maps(
+            drawer,
+            arguments.inputs,
+            folder,
+            pages=arguments.pages,
+            overwrite=arguments.overwrite,
+            resume=not arguments.score,  # the figures are those of all images
+            fingerprint=fingerprint(model),
+            on_progress=on_progress,
+        )
+    if images and drawer.figures is not None:
+        _report_faithfulness(drawer.figures, folder, counts["ok"], arguments.target)
+    print(f"{summary(counts, 'file' if images else 'text')} -> {arguments.output}")
+    return 3 if counts.total() > counts["ok"] else 0
+
+
+def _check(arguments: "Namespace") -> dict[str, Any]:
+    """The options of the method; refuse what cannot be before anything is imported.
+
+    Raises:
+        UsageError: Arguments that do not fit each other, or out of range.
+    """
+    from vit.commands.common import require_positive
 
     if bool(arguments.inputs) == (arguments.text is not None):
         raise UsageError("give either INPUT, the files or folders to draw, or --text")
+    if arguments.text is not None and not arguments.text.strip():
+        raise UsageError("--text is empty: give it some words")
     method = arguments.method
     if method not in METHODS:
         raise UsageError(f"--method is {method}, expected one of: {', '.join(METHODS)}")
-    if arguments.target is not None and not METHODS[method].of_a_class:
-        raise UsageError(f"--target is {arguments.target}, but {method} looks at no class: leave it out")
-    options: dict[str, Any] = {name: arguments[name] for name in OPTIONS if arguments[name] is not None}
+    if arguments.target is not None and not METHODS[method].explains_class:
+        raise UsageError(f"--target is {arguments.target}, but {method} explains no class: leave it out")
+    options = {name: arguments[name] for name in OPTIONS if arguments[name] is not None}
     for name in options:
         if name not in METHODS[method].options:
-            takes = ", ".join(f"--{known}" for known in METHODS[method].options) or "no option"
-            raise UsageError(f"--{name} is not of {method}, which takes {takes}")
+            known = ", ".join(f"--{option}" for option in METHODS[method].options) or "no option"
+            raise UsageError(f"--{name} is not an option of {method}, which takes {known}")
     require_positive("--batch-size", arguments.batch_size)
     if arguments.pages < 0:
         raise UsageError(f"--pages is {arguments.pages}, expected 0 or more")
+    return options
+
+
+def _image_drawer(model: Any, arguments: "Namespace", request: "Request") -> Any:
+    from vit.commands.common import require_labels
+    from vit.evaluation.faithfulness import Faithfulness
+    from vit.inference.draw_images import ImageDrawer
+    from vit.viewer.overlay import SMALLEST_SIDE
+
+    if arguments.text is not None:
+        raise UsageError(f"--text needs a text model, and {arguments.model} reads pictures")
     if arguments.side < SMALLEST_SIDE:
         raise UsageError(f"--side is {arguments.side} pixels, expected at least {SMALLEST_SIDE}")
-    model = load_model(arguments.model).to(best_device())
-    if isinstance(model, TextTransformer):
-        return _draw_texts(model, arguments, options)
-    if arguments.text is not None:
-        raise UsageError(f"--text needs a model of texts, and {arguments.model} reads pictures")
-    query = parse_query(arguments.query)
-    figures = Faithfulness(require_labels(model, arguments.model)) if arguments.score else None
-    with ticker("pictures") as tell:
-        counts = draw_overlays(
-            model,
-            arguments.inputs,
-            Path(arguments.output),
-            method=method,
-            target=arguments.target,
-            query=query,
-            options=options,
-            pages=arguments.pages,
-            figures=figures,
-            batch_size=arguments.batch_size,
-            side=arguments.side,
-            overwrite=arguments.overwrite,
-            caption=str(arguments.model),
-            fingerprint=fingerprint(model),
-            tell=tell,
-        )
-    if figures is not None and counts["ok"]:
-        of = "the predicted class" if arguments.target is None else arguments.target
-        print(f"probability of {of} while patches go, n = {counts['ok']}; a random map has LeRF - MoRF 0:")
-        print(faithfulness_table(figures.rows()))
-    print(f"{summary(counts)} -> {arguments.output}")
-    return 3 if counts.total() > counts["ok"] else 0
+    return ImageDrawer(
+        model,
+        request,
+        caption=str(arguments.model),
+        batch_size=arguments.batch_size,
+        side=arguments.side,
+        figures=Faithfulness(require_labels(model, arguments.model)) if arguments.score else None,
+    )
 
 
-def _draw_texts(model: "TextTransformer", arguments: "Namespace", options: dict[str, Any]) -> int:
-    """Write the drawings of texts; 3 where some could not be read."""
-    from vit.attribution.query import parse_query
-    from vit.commands.common import summary, ticker
-    from vit.errors import UsageError
-    from vit.inference.attend import token_query
-    from vit.inference.text_maps import draw_texts
-    from vit.weights.models import fingerprint
+def _text_drawer(model: Any, arguments: "Namespace", request: "Request") -> Any:
+    from vit.inference.draw_texts import TextDrawer
 
     if arguments.score:
-        raise UsageError("--score is of pictures: leave it out")
-    if arguments.text is not None and not arguments.text.strip():
-        raise UsageError("--text is empty: give it some words")
-    with ticker("texts") as tell:
-        counts = draw_texts(
-            model,
-            arguments.inputs,
-            Path(arguments.output),
-            text=arguments.text,
-            method=arguments.method,
-            target=arguments.target,
-            query=parse_query(token_query(arguments.query)),
-            options=options,
-            merge=not arguments.pieces,
-            apart=arguments.special == "apart",
-            pages=arguments.pages,
-            overwrite=arguments.overwrite,
-            caption=str(arguments.model),
-            fingerprint=fingerprint(model),
-            tell=tell,
-        )
-    print(f"{summary(counts, 'text')} -> {arguments.output}")
-    return 3 if counts.total() > counts["ok"] else 0
+        raise UsageError("--score applies to image models only: leave it out")
+    return TextDrawer(
+        model,
+        request,
+        text=arguments.text,
+        merge=not arguments.pieces,
+        apart=arguments.special == "apart",
+        caption=str(arguments.model),
+    )
+
+
+def _report_faithfulness(figures: Any, folder: Path, count: int, target: str | None) -> None:
+    """Write faithfulness.csv, and print its table."""
+    from vit.commands.common import faithfulness_table
+    from vit.inference.draw_images import write_faithfulness
+
+    write_faithfulness(folder, figures)
+    if count:
+        of = "the predicted class" if target is None else target
+        print(f"probability of {of} while patches go, n = {count}; a random map has LeRF - MoRF 0:")
+        print(faithfulness_table(figures.rows()))

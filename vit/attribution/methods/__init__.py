@@ -1,0 +1,1 @@
+"""The attribution methods, a module each; `vit.attribution.roster` lists them."""

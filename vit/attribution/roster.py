@@ -1,0 +1,82 @@
+"""The roster of attribution methods. Help texts, command line options and error messages are made from it.
+
+It imports no torch: `vit attend --help` reads it. A method is the module of its name in
+`vit/attribution/methods/`, whose `run` gets the model, the inputs, the query, for a method that explains a
+class the targets, and the options.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from vit.attribution.heads import FUSIONS
+
+
+class Option(NamedTuple):
+    """An option of a method: a keyword of its `run`, and `--NAME` of `vit attend`.
+
+    Args:
+        type: Of its value.
+        help: One line, without the methods that take it.
+    """
+
+    type: Callable[[str], Any]
+    help: str
+
+
+OPTIONS = {
+    "layer": Option(int, "counted from 0; -1 is the last (default)"),
+    "head": Option(int, "counted from 0 (default: all heads)"),
+    "fusion": Option(str, f"how heads are fused: {', '.join(FUSIONS)} (default: mean)"),
+    "discard": Option(float, "share of the weakest patch-to-patch weights set to zero (default: 0)"),
+    "window": Option(int, "patches per side of the cover (default: 1)"),
+    "samples": Option(int, "number of random masks (default: 1000)"),
+}
+
+
+class Method(NamedTuple):
+    """An attribution method.
+
+    Args:
+        summary: One line.
+        explains_class: Whether it explains the score of a class; otherwise it takes no target.
+        quick: Whether it needs at most one backward pass.
+        options: Names in `OPTIONS`.
+        reads: The kinds of input that it applies to.
+    """
+
+    summary: str
+    explains_class: bool
+    quick: bool = True
+    options: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ("image", "text")
+
+
+METHODS = {
+    "raw": Method("one layer's attention", False, options=("layer", "head", "fusion")),
+    "rollout": Method("attention through all layers", False, options=("fusion", "discard")),
+    "grad_rollout": Method("rollout of gradient times attention, for a class", True, options=("discard",)),
+    "relevance": Method("attention that raised a class's score, through all layers", True),
+    "legrad": Method("gradients of a class's score in each layer", True),
+    "occlusion": Method(
+        "how far a class's score falls when patches are covered; slow", True, quick=False, options=("window",)
+    ),
+    "rise": Method("random masks; slowest", True, quick=False, options=("samples",), reads=("image",)),
+}
+
+QUICK_METHODS = tuple(name for name, method in METHODS.items() if method.quick)
+CLASS_METHODS = tuple(name for name in QUICK_METHODS if METHODS[name].explains_class)
+
+
+def runner(method: str) -> Callable[..., Any]:
+    """The function that runs a method; its module is imported on first use."""
+    return import_module(f"vit.attribution.methods.{method}").run
+
+
+def method_table() -> str:
+    """One line per method with its options, as `vit attend --help` shows it."""
+    lines = []
+    for name, method in METHODS.items():
+        options = ", ".join(f"--{option}" for option in method.options)
+        lines.append(f"  {name:13} {method.summary}{f' ({options})' if options else ''}")
+    return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""Overlays and pages of texts, word by word."""
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from vit.attribution.explain import check_method, explain
+from vit.attribution.methods.raw import layer_index, select_heads
+from vit.attribution.methods.rollout import rollout
+from vit.attribution.query import Query
+from vit.attribution.roster import METHODS
+from vit.data.readers.tables import Record
+from vit.errors import VitError
+from vit.inference.draw import Drawing, Request, class_columns, overlay_lines
+from vit.inference.page import view_of
+from vit.inference.reading import Reading, read_text
+from vit.inputs.texts import TextReader, TokenizedText, list_texts
+from vit.viewer import text_overlay
+
+SHORT = "short"  # status of a text that has no such word or window
+
+
+class ExplainedText(NamedTuple):
+    """A text of W words, explained.
+
+    Args:
+        reading: Its reading.
+        heat: (W,), at least float32; the sum of each word's pieces.
+        targets: int64 (1,), the class explained; None where the method explains none.
+    """
+
+    reading: Reading
+    heat: Tensor
+    targets: Tensor | None
+
+
+def explain_text(model: Any, text: str, request: Request, *, merge: bool = True) -> ExplainedText:
+    """Explain one text word by word.
+
+    `raw` and `rollout` merge each layer's weights to words before they fuse and multiply them. The other
+    methods explain tokens, and a word gets the sum of its pieces.
+
+    Args:
+        model: In eval mode, with `preprocess`.
+        text: The text.
+        request: What is to be explained. Methods that explain a class read a word's first piece.
+        merge: Whether word pieces are merged to words; otherwise every token is a word.
+
+    Raises:
+        VitError: As `vit.attend`.
+    """
+    method, query, options = request.method, request.query, request.options
+    check_method(model, method, request.target, options)
+    reading = read_text(model, text, merge=merge)
+    token = _token_query(query, reading)
+    if METHODS[method].explains_class:
+        found = explain(model, reading.inputs, method, request.target, token, **options)
+        return ExplainedText(reading, reading.by_word(found.maps[0, 0].cpu()), found.targets)
+    heat = reading.seed(query).to(reading.weights[0]) @ _word_matrix(reading.weights, request)
+    return ExplainedText(reading, heat, None)
+
+
+def _token_query(query: Query, reading: Reading) -> Query:
+    """The query in tokens: of a word, its first piece."""
+    if isinstance(query, str):
+        return query
+    count = reading.weights[0].shape[-1]
+    if query[0] != 0 or not 0 <= query[1] < count:
+        raise VitError(f"query is word {query[1]}, expected 0 to {count - 1}: the text has {count} words")
+    assert reading.word_ids is not None
+    return 0, int((reading.word_ids == query[1]).nonzero()[0])
+
+
+def _word_matrix(weights: list[Tensor], request: Request) -> Tensor:
+    """(W, W) of `raw` or `rollout`, from weights between words."""
+    options = request.options
+    if request.method == "rollout":
+        return rollout((layer[None] for layer in weights), **options)[0]
+    layer = weights[layer_index(options.get("layer", -1), len(weights))]
+    return select_heads(layer[None], options.get("head"), options.get("fusion", "mean"))[0]
+
+
+class TextDrawer:
+    """Explains texts one at a time; a `vit.inference.draw.Drawer`.
+
+    Args:
+        model: In eval mode, with `preprocess`.
+        request: What is to be explained.
+        text: A text itself, instead of inputs; what cannot be served is then an error, not a row.
+        merge: Whether word pieces are merged to words.
+        apart: Whether special tokens, which mostly have the largest values, take no part in the colors.
+        caption: The model's name, for the pages.
+    """
+
+    columns = 1
+
+    def __init__(
+        self,
+        model: Any,
+        request: Request,
+        *,
+        text: str | None = None,
+        merge: bool = True,
+        apart: bool = True,
+        caption: str = "",
+    ):
+        self.model, self.request, self.text = model, request, text
+        self.merge, self.apart, self.caption = merge, apart, caption
+        self.description = request.describe("word")
+        self.settings = {**vars(request), "merge": merge, "apart": apart, "text": text}
+
+    def check(self) -> None:
+        """Explain the text, or a trial text where there are inputs."""
+        if self.text is not None:
+            explain_text(self.model, self.text, self.request, merge=self.merge)
+            return
+        trial = " ".join(["a"] * self.request.options.get("window", 1))
+        request = Request(self.request.method, self.request.target, "cls", self.request.options)
+        explain_text(self.model, trial, request)
+
+    def reader(self) -> TextReader:
+        """Tokenizes."""
+        return TextReader(self.model.preprocess, 1)
+
+    def list_inputs(self, inputs: list[str], exclude: list[Path]) -> Iterable[Record]:
+        """Every text of every file, or the text itself."""
+        if self.text is not None:
+            return [Record("text", self.text, None, "ok", "")]
+        return list_texts(inputs, exclude=exclude)
+
+    def drawings(self, batch: list[TokenizedText], explained: int) -> Iterator[Drawing]:
+        """Explain each text of a batch."""
+        for item in batch:
+            row: dict[str, Any] = {"path": item.name, "status": item.status, "error": item.error}
+            if item.status != "ok":
+                yield Drawing(row)
+                continue
+            try:
+                found = explain_text(self.model, item.text, self.request, merge=self.merge)
+            except VitError as error:  # `check` passed, so this text is too short
+                yield Drawing(row | {"status": SHORT, "error": str(error)})
+                continue
+            yield self._drawing(item, row | self._facts(found), found)
+
+    def _drawing(self, item: TokenizedText, row: dict[str, Any], found: ExplainedText) -> Drawing:
+        request, reading = self.request, found.reading
+        word = None if isinstance(request.query, str) else request.query[1]
+        title, caption = overlay_lines(row, self.description)
+        start = request.page_start(self.description, found.heat, row.get("explained"))
+        return Drawing(
+            row,
+            lambda: text_overlay(
+                reading.shown["tokens"],
+                found.heat,
+                special=reading.shown["special"],
+                mark=word,
+                apart=self.apart,
+                title=title,
+                caption=caption,
+            ),
+            lambda: view_of(
+                reading,
+                name=shortened(item.text),
+                caption=f"{item.name} · {self.caption}",
+                target=None if found.targets is None else int(found.targets[0]),
+                query=word,
+                **start,
+            ),
+        )
+
+    def _facts(self, found: ExplainedText) -> dict[str, Any]:
+        """The columns that follow from the explanation."""
+        reading = found.reading
+        facts = class_columns(self.model.labels, reading.logits[None], found.targets)[0]
+        if found.targets is None and reading.shown["special"][:1] == [True]:
+            facts["class_mass"] = round(float(found.heat[0] / found.heat.sum()), 6)
+        return facts
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text, for a title."""
+    return textwrap.shorten(text, 90, placeholder=" …") or text[:90]
