@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vit.data.decode import DecodeError
-from vit.inputs.archives import members, read_member
+from vit.inputs.archives import list_members, read_member
 from vit.inputs.files import list_files
 
 FILES = {"b/x.png": b"pixels" * 50, "a.jpg": b"", "b-c.png": os.urandom(999), "ü\n.png": b"=1"}
@@ -45,7 +45,7 @@ def archive(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_every_file_as_it_was(archive: Path) -> None:
-    found = members(archive)
+    found = list_members(archive)
     assert [name for name, _ in found] == sorted(FILES, key=os.fsencode)
     for name, member in found:
         assert read_member(archive, member, name) == FILES[name]
@@ -70,7 +70,7 @@ def test_labels_beside_pictures_have_no_row(tmp_path: Path) -> None:
         "readme.txt": b"?",
     }
     path = tarred(tmp_path / "shard.tar", sample)
-    assert [name for name, _ in members(path)] == ["readme.txt", "s/000.jpg", "s/000.seg.PNG"]
+    assert [name for name, _ in list_members(path)] == ["readme.txt", "s/000.jpg", "s/000.seg.PNG"]
 
 
 def test_a_cut_archive_has_a_row(archive: Path) -> None:
@@ -78,13 +78,13 @@ def test_a_cut_archive_has_a_row(archive: Path) -> None:
     archive.write_bytes(whole[: len(whole) // 3])
     (entry,) = list_files([str(archive.parent)])
     assert entry.name == f"{archive.name}/"
-    assert entry.trouble is not None
-    assert entry.trouble[0] == "unreadable"
+    assert entry.failure is not None
+    assert entry.failure[0] == "unreadable"
 
 
 def test_a_damaged_member_is_the_only_one_lost(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", FILES)
-    name, member = next(pair for pair in members(path) if pair[0] == "b/x.png")
+    name, member = next(pair for pair in list_members(path) if pair[0] == "b/x.png")
     content = bytearray(path.read_bytes())
     start = member.offset + 30 + len(name)
     content[start : start + 4] = b"\xff\xff\xff\xff"
@@ -92,7 +92,7 @@ def test_a_damaged_member_is_the_only_one_lost(tmp_path: Path) -> None:
     with pytest.raises(DecodeError, match="damaged in its archive") as caught:
         read_member(path, member, name)
     assert caught.value.status == "unreadable"
-    others = [pair for pair in members(path) if pair[0] != name]
+    others = [pair for pair in list_members(path) if pair[0] != name]
     assert [read_member(path, member, name) for name, member in others] == [FILES[name] for name, _ in others]
 
 
@@ -100,25 +100,25 @@ def test_a_damaged_member_is_the_only_one_lost(tmp_path: Path) -> None:
 def test_a_compressed_tar_says_what_to_do(tmp_path: Path, mode: str) -> None:
     path = tarred(tmp_path / f"a.tar.{mode[2:]}", FILES, mode)
     (entry,) = list_files([str(path)])
-    assert entry.trouble == ("unsupported", "a compressed tar cannot be read in place: unpack it to .tar")
+    assert entry.failure == ("unsupported", "a compressed tar cannot be read in place: unpack it to .tar")
 
 
 def test_what_cannot_be_read_in_place_says_so(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {"a.png": b"1" * 99}, zipfile.ZIP_BZIP2)
-    ((name, member),) = members(path)
+    ((name, member),) = list_members(path)
     with pytest.raises(DecodeError, match="packed by method 12"):
         read_member(path, member, name)
     with pytest.raises(DecodeError, match="the limit is 1,073,741,824"):
         read_member(path, member._replace(size=2**31), name)
     with pytest.raises(DecodeError, match="its archive ends before it does"):
-        read_member(path, member._replace(method="tar", packed=10**6), name)
+        read_member(path, member._replace(method="tar", compressed_size=10**6), name)
     with pytest.raises(DecodeError, match="it is encrypted"):
         read_member(path, member._replace(method="encrypted"), name)
 
 
 def test_a_bomb_in_an_archive_is_not_unpacked(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {"a.png": b"\0" * 10**7})
-    ((name, member),) = members(path)
+    ((name, member),) = list_members(path)
     with pytest.raises(DecodeError, match="promises 5 bytes and holds others"):
         read_member(path, member._replace(size=5), name)
 
@@ -128,7 +128,7 @@ def test_links_in_a_tar_are_named(tmp_path: Path) -> None:
         link = tarfile.TarInfo("link.png")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
-    ((name, member),) = members(tmp_path / "a.tar")
+    ((name, member),) = list_members(tmp_path / "a.tar")
     with pytest.raises(DecodeError, match="it is a link"):
         read_member(tmp_path / "a.tar", member, name)
 

@@ -1,4 +1,4 @@
-"""Files that hang, die or grow in their decoder, and those beside them."""
+"""Files whose decoder hangs, crashes or takes too much memory, and the others."""
 
 import os
 import sys
@@ -46,7 +46,7 @@ def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, good: Entry) -> 
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.png")  # nobody ever writes to it
+    os.mkfifo(tmp_path / "pipe.png")  # has no writer
     with decoder(GREY, Limits()) as decoding:
         found = status(decoding, Entry("pipe.png", tmp_path / "pipe.png"))
         assert found == ("not_an_image", "it is a pipe, a socket or a device")

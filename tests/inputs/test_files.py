@@ -15,7 +15,7 @@ from vit.inputs.files import list_files
 
 
 def names(*inputs: object) -> list[str]:
-    return [entry.name for entry in list_files([str(word) for word in inputs])]
+    return [entry.name for entry in list_files([str(argument) for argument in inputs])]
 
 
 def test_a_folder_in_sorted_order_below_itself(pictures: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_listed_has_a_row(pictures: Path, monkeypatch: p
 
 def test_many_names_are_sorted_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"{n * 7919 % 1000}\udcff\n\u00fc{'x' * (n % 50)}" for n in range(1000)]
-    monkeypatch.setattr(files, "MOST", 37)
+    monkeypatch.setattr(files, "NAMES_IN_MEMORY", 37)
     assert list(files.sorted_names(iter(names))) == sorted(names, key=os.fsencode)
 
 

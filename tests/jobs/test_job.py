@@ -1,11 +1,15 @@
 """Shards are kept, continued, shared between processes, and never lost."""
 
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,7 +17,9 @@ from typing import Any
 import pytest
 
 from vit.errors import UsageError, VitError
-from vit.jobs.job import Job, Progress, job_folder
+from vit.jobs.folder import job_folder
+from vit.jobs.job import Job, Progress
+from vit.jobs.ranks import Ranks
 
 COLUMNS: dict[str, type] = {"path": str, "status": str, "score": float}
 COMMAND = {"model": "m"}
@@ -24,33 +30,33 @@ def entries() -> Iterator[tuple[str, Path]]:
     return ((name, Path(name)) for name in NAMES)
 
 
-def make(some: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
-    for name, path in some:
+def compute(inputs: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
+    for name, path in inputs:
         assert name == path
         yield [{"path": name, "status": "bad" if name[1] == "3" else "ok", "score": int(name[:2]) / 4}]
 
 
 def write(output: Path, **arguments: Any) -> Counter[str]:
     counts: Counter[str] = Counter()
-    with Job(output, COLUMNS, COMMAND, **{"size": 3, **arguments}) as work:
-        work.run(entries, make, counts, lambda progress: None)
-        assert work.finish() == counts
+    with Job(output, COLUMNS, COMMAND, **{"shard_size": 3, **arguments}) as job:
+        job.run(entries, compute, counts, lambda progress: None)
+        assert job.finish() == counts
     return counts
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize("size", [1, 3, 11, 12])
 def test_the_size_of_shards_changes_nothing(tmp_path: Path, ending: str, size: int) -> None:
-    assert write(tmp_path / f"a.{ending}", size=size) == {"ok": 10, "bad": 1}
-    write(tmp_path / f"b.{ending}", size=5)
+    assert write(tmp_path / f"a.{ending}", shard_size=size) == {"ok": 10, "bad": 1}
+    write(tmp_path / f"b.{ending}", shard_size=5)
     assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     assert sorted(os.listdir(tmp_path)) == [f"a.{ending}", f"b.{ending}"]
 
 
 def test_nothing_to_do_is_a_table_without_rows(tmp_path: Path) -> None:
-    with Job(tmp_path / "o.csv", COLUMNS, COMMAND) as work:
-        work.run(list, make, Counter(), lambda progress: None)
-        work.finish()
+    with Job(tmp_path / "o.csv", COLUMNS, COMMAND) as job:
+        job.run(list, compute, Counter(), lambda progress: None)
+        job.finish()
     assert (tmp_path / "o.csv").read_text() == "path,status,score\n"
 
 
@@ -59,27 +65,27 @@ def test_an_interrupted_run_is_continued(tmp_path: Path, stop: int) -> None:
     write(tmp_path / "whole.csv")
     output, done = tmp_path / "o.csv", []
 
-    def interrupted(some: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
-        for rows in make(some):
+    def interrupted(inputs: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
+        for rows in compute(inputs):
             if len(done) == stop:
                 raise KeyboardInterrupt
             done.append(rows)
             yield rows
 
     if stop < 11:
-        with pytest.raises(KeyboardInterrupt), Job(output, COLUMNS, COMMAND, size=3) as work:
-            work.run(entries, interrupted, Counter(), lambda progress: None)
+        with pytest.raises(KeyboardInterrupt), Job(output, COLUMNS, COMMAND, shard_size=3) as job:
+            job.run(entries, interrupted, Counter(), lambda progress: None)
         assert not output.exists()
     again: list[Any] = []
 
-    def counted(some: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
-        again.extend(some)
-        return make(some)
+    def counted(inputs: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
+        again.extend(inputs)
+        return compute(inputs)
 
     counts: Counter[str] = Counter()
-    with Job(output, COLUMNS, COMMAND, size=3) as work:
-        work.run(entries, counted, counts, lambda progress: None)
-        work.finish()
+    with Job(output, COLUMNS, COMMAND, shard_size=3) as job:
+        job.run(entries, counted, counts, lambda progress: None)
+        job.finish()
     assert counts == {"ok": 10, "bad": 1}
     assert len(again) == 11 - (stop // 3 * 3 if stop < 11 else 0), "whole shards are kept"
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -87,14 +93,14 @@ def test_an_interrupted_run_is_continued(tmp_path: Path, stop: int) -> None:
 
 
 def _slow(output: str) -> None:
-    def slowly(some: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
-        for rows in make(some):
+    def slowly(inputs: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
+        for rows in compute(inputs):
             time.sleep(0.01)
             yield rows
 
-    with Job(Path(output), COLUMNS, COMMAND, size=2) as work:
-        work.run(entries, slowly, Counter(), lambda progress: None)
-        work.finish()
+    with Job(Path(output), COLUMNS, COMMAND, shard_size=2) as job:
+        job.run(entries, slowly, Counter(), lambda progress: None)
+        job.finish()
 
 
 def test_a_killed_run_is_continued(tmp_path: Path) -> None:
@@ -123,35 +129,35 @@ def test_several_processes_share_the_work(tmp_path: Path, world: int, backwards:
     output = tmp_path / "o.csv"
     ranks = list(range(world))[:: -1 if backwards else 1]
     counts: Counter[str] = Counter()
-    works = [Job(output, COLUMNS, COMMAND, size=2, rank=rank, world=world) for rank in ranks]
-    for work in works:
-        work.__enter__()
+    jobs = [Job(output, COLUMNS, COMMAND, shard_size=2, ranks=Ranks(rank, world)) for rank in ranks]
+    for job in jobs:
+        job.__enter__()
     merged = []
-    for work in works:
-        work.run(entries, make, counts, lambda progress: None)
-        merged.append(work.finish())
-        work.__exit__(None, None, None)
-    assert merged == [None] * (world - 1) + [counts], "the last one puts the output together"
+    for job in jobs:
+        job.run(entries, compute, counts, lambda progress: None)
+        merged.append(job.finish())
+        job.__exit__(None, None, None)
+    assert merged == [None] * (world - 1) + [counts], "the last one writes the output"
     assert counts == {"ok": 10, "bad": 1}
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_the_output_waits_for_a_process_that_is_late(tmp_path: Path) -> None:
     output = tmp_path / "o.csv"
-    with Job(output, COLUMNS, COMMAND, size=50, rank=0, world=2) as work:
-        work.run(entries, make, Counter(), lambda progress: None)
-        assert not work.finish(), "rank 1 has nothing to do, but it would find its folder gone"
-    with Job(output, COLUMNS, COMMAND, size=50, rank=1, world=2) as work:
-        work.run(entries, make, Counter(), lambda progress: None)
-        assert work.finish()
+    with Job(output, COLUMNS, COMMAND, shard_size=50, ranks=Ranks(0, 2)) as job:
+        job.run(entries, compute, Counter(), lambda progress: None)
+        assert not job.finish(), "rank 1 has nothing to do, but it would find its folder gone"
+    with Job(output, COLUMNS, COMMAND, shard_size=50, ranks=Ranks(1, 2)) as job:
+        job.run(entries, compute, Counter(), lambda progress: None)
+        assert job.finish()
 
 
 def begin(output: Path, shards: int) -> None:
     """Leave what another command, ended at once, would leave."""
-    with Job(output, COLUMNS, {"model": "other"}, size=3) as work:
-        for _, shard in zip(range(shards), work.shards(entries), strict=False):
-            with work.writer(shard) as keep:
-                for rows in make(shard.entries):
+    with Job(output, COLUMNS, {"model": "other"}, shard_size=3) as job:
+        for _, shard in zip(range(shards), job.unfinished(entries, Counter()), strict=False):
+            with job.writer(shard) as keep:
+                for rows in compute(shard.inputs):
                     keep(rows)
 
 
@@ -163,7 +169,7 @@ def test_another_commands_work_is_refused(tmp_path: Path) -> None:
     assert write(output, overwrite=True).total() == 11
 
 
-def test_a_beginning_without_rows_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_a_folder_without_rows_does_not_block_another_command(tmp_path: Path) -> None:
     begin(tmp_path / "o.csv", 0)
     assert job_folder(tmp_path / "o.csv").is_dir()
     assert write(tmp_path / "o.csv").total() == 11
@@ -172,28 +178,28 @@ def test_a_beginning_without_rows_is_in_nobodys_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("world", "totals"), [(1, [11]), (2, [6, 5]), (4, [3, 3, 3, 2]), (5, [3, 3, 3, 2, 0])]
 )
-def test_the_end_can_be_told(tmp_path: Path, world: int, totals: list[int]) -> None:
+def test_the_total_is_known(tmp_path: Path, world: int, totals: list[int]) -> None:
     for rank, total in enumerate(totals):
-        told: list[Progress] = []
+        reports: list[Progress] = []
         counts: Counter[str] = Counter()
-        with Job(tmp_path / "o.csv", COLUMNS, COMMAND, size=3, rank=rank, world=world) as work:
-            work.run(entries, make, counts, told.append)
-            assert work.total == total
-        assert [progress.made for progress in told] == list(range(1, total + 1))
-        assert all(progress.total in (None, total) for progress in told)
+        with Job(tmp_path / "o.csv", COLUMNS, COMMAND, shard_size=3, ranks=Ranks(rank, world)) as job:
+            job.run(entries, compute, counts, reports.append)
+            assert job.total == total
+        assert [progress.computed for progress in reports] == list(range(1, total + 1))
+        assert all(progress.total in (None, total) for progress in reports)
 
 
-def test_what_is_continued_is_not_counted_as_made(tmp_path: Path) -> None:
+def test_rows_of_an_earlier_run_are_not_counted_as_computed(tmp_path: Path) -> None:
     output = tmp_path / "o.csv"
-    with Job(output, COLUMNS, COMMAND, size=3) as work:
-        shard = next(iter(work.shards(entries)))
-        with work.writer(shard) as keep:
-            for rows in make(shard.entries):
+    with Job(output, COLUMNS, COMMAND, shard_size=3) as job:
+        shard = next(iter(job.unfinished(entries, Counter())))
+        with job.writer(shard) as keep:
+            for rows in compute(shard.inputs):
                 keep(rows)
-    told: list[Progress] = []
-    with Job(output, COLUMNS, COMMAND, size=3) as work:
-        work.run(entries, make, Counter(), told.append)
-    assert (told[-1].made, told[-1].counts.total()) == (8, 11)
+    reports: list[Progress] = []
+    with Job(output, COLUMNS, COMMAND, shard_size=3) as job:
+        job.run(entries, compute, Counter(), reports.append)
+    assert (reports[-1].computed, reports[-1].counts.total()) == (8, 11)
 
 
 def test_the_first_shard_does_not_wait_for_the_last_name(tmp_path: Path) -> None:
@@ -201,12 +207,12 @@ def test_the_first_shard_does_not_wait_for_the_last_name(tmp_path: Path) -> None
 
     def slowly() -> Iterator[tuple[str, Path]]:
         yield from list(entries())[:3]
-        assert first.wait(20), "names behind the first shard are read beside the work"
+        assert first.wait(20), "names after the first shard are listed while it is computed"
         yield from list(entries())[3:]
 
     counts: Counter[str] = Counter()
-    with Job(tmp_path / "o.csv", COLUMNS, COMMAND, size=3) as work:
-        work.run(slowly, make, counts, lambda progress: first.set())
+    with Job(tmp_path / "o.csv", COLUMNS, COMMAND, shard_size=3) as job:
+        job.run(slowly, compute, counts, lambda progress: first.set())
     assert counts.total() == 11
 
 
@@ -217,16 +223,16 @@ def test_a_name_that_cannot_be_listed_ends_the_run(tmp_path: Path) -> None:
 
     with (
         pytest.raises(VitError, match="disk is gone"),
-        Job(tmp_path / "o.csv", COLUMNS, COMMAND, size=3) as work,
+        Job(tmp_path / "o.csv", COLUMNS, COMMAND, shard_size=3) as job,
     ):
-        work.run(broken, make, Counter(), lambda progress: None)
+        job.run(broken, compute, Counter(), lambda progress: None)
     assert write(tmp_path / "o.csv").total() == 11
 
 
 def test_a_changed_input_is_refused(tmp_path: Path) -> None:
     output = tmp_path / "o.csv"
-    with Job(output, COLUMNS, COMMAND, size=3) as work:
-        for _ in zip(range(2), work.shards(lambda: [("a", "a")] * 9), strict=False):
+    with Job(output, COLUMNS, COMMAND, shard_size=3) as job:
+        for _ in zip(range(2), job.unfinished(lambda: [("a", "a")] * 9, Counter()), strict=False):
             pass
     with pytest.raises(VitError, match="inputs 0 to 2"):
         write(output)
@@ -236,17 +242,72 @@ def test_what_failed_at_once_leaves_nothing(tmp_path: Path) -> None:
     def broken() -> list[tuple[str, str]]:
         raise VitError("no such input")
 
-    with pytest.raises(VitError, match="no such input"), Job(tmp_path / "o.csv", COLUMNS, {"a": 1}) as work:
-        work.run(broken, make, Counter(), lambda progress: None)
+    with pytest.raises(VitError, match="no such input"), Job(tmp_path / "o.csv", COLUMNS, {"a": 1}) as job:
+        job.run(broken, compute, Counter(), lambda progress: None)
     assert list(tmp_path.iterdir()) == []
     write(tmp_path / "o.csv")
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     output = tmp_path / "o.csv"
-    with Job(output, COLUMNS, COMMAND), pytest.raises(VitError, match="another process's hands"):
+    with Job(output, COLUMNS, COMMAND), pytest.raises(VitError, match="in use by another process"):
         write(output)
-    write(output, size=512)
+    write(output, shard_size=512)
+
+
+@contextmanager
+def locked_elsewhere(output: Path, seconds: float) -> Iterator[None]:
+    """Another process has the lock of the job's folder for some time."""
+    job_folder(output).mkdir()
+    program = (
+        "import sys, time; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print(flush=True); time.sleep(float(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", program, str(job_folder(output) / "lock"), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        yield
+        holder.kill()
+
+
+def test_a_single_process_does_not_wait_for_the_lock(tmp_path: Path) -> None:
+    output = tmp_path / "o.csv"
+    with locked_elsewhere(output, 60), pytest.raises(VitError, match=r"o\.csv\.parts is in use.* --output"):
+        write(output)
+    assert write(output).total() == 11, "a killed process holds no lock"
+
+
+def test_several_processes_wait_for_the_lock(tmp_path: Path) -> None:
+    output = tmp_path / "o.csv"
+    with locked_elsewhere(output, 1):
+        started = time.monotonic()
+        with Job(output, COLUMNS, COMMAND, ranks=Ranks(0, 2)):
+            assert time.monotonic() - started > 0.5
+
+
+def test_rows_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    """Version 0.1 kept the list of the best classes as its JSON text."""
+    columns = {"path": str, "status": str, "topk": list[dict]}
+    best = [{"label": "ü", "score": 0.25}]
+
+    def compute_best(inputs: list[list[Any]]) -> Iterator[list[dict[str, Any]]]:
+        yield [{"path": name, "status": "ok", "topk": best} for name, _ in inputs]
+
+    for ending in ("csv", "jsonl", "parquet"):
+        written = []
+        for text in (best, json.dumps(best, ensure_ascii=False)):
+            output = tmp_path / f"o.{ending}"
+            with Job(output, columns, COMMAND, shard_size=3) as job:
+                shard = next(iter(job.unfinished(entries, Counter())))
+                with job.writer(shard) as write:
+                    write([{"path": name, "status": "ok", "topk": text} for name, _ in shard.inputs])
+            with Job(output, columns, COMMAND, shard_size=3) as job:
+                job.run(entries, compute_best, Counter(), lambda progress: None)
+                job.finish()
+            written.append(output.read_bytes())
+            output.unlink()
+        assert written[0] == written[1]
 
 
 def test_a_finished_output_is_kept(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which process this is, by what launchers say."""
+"""The rank and the number of processes, from the variables of launchers."""
 
 import pytest
 
@@ -10,7 +10,7 @@ ARRAY = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_T
 
 
 @pytest.mark.parametrize(
-    ("environment", "world"),
+    ("environment", "ranks"),
     [
         ({}, Ranks(0, 1)),
         ({"RANK": "2", "WORLD_SIZE": "3"}, Ranks(2, 3)),
@@ -21,8 +21,8 @@ ARRAY = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_T
         ({"RANK": "2"}, Ranks(0, 1)),
     ],
 )
-def test_launchers(environment: dict[str, str], world: Ranks) -> None:
-    assert find_ranks(environment) == world
+def test_launchers(environment: dict[str, str], ranks: Ranks) -> None:
+    assert find_ranks(environment) == ranks
 
 
 def test_an_array_with_gaps() -> None:

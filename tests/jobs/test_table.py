@@ -9,11 +9,11 @@ import pytest
 
 from vit.jobs.table import WRITERS
 
-COLUMNS: dict[str, type] = {"path": str, "index": int, "score": float, "topk": str}
+COLUMNS: dict[str, type] = {"path": str, "index": int, "score": float, "topk": list[dict]}
 ROWS = [
-    {"path": 'a, "b"\nc.png', "index": 3, "score": 0.25, "topk": '[{"label": "ü", "score": 0.25}]'},
+    {"path": 'a, "b"\nc.png', "index": 3, "score": 0.25, "topk": [{"label": "ü", "score": 0.25}]},
     {"path": "bad\udcff.png", "index": None, "score": None, "topk": None},
-    {"path": "=1+1.png", "index": 0, "score": 1.0, "topk": "[]"},
+    {"path": "=1+1.png", "index": 0, "score": 1.0, "topk": []},
 ]
 
 
@@ -27,6 +27,7 @@ def test_csv(tmp_path: Path) -> None:
         found = list(csv.DictReader(stream))
     assert [row["path"] for row in found] == [row["path"] for row in ROWS]
     assert found[0]["score"] == "0.25"
+    assert found[0]["topk"] == '[{"label": "ü", "score": 0.25}]'
     assert found[1]["index"] == ""
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
 
@@ -41,7 +42,7 @@ def test_jsonl(tmp_path: Path) -> None:
 def test_parquet(tmp_path: Path) -> None:
     write(tmp_path / "out.parquet", ROWS)
     found = pq.read_table(tmp_path / "out.parquet").to_pylist()
-    assert found[0] == ROWS[0]
+    assert found[0] == ROWS[0] | {"topk": '[{"label": "ü", "score": 0.25}]'}
     assert found[1] == ROWS[1] | {"path": "bad\\udcff.png"}
 
 

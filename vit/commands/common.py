@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any
 from vit.errors import UsageError, VitError
 
 if TYPE_CHECKING:
-    from vit.jobs.job import Progress as WorkProgress
+    from vit.jobs.job import Progress as JobProgress
     from vit.jobs.job import ProgressCallback
 
 
 def require_positive(option: str, value: float) -> None:
-    """Refuse zero and less; of a whole number that is anything below 1."""
+    """Refuse zero and negative values of an option."""
     if value <= 0:
         least = "at least 1" if isinstance(value, int) else "more than 0"
         raise UsageError(f"{option} is {value}, expected {least}")
 
 
-def require_labels(model: Any, word: str) -> Any:
-    """Refuse a model that gives features and no classes."""
+def require_labels(model: Any, name: str) -> Any:
+    """Refuse a model without a classification head."""
     if not model.labels:
-        raise VitError(f"{word} has no classification head: it gives features, not labels")
+        raise VitError(f"{name} has no classification head: it gives features, not labels")
     return model
 
 
-def summary(counts: Counter[str], what: str = "file") -> str:
-    """Counts by status in words: `360 files: 358 ok, 2 truncated`."""
+def summary(counts: Counter[str], noun: str = "file") -> str:
+    """Counts by status, as in `360 files: 358 ok, 2 truncated`."""
     total = counts.total()
     parts = ", ".join(f"{n} {status}" for status, n in sorted(counts.items(), key=lambda item: -item[1]))
-    return f"{total} {what}{'' if total == 1 else 's'}: {parts or 'nothing to do'}"
+    return f"{total} {noun}{'' if total == 1 else 's'}: {parts or 'nothing to do'}"
 
 
 def faithfulness_table(rows: list[dict[str, Any]]) -> str:
@@ -41,25 +41,28 @@ def faithfulness_table(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         bounds = "-" if row["low"] is None else f"{row['low']:+.3f} to {row['high']:+.3f}"
-        alike = "-" if row["shuffled"] is None else f"{row['shuffled']:.2f}"
+        shuffled = "-" if row["shuffled"] is None else f"{row['shuffled']:.2f}"
         figures = (f"{row['morf']:.3f}", f"{row['lerf']:.3f}", f"{row['difference']:+.3f}")
-        lines.append((row["method"], row["baseline"], *figures, bounds, alike))
+        lines.append((row["method"], row["baseline"], *figures, bounds, shuffled))
     if all(row["shuffled"] is None for row in rows):
         lines = [line[:-1] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         for line in lines
     )
 
 
 @contextmanager
-def ticker(what: str) -> Iterator["ProgressCallback"]:
-    """On a terminal's stderr a bar: how many, how fast, how many of them bad, how long still; nothing
-    elsewhere."""
+def ticker(noun: str) -> Iterator["ProgressCallback"]:
+    """A progress bar on stderr: done, rate, bad, time left; nothing if stderr is not a terminal.
+
+    Args:
+        noun: What is counted, in the plural.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -76,20 +79,20 @@ def ticker(what: str) -> Iterator["ProgressCallback"]:
         TextColumn("{task.fields[left]}"),
     )
     with Progress(*columns, console=console, transient=True, expand=True) as bar:
-        task = bar.add_task(what, total=None, done=f"0 {what}", rate="", bad="0 bad", left="ETA -")
+        task = bar.add_task(noun, total=None, done=f"0 {noun}", rate="", bad="0 bad", left="ETA -")
 
-        def tell(progress: "WorkProgress") -> None:
+        def on_progress(progress: "JobProgress") -> None:
             done, total = progress.counts.total(), progress.total
-            # What an earlier run has done says nothing of how fast this one is.
-            rate = progress.made / max(bar.tasks[0].elapsed or 0.0, 1e-9)
+            # The rows of an earlier run do not count for the rate of this one.
+            rate = progress.computed / max(bar.tasks[0].elapsed or 0.0, 1e-9)
             bar.update(
                 task,
                 total=total,
                 completed=done,
-                done=f"{done:,} {what}" if total is None else f"{done:,} of {total:,} {what}",
-                rate=f"{rate:,.0f} {what}/s",
+                done=f"{done:,} {noun}" if total is None else f"{done:,} of {total:,} {noun}",
+                rate=f"{rate:,.0f} {noun}/s",
                 bad=f"{done - progress.counts['ok']:,} bad",
                 left="ETA -" if total is None else f"ETA {timedelta(seconds=int((total - done) / rate))}",
             )
 
-        yield tell
+        yield on_progress

@@ -1,1 +1,1 @@
-"""From what a command line names to batches: files, archives, lists, decoding. Knows no model."""
+"""From the inputs of a command line to batches: files, archives, lists, decoding. Knows no model."""

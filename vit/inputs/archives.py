@@ -1,4 +1,4 @@
-"""Pictures inside zip and tar archives, read where they lie."""
+"""Image files in zip and tar archives, read without unpacking the archive."""
 
 import os
 import tarfile
@@ -11,60 +11,60 @@ from typing import NamedTuple
 from vit.data.decode import DecodeError
 
 ARCHIVES = (".zip", ".tar")
-PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # one file of these is read by unpacking all
-PICTURES = (
+COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")  # have no index: refused
+IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".ico", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".qoi", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
-LARGEST = 2**30  # bytes of a member
+MAX_BYTES = 2**30  # of a member
 ZIP_HEADER = 30  # bytes of a local header before the name; APPNOTE 6.3.10, section 4.3.7
 
 
 class Member(NamedTuple):
-    """Where a file lies in an archive.
+    """The position of a file in an archive.
 
     Args:
-        offset: Of its bytes in a tar, of its local header in a zip.
-        packed: Bytes that it takes there.
+        offset: In a tar that of its content, in a zip that of its local header.
+        compressed_size: Bytes in the archive.
         size: Bytes of the file.
-        method: `tar`, or of a zip the number of the method: 0 is stored, 8 deflated.
+        method: `tar`, or the compression method of a zip: 0 is stored, 8 deflated.
     """
 
     offset: int
-    packed: int
+    compressed_size: int
     size: int
     method: str
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file's name is that of an archive, of one that can be read in place or not."""
-    return name.lower().endswith((*ARCHIVES, *PACKED))
+    """Whether a file's name is that of an archive, whether or not it can be read without unpacking."""
+    return name.lower().endswith((*ARCHIVES, *COMPRESSED_TARS))
 
 
-def members(path: Path) -> list[tuple[str, Member]]:
+def list_members(path: Path) -> list[tuple[str, Member]]:
     """The files in an archive, sorted by name as bytes.
 
-    Of a sample in the sense of WebDataset (files side by side whose names are alike up to the first dot) that
-    has a picture, what is no picture by its name is left out: it is the sample's label or description.
+    In a WebDataset, the files of one sample have the same name up to the first dot. If one of them is an
+    image, those that are not are left out: they are its label or description.
 
     Raises:
-        DecodeError: It cannot be read, or not in place.
+        DecodeError: It cannot be read, or not without unpacking.
     """
-    if path.name.lower().endswith(PACKED):
-        told = "a compressed tar cannot be read in place: unpack it to .tar"
-        raise DecodeError(path.name, "unsupported", told)
+    if path.name.lower().endswith(COMPRESSED_TARS):
+        detail = "a compressed tar cannot be read in place: unpack it to .tar"
+        raise DecodeError(path.name, "unsupported", detail)
     try:
-        found = _in_zip(path) if path.suffix.lower() == ".zip" else _in_tar(path)
+        members = _zip_members(path) if path.suffix.lower() == ".zip" else _tar_members(path)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, ValueError) as error:
         raise DecodeError(path.name, "unreadable", f"a damaged archive: {error}") from None
     except PermissionError:
         raise DecodeError(path.name, "permission", "the file may not be read") from None
     except OSError as error:
         raise DecodeError(path.name, "unreadable", error.strerror or str(error)) from None
-    return sorted(_without_sidecars(found), key=lambda pair: os.fsencode(pair[0]))
+    return sorted(_without_sidecars(members), key=lambda pair: os.fsencode(pair[0]))
 
 
-def _in_zip(path: Path) -> list[tuple[str, Member]]:
+def _zip_members(path: Path) -> list[tuple[str, Member]]:
     with zipfile.ZipFile(path) as archive:
         return [
             (
@@ -79,7 +79,7 @@ def _in_zip(path: Path) -> list[tuple[str, Member]]:
         ]  # fmt: skip
 
 
-def _in_tar(path: Path) -> list[tuple[str, Member]]:
+def _tar_members(path: Path) -> list[tuple[str, Member]]:
     with tarfile.open(path, "r:") as archive:
         return [
             (
@@ -91,10 +91,10 @@ def _in_tar(path: Path) -> list[tuple[str, Member]]:
         ]
 
 
-def _without_sidecars(found: list[tuple[str, Member]]) -> Iterable[tuple[str, Member]]:
-    pictures = {_sample(name) for name, _ in found if name.lower().endswith(PICTURES)}
-    for name, member in found:
-        if name.lower().endswith(PICTURES) or _sample(name) not in pictures:
+def _without_sidecars(members: list[tuple[str, Member]]) -> Iterable[tuple[str, Member]]:
+    with_image = {_sample(name) for name, _ in members if name.lower().endswith(IMAGE_SUFFIXES)}
+    for name, member in members:
+        if name.lower().endswith(IMAGE_SUFFIXES) or _sample(name) not in with_image:
             yield name, member
 
 
@@ -108,23 +108,25 @@ def read_member(path: Path, member: Member, name: str) -> bytes:
 
     Args:
         path: The archive.
-        member: Where the file lies.
-        name: For errors.
+        member: The file's position.
+        name: The file's name, for errors.
 
     Raises:
-        DecodeError: The file is too large, packed in another way, or damaged.
+        DecodeError: The file is too large, compressed by another method, encrypted, a link, or damaged.
     """
-    if member.size > LARGEST or member.packed > LARGEST:
-        raise DecodeError(name, "too_large", f"{member.size:,} bytes in an archive, the limit is {LARGEST:,}")
+    if member.size > MAX_BYTES or member.compressed_size > MAX_BYTES:
+        raise DecodeError(
+            name, "too_large", f"{member.size:,} bytes in an archive, the limit is {MAX_BYTES:,}"
+        )
     if member.method not in ("tar", "0", "8"):
-        raise DecodeError(name, "unsupported", f"in its archive it is {_packing(member.method)}")
+        raise DecodeError(name, "unsupported", f"in its archive it is {_storage(member.method)}")
     with path.open("rb") as stream:
         stream.seek(member.offset)
         if member.method != "tar":
             header = stream.read(ZIP_HEADER)
             stream.seek(sum(int.from_bytes(header[at : at + 2], "little") for at in (26, 28)), os.SEEK_CUR)
-        content = stream.read(member.packed)
-    if len(content) < member.packed:
+        content = stream.read(member.compressed_size)
+    if len(content) < member.compressed_size:
         raise DecodeError(name, "truncated", "its archive ends before it does")
     if member.method == "8":
         try:
@@ -136,5 +138,5 @@ def read_member(path: Path, member: Member, name: str) -> bytes:
     return content
 
 
-def _packing(method: str) -> str:
+def _storage(method: str) -> str:
     return {"encrypted": "encrypted", "link": "a link"}.get(method, f"packed by method {method}")

@@ -1,4 +1,4 @@
-"""Decoding in processes of their own, within limits: a file that hangs or kills its decoder stays alone."""
+"""Decoding in separate processes, with limits: a file that hangs or crashes its decoder affects no other."""
 
 import os
 import signal
@@ -12,29 +12,31 @@ import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
 from vit.data.decode import DecodeError
-from vit.data.preprocess import Preprocess
+from vit.data.preprocess import Preprocess, levels
 from vit.inputs.archives import read_member
 from vit.inputs.files import Entry
-from vit.inputs.processes import PROCESSES
+from vit.inputs.processes import process_context
+
+HAS_ALARM = hasattr(signal, "setitimer")  # not on Windows
 
 
 class Limits(NamedTuple):
-    """What one file may take.
+    """What the decoding of one file may take.
 
     Args:
-        seconds: To be read and decoded.
-        memory: Bytes beyond what its process has before it begins; kept on Linux alone.
+        seconds: To read and decode it; no limit on Windows.
+        memory: Bytes in addition to what its process has at the start; no limit except on Linux.
     """
 
     seconds: float = 30.0
     memory: int = 2 * 2**30
 
 
-USUAL = Limits()
+DEFAULT_LIMITS = Limits()
 
 
 class Decoder:
-    """Hands files to processes and takes their pixels.
+    """Sends files to processes and receives their pixels.
 
     Args:
         pool: The processes.
@@ -47,10 +49,10 @@ class Decoder:
 
     def submit(self, entry: Entry) -> Future[np.ndarray]:
         """Begin to decode a file; `result` waits for it."""
-        return self.pool.schedule(_decoded, (entry, self.preprocess, self.limits.seconds))
+        return self.pool.schedule(_decode, (entry, self.preprocess, self.limits.seconds))
 
     def result(self, entry: Entry, future: Future[np.ndarray]) -> np.ndarray:
-        """What the model sees of a file: uint8, (height, width) or (height, width, 3).
+        """The pixels that the model sees: uint8 (C, height, width).
 
         Raises:
             DecodeError: It cannot be decoded, or not within its limits.
@@ -59,18 +61,22 @@ class Decoder:
             return future.result()
         except DecodeError as error:
             raise DecodeError(entry.name, error.status, error.detail) from None
-        except ProcessExpired as ended:
-            if ended.exitcode == -signal.SIGALRM:
-                told = f"not decoded after {self.limits.seconds:g} s"
-                raise DecodeError(entry.name, "timeout", told) from None
-            raise DecodeError(entry.name, "crashed", f"its decoder {_ending(ended.exitcode)}") from None
+        except ProcessExpired as expired:
+            if HAS_ALARM and expired.exitcode == -signal.SIGALRM:
+                detail = f"not decoded after {self.limits.seconds:g} s"
+                raise DecodeError(entry.name, "timeout", detail) from None
+            raise DecodeError(
+                entry.name, "crashed", f"its decoder {_exit_reason(expired.exitcode)}"
+            ) from None
 
 
 @contextmanager
-def decoder(preprocess: Preprocess, limits: Limits = USUAL) -> Iterator[Decoder]:
-    """Processes for the time of a `with` block, one for each core; one that dies is replaced."""
+def decoder(preprocess: Preprocess, limits: Limits = DEFAULT_LIMITS) -> Iterator[Decoder]:
+    """Processes during a `with` block, one for each core; one that dies is replaced."""
     workers = max(os.cpu_count() or 1, 2)
-    pool = ProcessPool(workers, initializer=_prepare, initargs=(limits.memory,), context=PROCESSES)
+    pool = ProcessPool(
+        workers, initializer=_prepare_process, initargs=(limits.memory,), context=process_context()
+    )
     try:
         yield Decoder(pool, preprocess, limits)
     finally:
@@ -78,37 +84,39 @@ def decoder(preprocess: Preprocess, limits: Limits = USUAL) -> Iterator[Decoder]
         pool.join()
 
 
-def _prepare(memory: int) -> None:
-    """Limit this process, leave Ctrl-C to the one that reads from it, and silence C libraries."""
+def _prepare_process(memory: int) -> None:
+    """Limit this process's memory, ignore Ctrl-C, which the parent handles, and silence C libraries."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)  # libtiff and others write where they please; the row says what matters
-    os.close(nowhere)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)  # libtiff and others print to stderr; the row has what matters
+    os.close(null)
     if sys.platform == "linux":
         import resource
 
         with open("/proc/self/statm") as stream:
-            held = int(stream.read().split()[0]) * resource.getpagesize()
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        allowed = held + memory if most == resource.RLIM_INFINITY else min(held + memory, most)
+            used = int(stream.read().split()[0]) * resource.getpagesize()
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
+        limit = used + memory if hard_limit == resource.RLIM_INFINITY else min(used + memory, hard_limit)
         with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
+            resource.setrlimit(resource.RLIMIT_AS, (limit, hard_limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _decoded(entry: Entry, preprocess: Preprocess, seconds: float) -> np.ndarray:
-    if entry.trouble is not None:
-        raise DecodeError(entry.name, *entry.trouble)
-    # The alarm ends this process, and whoever waits learns why. It rings even if nobody waits any more.
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+def _decode(entry: Entry, preprocess: Preprocess, seconds: float) -> np.ndarray:
+    if entry.failure is not None:
+        raise DecodeError(entry.name, *entry.failure)
+    # The signal ends this process, and `Decoder.result` raises what that means.
+    if HAS_ALARM:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         source = entry.path if entry.member is None else read_member(entry.path, entry.member, entry.name)
-        return np.asarray(preprocess.read(source))
+        return levels(preprocess.read(source)).numpy()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        if HAS_ALARM:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _ending(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
     if code is not None and code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"

@@ -1,4 +1,4 @@
-"""Which files an input stands for: every file below a folder, in sorted order, without holding the list."""
+"""From INPUT arguments to files: those below a folder in sorted order, without the whole list in memory."""
 
 import glob
 import heapq
@@ -7,81 +7,94 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from vit.data.decode import DecodeError
 from vit.errors import VitError
-from vit.inputs.archives import Member, is_archive, members
+from vit.inputs.archives import Member, is_archive, list_members
 
-MOST = 100_000  # names that are sorted in memory
+NAMES_IN_MEMORY = 100_000  # more are sorted on disk
 
 
 class Entry(NamedTuple):
     """One input file.
 
     Args:
-        name: What its row is called: relative to the folder or archive where one alone was given, else as the
-            command line reaches it.
-        path: Where it is.
-        member: Where in that archive it is.
-        trouble: A status and a reason, where it is known without opening it that it cannot be read.
+        name: The path in its row: relative to the input if that is a single folder or archive, else as the
+            command line gives it.
+        path: The file, or the archive that it is in.
+        member: Position in the archive; None for a file.
+        failure: Status and detail if it is known from listing that the file cannot be read.
     """
 
     name: str
     path: Path
     member: Member | None = None
-    trouble: tuple[str, str] | None = None
+    failure: tuple[str, str] | None = None
+
+    @classmethod
+    def from_fields(
+        cls, name: str, path: str | Path, member: Iterable[Any] | None, failure: Iterable[str] | None
+    ) -> "Entry":
+        """An entry from its fields, which JSON may have turned into strings and lists."""
+        status_and_detail = None if failure is None else cast(tuple[str, str], tuple(failure))
+        return cls(name, Path(path), None if member is None else Member(*member), status_and_detail)
 
 
-def list_files(inputs: list[str], *, without: Iterable[Path] = ()) -> Iterator[Entry]:
-    """Every file that the inputs stand for, once each, sorted by name.
+def list_files(inputs: list[str], *, exclude: Iterable[Path] = ()) -> Iterator[Entry]:
+    """Every file of the inputs, once each, sorted by name.
 
-    Folders are read one at a time, as the caller consumes the entries; an archive is a folder. Links to
-    folders are not followed. All else below a folder has an entry: a link that leads nowhere, a pipe, a
-    socket, and, with a slash behind its name, a folder or an archive that cannot be listed.
+    Folders are read one at a time, as the caller consumes the entries. An archive counts as a folder. Links
+    to folders are not followed. Everything else below a folder has an entry: broken links, pipes, sockets,
+    and, with a slash after its name, a folder or an archive that cannot be listed.
 
     Args:
         inputs: Files, folders (recursive), archives (.zip, .tar), or glob patterns (`**` is recursive);
             `@FILE`, the files that FILE names, a line each; `-`, those that standard input names.
-        without: Files and folders that are no input, though they may lie below one: the command's own output.
+        exclude: Files and folders to leave out, such as the command's own output.
 
     Raises:
         VitError: An input does not exist or cannot be listed, or a pattern matches nothing.
     """
-    found, lists = find_inputs(inputs)
-    own = frozenset(os.path.abspath(path) for path in without)
-    folders = [word for word in found if os.path.isdir(word) or is_archive(word)]
-    if len(found) == len(folders) == 1 and not lists:
-        return _below(found[0], "", own)
-    files = sorted((word for word in found if word not in folders), key=os.fsencode)
-    streams = [_below(folder, folder.rstrip("/") + "/", own) for folder in folders]
-    streams.append(Entry(word, Path(word)) for word in files)
+    paths, lists = find_inputs(inputs)
+    excluded = frozenset(os.path.abspath(path) for path in exclude)
+    folders = [path for path in paths if os.path.isdir(path) or is_archive(path)]
+    if len(paths) == len(folders) == 1 and not lists:
+        return _below(paths[0], "", excluded)
+    files = sorted((path for path in paths if path not in folders), key=os.fsencode)
+    streams = [_below(folder, folder.rstrip("/") + "/", excluded) for folder in folders]
+    streams.append(Entry(file, Path(file)) for file in files)
     streams += map(_read_list, lists)
-    return _once(heapq.merge(*streams, key=lambda entry: os.fsencode(entry.name)))
+    return _without_repeats(heapq.merge(*streams, key=lambda entry: os.fsencode(entry.name)))
 
 
 def find_inputs(inputs: list[str]) -> tuple[list[str], list[str]]:
-    """The paths that the inputs stand for, and the lists among them, `-` for standard input.
+    """The files and folders of the inputs, and the lists of names among them, `-` for standard input.
 
     Raises:
         VitError: An input does not exist, or a pattern matches nothing.
     """
-    found: list[str] = []
+    paths: list[str] = []
     lists: list[str] = []
-    for word in inputs:
-        if os.path.lexists(word):
-            found.append(os.path.normpath(word))
-        elif word == "-":
-            lists.append(word)
-        elif word.startswith("@") and os.path.exists(word[1:]):
-            lists.append(word[1:])
+    for argument in inputs:
+        if os.path.lexists(argument):
+            paths.append(os.path.normpath(argument))
+        elif argument == "-":
+            lists.append(argument)
+        elif argument.startswith("@") and os.path.exists(argument[1:]):
+            lists.append(argument[1:])
         else:
-            matches = [os.path.normpath(match) for match in glob.glob(word, recursive=True)]
+            matches = [os.path.normpath(match) for match in glob.glob(argument, recursive=True)]
             if not matches:
-                what = "matches nothing" if glob.has_magic(word) else "does not exist"
-                raise VitError(f"{word} {what}: expected a file, a folder, or a glob pattern")
-            found += matches
-    return found, lists
+                problem = "matches nothing" if glob.has_magic(argument) else "does not exist"
+                raise VitError(f"{argument} {problem}: expected a file, a folder, or a glob pattern")
+            paths += matches
+    return paths, lists
+
+
+def absolute_inputs(inputs: list[str]) -> list[str]:
+    """The inputs independent of the current folder, as `command.json` of a job has them."""
+    return [argument if argument == "-" else os.path.abspath(argument) for argument in inputs]
 
 
 def _read_list(file: str) -> Iterator[Entry]:
@@ -90,23 +103,23 @@ def _read_list(file: str) -> Iterator[Entry]:
     return (Entry(name, Path(name)) for name in names)
 
 
-def _below(path: str, prefix: str, without: frozenset[str]) -> Iterator[Entry]:
-    return _walk(path, prefix, without) if os.path.isdir(path) else _unpack(path, prefix)
+def _below(path: str, prefix: str, excluded: frozenset[str]) -> Iterator[Entry]:
+    return _walk(path, prefix, excluded) if os.path.isdir(path) else _unpack(path, prefix)
 
 
 def _unpack(archive: str, prefix: str) -> Iterator[Entry]:
     path = Path(archive)
     try:
-        found = members(path)
+        members = list_members(path)
     except DecodeError as error:
-        yield Entry(prefix or path.name, path, trouble=(error.status, error.detail))
+        yield Entry(prefix or path.name, path, failure=(error.status, error.detail))
         return
-    for name, member in found:
+    for name, member in members:
         yield Entry(prefix + name, path, member)
 
 
-def _walk(folder: str, prefix: str, without: frozenset[str]) -> Iterator[Entry]:
-    """Files below a folder, sorted as whole names: `a-b` before `a/b`, so folders sort with their slash."""
+def _walk(folder: str, prefix: str, excluded: frozenset[str]) -> Iterator[Entry]:
+    """Files below a folder, sorted by whole path: `a-b` before `a/b`, so a folder sorts with its slash."""
     try:
         with os.scandir(folder) as scan:
             names = sorted_names(
@@ -118,44 +131,43 @@ def _walk(folder: str, prefix: str, without: frozenset[str]) -> Iterator[Entry]:
         if not prefix:
             raise VitError(f"{folder} cannot be listed: {error.strerror}") from None
         status = {PermissionError: "permission", FileNotFoundError: "missing"}.get(type(error), "unreadable")
-        yield Entry(prefix, Path(folder), trouble=(status, f"the folder cannot be listed: {error.strerror}"))
+        yield Entry(prefix, Path(folder), failure=(status, f"the folder cannot be listed: {error.strerror}"))
         return
     for name in names:
         path = os.path.join(folder, name.rstrip("/"))
-        if os.path.abspath(path) in without:
+        if os.path.abspath(path) in excluded:
             continue
         if name.endswith("/"):
-            yield from _below(path, prefix + name, without)
+            yield from _below(path, prefix + name, excluded)
         else:
             yield Entry(prefix + name, Path(path))
 
 
 def sorted_names(names: Iterable[str]) -> Iterator[str]:
-    """Names sorted as bytes, with the memory of `MOST` of them; all are read before this returns."""
+    """Names sorted as bytes, at most `NAMES_IN_MEMORY` in memory; all are read before this returns."""
     names = iter(names)
-    first = sorted(islice(names, MOST), key=os.fsencode)
-    runs = [iter(first)]
-    while some := sorted(islice(names, MOST), key=os.fsencode):
-        runs.append(_on_disk(some))
+    runs = [iter(sorted(islice(names, NAMES_IN_MEMORY), key=os.fsencode))]
+    while run := sorted(islice(names, NAMES_IN_MEMORY), key=os.fsencode):
+        runs.append(_on_disk(run))
     return runs[0] if len(runs) == 1 else heapq.merge(*runs, key=os.fsencode)
 
 
 def _on_disk(names: list[str]) -> Iterator[str]:
-    """The same names from a file without a name, which goes when they have been read."""
+    """The same names from a temporary file, which is deleted once they have been read."""
     file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
-    file.write("\0".join(names) + "\0")  # the one character that no name has
+    file.write("\0".join(names) + "\0")  # the one character that no name contains
     file.seek(0)
 
     def read() -> Iterator[str]:
         with file:
             rest = ""
-            while some := file.read(2**16):
-                *whole, rest = (rest + some).split("\0")
-                yield from whole
+            while chunk := file.read(2**16):
+                *complete, rest = (rest + chunk).split("\0")
+                yield from complete
 
     return read()
 
 
-def _once(entries: Iterator[Entry]) -> Iterator[Entry]:
-    """Drop a file that two inputs both reach; equal names stand side by side."""
+def _without_repeats(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """Drop a file that two inputs have in common; the entries are sorted by name."""
     return (next(group) for _, group in groupby(entries, key=lambda entry: entry.name))

@@ -1,10 +1,14 @@
-"""From files to batches: decoded beside each other, and every file keeps its place."""
+"""From image files to batches of pixels, decoded in parallel.
+
+A file that cannot be decoded keeps its place in the batch, so that the results of the others do not shift.
+"""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,70 +16,94 @@ from PIL import Image
 from torch import Tensor
 
 from vit.data.decode import DecodeError
-from vit.data.preprocess import levels
-from vit.inputs.decoding import Decoder
+from vit.data.preprocess import Preprocess
+from vit.inputs.decoding import DEFAULT_LIMITS, Decoder, Limits, decoder
 from vit.inputs.files import Entry
 
+BATCHES_AHEAD = 2  # that are decoded while a model on an accelerator computes
 
-class Picture(NamedTuple):
-    """One input file, decoded or not.
+
+class DecodedImage(NamedTuple):
+    """One image file, decoded or not.
 
     Args:
         entry: The file.
         status: `ok`, or why it could not be decoded (`vit.data.decode.STATUSES`).
         error: One line, empty where the status is `ok`.
-        window: What the model sees of it; None where it could not be decoded.
-        pixels: uint8, (C, height, width); zeros where it could not be decoded.
+        pixels: uint8 (C, height, width), what the model sees; zeros where it could not be decoded.
     """
 
     entry: Entry
     status: str
     error: str
-    window: Image.Image | None
     pixels: Tensor
 
     @property
     def name(self) -> str:
-        """What its row is called."""
+        """The path in its row."""
         return self.entry.name
 
 
-def read_batches(
-    entries: Iterable[Entry], decoding: Decoder, batch_size: int, *, device: torch.device
-) -> Iterator[list[Picture]]:
-    """Decode on all cores and yield the pictures in order, `batch_size` at a time.
-
-    For a model on another device the next batches are decoded while it works. A model on the CPU has the
-    cores to itself, and decoding has them between its batches: both use all of them, and a
-    matrix product is as slow as the thread whose core was decoding.
-
-    A file that cannot be decoded keeps its place in the batch, so its neighbours' results do not shift.
+class ImageReader:
+    """Decodes files to batches; a context manager, which owns the decoding processes.
 
     Args:
-        entries: The files.
-        decoding: What decodes them.
-        batch_size: Files per batch; the last batch may be shorter.
-        device: Where the model is.
+        preprocess: The model's.
+        batch_size: Images per batch; the last one of `batches` may be smaller.
+        device: Of the model. For one on an accelerator the next batches are decoded while it computes. A
+            model on the CPU takes turns with decoding: each uses all cores, and a matrix product is as slow
+            as the thread whose core is busy with a decoder.
+        limits: Of each file's decoding.
     """
-    entries = iter(entries)
-    at_once = 1 if device.type == "cpu" else 3  # batches
-    waiting: deque[list[tuple[Entry, Future[np.ndarray]]]] = deque()
-    while True:
-        while len(waiting) < at_once:
-            batch = [(entry, decoding.submit(entry)) for entry in islice(entries, batch_size)]
-            if not batch:
-                break
-            waiting.append(batch)
-        if not waiting:
-            return
-        yield [_picture(decoding, entry, future) for entry, future in waiting.popleft()]
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        batch_size: int,
+        *,
+        device: torch.device,
+        limits: Limits = DEFAULT_LIMITS,
+    ):
+        self.preprocess, self.batch_size, self.device, self.limits = preprocess, batch_size, device, limits
+        self._exit_stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._decoder = self._exit_stack.enter_context(decoder(self.preprocess, self.limits))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._exit_stack.close()
+
+    def batches(self, inputs: Iterable[Iterable[Any]]) -> Iterator[list[DecodedImage]]:
+        """The images in order, `batch_size` at a time.
+
+        Args:
+            inputs: The fields of each `Entry`, possibly as JSON types.
+        """
+        entries = (Entry.from_fields(*fields) for fields in inputs)
+        at_once = 1 if self.device.type == "cpu" else 1 + BATCHES_AHEAD
+        waiting: deque[list[tuple[Entry, Future[np.ndarray]]]] = deque()
+        while True:
+            while len(waiting) < at_once:
+                batch = [(entry, self._decoder.submit(entry)) for entry in islice(entries, self.batch_size)]
+                if not batch:
+                    break
+                waiting.append(batch)
+            if not waiting:
+                return
+            yield [_decoded_image(self._decoder, entry, future) for entry, future in waiting.popleft()]
 
 
-def _picture(decoding: Decoder, entry: Entry, future: Future[np.ndarray]) -> Picture:
+def _decoded_image(decoding: Decoder, entry: Entry, future: Future[np.ndarray]) -> DecodedImage:
     try:
-        window = Image.fromarray(decoding.result(entry, future))
+        pixels = torch.from_numpy(decoding.result(entry, future))
     except DecodeError as error:
         preprocess = decoding.preprocess
-        empty = torch.zeros(preprocess.channels, preprocess.height, preprocess.width, dtype=torch.uint8)
-        return Picture(entry, error.status, " ".join(str(error).split()), None, empty)
-    return Picture(entry, "ok", "", window, levels(window))
+        blank = torch.zeros(preprocess.channels, preprocess.height, preprocess.width, dtype=torch.uint8)
+        return DecodedImage(entry, error.status, " ".join(str(error).split()), blank)
+    return DecodedImage(entry, "ok", "", pixels)
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """uint8 (C, height, width) -> an image in mode L (C = 1) or RGB (C = 3), for drawing."""
+    return Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).numpy())

@@ -1,1 +1,1 @@
-"""Long jobs: rows that outlive a crash and that several processes share."""
+"""Long jobs: rows that survive a crash and that several processes can share."""

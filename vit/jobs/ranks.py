@@ -1,4 +1,4 @@
-"""Which of several processes this one is, by what the launchers of this world say."""
+"""The rank of this process and the number of processes, from the variables that launchers set."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -14,17 +14,17 @@ class Ranks(NamedTuple):
     """The processes that share one command.
 
     Args:
-        rank: This one, from 0.
-        size: All of them.
+        rank: Of this process, from 0.
+        world_size: Number of processes.
     """
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
 
 
 SINGLE_PROCESS = Ranks()
 
-# What each launcher sets: the variable of the rank, of the first rank, and of the number of processes.
+# The variables of each launcher: the rank of this process, the lowest rank, the number of processes.
 LAUNCHERS = (
     ("RANK", None, "WORLD_SIZE"),  # torchrun
     ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"),
@@ -33,31 +33,31 @@ LAUNCHERS = (
 
 
 def find_ranks(environment: Mapping[str, str] = os.environ) -> Ranks:
-    """The world of torchrun, of a SLURM array, or of srun, the first that has more than one process.
+    """The ranks of torchrun, of a SLURM array, or of srun: the first of them that has several processes.
 
     Raises:
-        UsageError: A launcher's numbers do not fit each other.
+        UsageError: The rank is not below the number of processes.
     """
     for rank_name, first_name, size_name in LAUNCHERS:
         if rank_name not in environment or size_name not in environment:
             continue
-        size = int(environment[size_name])
+        world_size = int(environment[size_name])
         rank = int(environment[rank_name]) - int(environment.get(first_name or "", 0))
-        if size > 1:
-            if not 0 <= rank < size:
+        if world_size > 1:
+            if not 0 <= rank < world_size:
                 raise UsageError(
-                    f"{rank_name} is {environment[rank_name]} and {size_name} is {size}, expected ranks that "
-                    "follow each other: number a SLURM array without gaps"
+                    f"{rank_name} is {environment[rank_name]} and {size_name} is {world_size}, expected "
+                    "consecutive ranks: number a SLURM array without gaps"
                 )
-            return Ranks(rank, size)
+            return Ranks(rank, world_size)
     return SINGLE_PROCESS
 
 
 @contextmanager
 def distributed_ranks() -> Iterator[Ranks]:
-    """The world of torchrun for the time of a `with` block, in which its processes can sum up what they have.
+    """The ranks of torchrun, with a process group during a `with` block, to reduce tensors between processes.
 
-    What they sum up lies in main memory: the group is gloo's on every machine.
+    The tensors are on the CPU: the backend is gloo on every machine.
     """
     if not torch.distributed.is_torchelastic_launched():
         yield SINGLE_PROCESS

@@ -4,57 +4,84 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Row = dict[str, Any]
-PARQUET_ROWS = 10_000
+Columns = dict[str, type]  # name to one of `COLUMN_TYPES`; any value may be None
+PARQUET_ROWS = 10_000  # per row group
 
 
-def _write_csv(file: Path, columns: dict[str, type], rows: Iterator[Row]) -> None:
-    # surrogateescape: a name that is no UTF-8 comes out as the bytes that it is.
+class ColumnType(NamedTuple):
+    """How the values of a column are stored. JSONL stores them as they are.
+
+    Args:
+        csv: A value to what its cell holds.
+        parquet: A value to what its cell holds.
+        arrow: The library pyarrow, which is imported late, to the type of the Parquet column.
+    """
+
+    csv: Callable[[Any], Any]
+    parquet: Callable[[Any], Any]
+    arrow: Callable[[Any], Any]
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _utf8(text: str) -> str:
+    """Parquet holds UTF-8 only: a byte of a file's name that is not is written as \\xNN."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+COLUMN_TYPES: dict[Any, ColumnType] = {
+    str: ColumnType(_same, _utf8, lambda arrow: arrow.string()),
+    int: ColumnType(_same, _same, lambda arrow: arrow.int64()),
+    float: ColumnType(_same, _same, lambda arrow: arrow.float64()),
+    list[float]: ColumnType(_json, _same, lambda arrow: arrow.list_(arrow.float32())),
+    list[dict]: ColumnType(_json, lambda value: _utf8(_json(value)), lambda arrow: arrow.string()),
+}
+
+
+def _cells(row: Row, stores: dict[str, Callable[[Any], Any]]) -> Row:
+    return {name: None if value is None else stores[name](value) for name, value in row.items()}
+
+
+def _write_csv(file: Path, columns: Columns, rows: Iterator[Row]) -> None:
+    stores = {name: COLUMN_TYPES[kind].csv for name, kind in columns.items()}
+    # surrogateescape: a name that is not UTF-8 is written as its own bytes.
     with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
         writer = csv.DictWriter(stream, list(columns))
         writer.writeheader()
-        writer.writerows({name: _flat(value) for name, value in row.items()} for row in rows)
+        writer.writerows(_cells(row, stores) for row in rows)
 
 
-def _flat(value: Any) -> Any:
-    """A list as JSON, which one cell can hold."""
-    return json.dumps(value) if isinstance(value, list) else value
-
-
-def _write_jsonl(file: Path, columns: dict[str, type], rows: Iterator[Row]) -> None:
+def _write_jsonl(file: Path, columns: Columns, rows: Iterator[Row]) -> None:
     with file.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(_parsed(row)) + "\n" for row in rows)
+        stream.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def _parsed(row: Row) -> Row:
-    """A JSON line holds the list itself where the flat formats hold its text."""
-    return {name: json.loads(value) if name == "topk" and value else value for name, value in row.items()}
+def _write_parquet(file: Path, columns: Columns, rows: Iterator[Row]) -> None:
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
 
-
-def _write_parquet(file: Path, columns: dict[str, type], rows: Iterator[Row]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), list: pa.list_(pa.float32())}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    with pq.ParquetWriter(file, schema) as writer:
+    stores = {name: COLUMN_TYPES[kind].parquet for name, kind in columns.items()}
+    schema = pyarrow.schema([(name, COLUMN_TYPES[kind].arrow(pyarrow)) for name, kind in columns.items()])
+    with ParquetWriter(file, schema) as writer:
         batch: list[Row] = []
         for row in rows:
-            batch.append({name: _storable(value) for name, value in row.items()})
+            batch.append(_cells(row, stores))
             if len(batch) == PARQUET_ROWS:
-                writer.write_table(pa.Table.from_pylist(batch, schema))
+                writer.write_table(pyarrow.Table.from_pylist(batch, schema))
                 batch = []
-        writer.write_table(pa.Table.from_pylist(batch, schema))
+        writer.write_table(pyarrow.Table.from_pylist(batch, schema))
 
 
-def _storable(value: Any) -> Any:
-    """Parquet holds UTF-8 only: a byte that is none is written as \\xNN."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-WRITERS: dict[str, Callable[[Path, dict[str, type], Iterator[Row]], None]] = {
+WRITERS: dict[str, Callable[[Path, Columns, Iterator[Row]], None]] = {
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,
