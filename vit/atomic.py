@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, synced to the disk, renamed."""
+"""Files that are complete or absent, also after a crash: written to a temporary file, synced, renamed."""
 
 import os
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ from vit.errors import VitError
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path to write to in the place of `file`, which it becomes as a `with` block ends well.
+    """A temporary path to write to; it replaces `file` when the `with` block ends without an error.
 
-    Until then what stood there stands. If the block or the disk fails, nothing is left beside it.
+    Until then `file` stays as it is. After an error the temporary file is removed.
 
     Raises:
         VitError: The disk is full, or the folder may not be written to.
     """
-    beside = file.with_name(f"{file.name}.tmp")
+    temporary = file.with_name(f"{file.name}.tmp")
     try:
-        yield beside
-        with beside.open("rb") as stream:
+        yield temporary
+        with temporary.open("rb+") as stream:  # Windows syncs only a file that is open for writing
             os.fsync(stream.fileno())
-        os.replace(beside, file)
+        os.replace(temporary, file)
     except BaseException as error:
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise VitError(f"{file} cannot be written: {error.strerror or error}") from None
         raise
@@ -33,13 +33,15 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a text file that is whole or not there, in UTF-8."""
-    with replacing(file) as beside:
-        beside.write_text(text, encoding="utf-8")
+    """Write a text file atomically, in UTF-8."""
+    with replacing(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def sync_names(folder: Path) -> None:
-    """Let the disk know the names in a folder."""
+    """Sync the list of names in a folder to the disk; Windows has no call for it."""
+    if os.name == "nt":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Whole runs, small: what they leave, and what they depend on."""
+"""Small runs from start to finish: the files they write, and what their result depends on."""
 
 import csv
 import json
@@ -19,8 +19,8 @@ from vit.weights.models import fingerprint
 SMALL = ["--config", "digits", "--model.width", "24", "--model.depth", "1", "--trainer.precision", "32-true"]
 
 
-def train(name: str, *words: str) -> Path:
-    assert main(["train", *SMALL, "--name", name, *words]) == 0
+def train(name: str, *args: str) -> Path:
+    assert main(["train", *SMALL, "--name", name, *args]) == 0
     return Path("runs") / name
 
 
@@ -65,7 +65,7 @@ def test_the_bundle_holds_the_best_epoch_not_the_last() -> None:
 
 
 def test_a_wall_clock_budget_ends_the_run_with_the_rate_at_zero() -> None:
-    words = [
+    args = [
         "--trainer.max_epochs",
         "null",
         "--trainer.max_time",
@@ -73,15 +73,15 @@ def test_a_wall_clock_budget_ends_the_run_with_the_rate_at_zero() -> None:
         "--optim.schedule",
         "linear",
     ]
-    run = train("budget", *words)
+    run = train("budget", *args)
     with (run / "metrics.csv").open() as stream:
         last = list(csv.DictReader(stream))[-1]
     assert 3.5 < float(last["seconds"]) < 9
     assert float(last["lr"]) < 0.05 * 0.002
 
 
-def test_resume_goes_on_behind_the_last_epoch_even_where_another_was_best() -> None:
-    # No learning at all: every epoch validates alike, and the first one stays the best.
+def test_resume_continues_after_the_last_epoch_even_where_another_was_best() -> None:
+    # With no learning every epoch has the same accuracy, and the first one stays the best.
     run = train("long", "--trainer.max_epochs", "3", "--optim.lr", "1e-12", "--optim.ema", "0")
     kept = {
         name: torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
@@ -98,7 +98,7 @@ def test_a_run_stays_below_runs(name: str) -> None:
     assert main(["train", *SMALL, "--name", name, "--overwrite"]) == 2
 
 
-def test_a_folder_that_is_no_run_is_not_replaced() -> None:
+def test_a_folder_that_is_not_a_run_is_not_replaced() -> None:
     Path("runs/mine").mkdir(parents=True)
     Path("runs/mine/letter.txt").write_text("dear")
     assert main(["train", *SMALL, "--name", "mine", "--overwrite"]) == 1
@@ -115,7 +115,7 @@ def test_a_run_that_cannot_start_leaves_what_it_would_have_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["--optim.name", "muon", "--optim.ema", "0.9"],
         [
@@ -135,15 +135,15 @@ def test_a_run_that_cannot_start_leaves_what_it_would_have_replaced() -> None:
     ],
     ids=["muon", "conv", "mix", "trivial", "bf16", "size"],
 )
-def test_what_can_be_switched_on_runs(words: list[str]) -> None:
-    run = train("switched", "--trainer.max_epochs", "1", *words)
+def test_options_run(args: list[str]) -> None:
+    run = train("switched", "--trainer.max_epochs", "1", *args)
     model = vit.load_model(run)
     image = model.preprocess(__import__("PIL.Image").Image.new("L", (9, 9), 40))
     assert model(image[None]).isfinite().all()
     assert fingerprint(model) == fingerprint(vit.load_model(run))
 
 
-def test_pictures_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progressive_resizing(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[bool, int]] = []
 
     def watched(tower: VisionTransformer, images: torch.Tensor) -> torch.Tensor:
@@ -152,8 +152,8 @@ def test_pictures_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
 
     embed = VisionTransformer.embed
     monkeypatch.setattr(VisionTransformer, "embed", watched)
-    words = "--augment.grow_from 0.5 --augment.grow_until 0.5 --model.patch_size 2 --trainer.max_epochs 2"
-    train("grown", *words.split(), "--trainer.overlays", "0")
+    args = "--augment.grow_from 0.5 --augment.grow_until 0.5 --model.patch_size 2 --trainer.max_epochs 2"
+    train("grown", *args.split(), "--trainer.overlays", "0")
     trained = [side for training, side in seen if training]
     assert trained == sorted(trained)
     assert set(trained) == {4, 6, 8}
@@ -177,7 +177,7 @@ def test_the_averaged_weights_are_those_that_are_kept() -> None:
     assert not torch.equal(kept, checkpoint["current_model_state"]["model.head.weight"])
 
 
-def test_a_folder_of_pictures(tmp_path: Path) -> None:
+def test_a_folder_of_images(tmp_path: Path) -> None:
     from PIL import Image
 
     noise = torch.Generator().manual_seed(5)
@@ -188,8 +188,8 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
             pixels = torch.randint(0, 50, (11, 17, 3), generator=noise) + level
             Image.fromarray(pixels.byte().numpy()).save(folder / f"{index}.png")
     (tmp_path / "pictures" / "dark" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    words = "--config folder --data.root pictures --data.image_size 16 --model.width 24 --model.depth 1"
-    assert main(["train", *words.split(), "--trainer.max_epochs", "2", "--data.batch_size", "8"]) == 3
+    args = "--config folder --data.root pictures --data.image_size 16 --model.width 24 --model.depth 1"
+    assert main(["train", *args.split(), "--trainer.max_epochs", "2", "--data.batch_size", "8"]) == 3
     assert "dark/broken.jpg" in Path("runs/folder/train.log").read_text()
     assert vit.load_model("runs/folder").labels == ["dark", "light"]
 

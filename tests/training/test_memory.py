@@ -1,4 +1,4 @@
-"""Memory is kept between steps where the C library can be told to."""
+"""glibc keeps freed memory for the process."""
 
 import platform
 import subprocess
@@ -25,11 +25,11 @@ print(resident() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
-def test_what_is_freed_stays_with_the_process() -> None:
-    def held(word: str) -> int:
-        found = subprocess.run(
-            [sys.executable, "-c", FREED, word], capture_output=True, text=True, check=True
+def test_freed_memory_stays_with_the_process() -> None:
+    def held(case: str) -> int:
+        ended = subprocess.run(
+            [sys.executable, "-c", FREED, case], capture_output=True, text=True, check=True
         )
-        return int(found.stdout)
+        return int(ended.stdout)
 
     assert held("usual") < 2e8 < held("kept")

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vit.training.muon import Muon, orthogonal
+from vit.training.muon import Muon, newton_schulz
 
 
 @pytest.mark.parametrize("shape", [(3, 11, 29), (2, 29, 11), (1, 17, 17)])
-def test_orthogonal_keeps_directions_and_evens_lengths(shape: tuple[int, int, int]) -> None:
+def test_newton_schulz_keeps_singular_vectors_and_evens_singular_values(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(5)
     matrices = torch.randn(shape)
     left, _, right = torch.linalg.svd(matrices.double(), full_matrices=False)
-    within = left.mT @ orthogonal(matrices).double() @ right.mT  # in the singular vectors' own frame
+    within = left.mT @ newton_schulz(matrices).double() @ right.mT  # in the singular vectors' own frame
     lengths = within.diagonal(dim1=1, dim2=2)
     assert lengths.min() > 0.5
     assert lengths.max() < 1.3

@@ -9,12 +9,14 @@ from torch import nn
 from torch.optim import SGD, AdamW
 
 from vit.training.muon import Muon
-from vit.training.optim import CombinedOptimizer, build_optimizer, decay_groups, rate
+from vit.training.optim import CombinedOptimizer, build_optimizer, decay_groups, lr_factor
 from vit.vision import VisionTransformer
+
+from ..towers import vision_tower
 
 
 def tower() -> VisionTransformer:
-    return VisionTransformer(3, (8, 8), width=12, depth=1, heads=2, tokenizer="conv", registers=1)
+    return vision_tower(3, (8, 8), width=12, depth=1, heads=2, tokenizer="conv", registers=1)
 
 
 def test_only_matrices_decay() -> None:
@@ -94,16 +96,16 @@ def test_a_schedule_reaches_both_parts() -> None:
     assert [part.param_groups[0]["lr"] for part in together.parts] == [0.05, 0.005]
 
 
-def test_the_rate() -> None:
-    assert rate(0.0, warmup=0.1) == 0.0
-    assert rate(0.05, warmup=0.1) == pytest.approx(0.5)
-    assert rate(0.1, warmup=0.1) == pytest.approx(1.0)
+def test_the_schedule() -> None:
+    assert lr_factor(0.0, warmup=0.1) == 0.0
+    assert lr_factor(0.05, warmup=0.1) == pytest.approx(0.5)
+    assert lr_factor(0.1, warmup=0.1) == pytest.approx(1.0)
     for schedule in ("cosine", "linear"):
-        assert rate(1.0, schedule=schedule) == pytest.approx(0.0)
-        assert rate(7.0, schedule=schedule) == pytest.approx(0.0)
-    assert rate(0.55, warmup=0.1, schedule="linear") == pytest.approx(0.5)
-    assert rate(0.325, warmup=0.1, schedule="cosine") == pytest.approx(0.5 + 0.5 * math.cos(math.pi / 4))
-    assert rate(0.9, schedule="constant") == 1.0
-    assert rate(0.0, warmup=0.0) == 1.0
+        assert lr_factor(1.0, schedule=schedule) == pytest.approx(0.0)
+        assert lr_factor(7.0, schedule=schedule) == pytest.approx(0.0)
+    assert lr_factor(0.55, warmup=0.1, schedule="linear") == pytest.approx(0.5)
+    assert lr_factor(0.325, warmup=0.1, schedule="cosine") == pytest.approx(0.5 + 0.5 * math.cos(math.pi / 4))
+    assert lr_factor(0.9, schedule="constant") == 1.0
+    assert lr_factor(0.0, warmup=0.0) == 1.0
     with pytest.raises(ValueError, match="'step', expected"):
-        rate(0.5, schedule="step")
+        lr_factor(0.5, schedule="step")

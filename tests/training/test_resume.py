@@ -1,4 +1,4 @@
-"""A run that is cut off goes on as if nothing had happened, bit for bit."""
+"""A run that is interrupted and resumed equals one that was not, bit for bit."""
 
 import csv
 import fcntl
@@ -18,11 +18,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from vit.cli import main
-from vit.recipes import run as recipe
+from vit.recipes import train as recipe
 from vit.training import checkpoints
 from vit.training.module import Classifier
 
-WORDS = (
+TRAIN = (
     "train --config digits --model.width 24 --model.depth 2 --model.drop_path 0.3 --model.dropout 0.1 "
     "--augment.mixup 0.4 --augment.cutmix 1.0 --augment.erase 0.3 --augment.grow_from 0.5 --optim.ema 0.9 "
     "--trainer.max_epochs 2 --trainer.precision 32-true --trainer.overlays 0 --data.batch_size 100"
@@ -37,13 +37,13 @@ def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Cut(BaseException):
-    """What a power cut would be."""
+    """Stands for a power cut."""
 
 
 def at_step(
     monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], Any], where: str = "training_step"
 ) -> None:
-    """Let something happen in the middle of a step, counted from the beginning of this process's run."""
+    """Call `act` in the middle of a step, counted from the start of training in this process."""
     plain = getattr(Classifier, where)
     seen = []
 
@@ -61,7 +61,7 @@ def cut() -> None:
 
 
 def state(run: str) -> dict[str, Any]:
-    """All that must be equal: weights, checkpoint, the log of steps, and of epochs what no clock measures."""
+    """Everything that must be equal: weights, checkpoint, log of steps, log of epochs without times."""
     folder = Path("runs") / run
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     for name in [name for name in checkpoint["callbacks"] if "EpochLog" in name or "Timer" in name]:
@@ -90,8 +90,8 @@ def assert_same(one: Any, other: Any, where: str = "") -> None:
             assert_same(one[key], other[key], f"{where}/{key}")
     elif isinstance(one, (list, tuple)):
         assert len(one) == len(other), where
-        for place, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same(a, b, f"{where}/{place}")
+        for index, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f"{where}/{index}")
     elif isinstance(one, torch.Tensor):
         assert torch.equal(one, other), where
     else:
@@ -99,42 +99,59 @@ def assert_same(one: Any, other: Any, where: str = "") -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    place, before = tmp_path_factory.mktemp("undisturbed"), Path.cwd()
-    os.chdir(place)
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder, before = tmp_path_factory.mktemp("uninterrupted"), Path.cwd()
+    os.chdir(folder)
     try:
-        assert main([*WORDS.split(), "--name", "run"]) == 0
+        assert main([*TRAIN.split(), "--name", "run"]) == 0
         return state("run")
     finally:
         os.chdir(before)
 
 
 @pytest.mark.parametrize("number", [2, 5, STEPS, STEPS + 1, STEPS + 5])
-def test_cut_in_a_step(number: int, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cut_in_a_step(number: int, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         at_step(patch, number, cut)
         with pytest.raises(Cut):
-            main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"])
+            main([*TRAIN.split(), "--name", "run", "--trainer.save_every", "0"])
     assert main(RESUME) == 0
-    assert_same(state("run"), undisturbed)
+    assert_same(state("run"), uninterrupted)
+
+
+def test_a_checkpoint_of_an_earlier_version(
+    uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In it the states of callbacks have other names."""
+    with monkeypatch.context() as patch:
+        at_step(patch, STEPS + 5, cut)
+        with pytest.raises(Cut):
+            main([*TRAIN.split(), "--name", "run", "--trainer.save_every", "0"])
+    last = Path("runs/run/checkpoints/last.ckpt")
+    checkpoint = torch.load(last, weights_only=True)
+    for old, new in checkpoints.RENAMED_CALLBACKS.items():
+        checkpoint["callbacks"][old] = checkpoint["callbacks"].pop(new)
+    checkpoints.DurableIO().save_checkpoint(checkpoint, last)
+    assert main(RESUME) == 0
+    assert_same(state("run"), uninterrupted)
 
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_cut_in_a_validation(
-    number: int, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    number: int, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         at_step(patch, number, cut, "validation_step")
         with pytest.raises(Cut):
-            main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"])
+            main([*TRAIN.split(), "--name", "run", "--trainer.save_every", "0"])
     assert main(RESUME) == 0
-    assert_same(state("run"), undisturbed)
+    assert_same(state("run"), uninterrupted)
 
 
 @pytest.mark.parametrize("number", [2, STEPS, STEPS + 2])
 @pytest.mark.parametrize("before", ["write", "rename"])
 def test_cut_in_a_save(
-    number: int, before: str, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    number: int, before: str, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = {"write": torch.save, "rename": os.replace}[before]
     saves = []
@@ -149,60 +166,60 @@ def test_cut_in_a_save(
     with monkeypatch.context() as patch:
         patch.setattr(*((checkpoints.torch, "save") if before == "write" else (os, "replace")), interrupted)
         with pytest.raises(Cut):
-            main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"])
+            main([*TRAIN.split(), "--name", "run", "--trainer.save_every", "0"])
     assert main(RESUME) == 0
-    assert_same(state("run"), undisturbed)
+    assert_same(state("run"), uninterrupted)
 
 
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize(("number", "where"), [(4, "training_step"), (1, "validation_step")])
-def test_a_signal_keeps_the_step_it_meets(
+def test_a_signal_saves_the_current_step(
     kind: signal.Signals,
     code: int,
     number: int,
     where: str,
-    undisturbed: dict[str, Any],
+    uninterrupted: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
         at_step(patch, number, lambda: os.kill(os.getpid(), kind), where)
-        assert ended([*WORDS.split(), "--name", "run"]) == code
+        assert ended([*TRAIN.split(), "--name", "run"]) == code
     kept = torch.load("runs/run/checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert kept == (number if where == "training_step" else STEPS)
     assert main(RESUME) == 0
-    assert_same(state("run"), undisturbed)
+    assert_same(state("run"), uninterrupted)
 
 
-def ended(words: list[str]) -> int:
+def ended(args: list[str]) -> int:
     """The exit code of a command."""
     try:
-        return main(words)
+        return main(args)
     except SystemExit as leaving:
         return int(leaving.code or 0)
 
 
 def test_a_damaged_checkpoint_is_found_and_survived(
-    undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
         at_step(patch, 5, cut)
         with pytest.raises(Cut):
-            main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"])
+            main([*TRAIN.split(), "--name", "run", "--trainer.save_every", "0"])
     folder = Path("runs/run/checkpoints")
     whole = (folder / "last.ckpt").read_bytes()
-    chance = torch.Generator().manual_seed(7)
-    places = torch.randint(len(whole), (200,), generator=chance).tolist()
-    for place in places[:100]:
-        (folder / "last.ckpt").write_bytes(whole[:place])
-        assert checkpoints.newest_good(folder)[0].name == "previous.ckpt"
-    for place in places[100:]:
-        flipped = bytes([whole[place] ^ (1 << place % 8)])
-        (folder / "last.ckpt").write_bytes(whole[:place] + flipped + whole[place + 1 :])
-        assert checkpoints.newest_good(folder)[0].name == "previous.ckpt"
+    generator = torch.Generator().manual_seed(7)
+    offsets = torch.randint(len(whole), (200,), generator=generator).tolist()
+    for offset in offsets[:100]:
+        (folder / "last.ckpt").write_bytes(whole[:offset])
+        assert checkpoints.newest_intact(folder)[0].name == "previous.ckpt"
+    for offset in offsets[100:]:
+        flipped = bytes([whole[offset] ^ (1 << offset % 8)])
+        (folder / "last.ckpt").write_bytes(whole[:offset] + flipped + whole[offset + 1 :])
+        assert checkpoints.newest_intact(folder)[0].name == "previous.ckpt"
     capsys.readouterr()
     assert main(RESUME) == 0
     assert "last.ckpt is damaged" in capsys.readouterr().out
-    assert_same(state("run"), undisturbed)
+    assert_same(state("run"), uninterrupted)
 
 
 def test_nothing_good_is_left(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,12 +227,12 @@ def test_nothing_good_is_left(digits_run: Path, capsys: pytest.CaptureFixture[st
     for file in Path("runs/small/checkpoints").glob("*.ckpt"):
         file.write_bytes(b"")
     assert main("train --name small --resume --trainer.max_epochs 3".split()) == 1  # noqa: SIM905
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "nothing to resume" in told
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "nothing to resume" in error
 
 
-def test_losses_that_are_no_numbers_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_whose_loss_is_not_finite_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Classifier.training_step
     seen = []
 
@@ -224,19 +241,19 @@ def test_losses_that_are_no_numbers_are_left_out(monkeypatch: pytest.MonkeyPatch
         return plain(self, *arguments) * (float("nan") if 3 <= len(seen) <= 5 else 1.0)
 
     monkeypatch.setattr(Classifier, "training_step", poisoned)
-    assert main([*WORDS.split(), "--name", "run"]) == 0
+    assert main([*TRAIN.split(), "--name", "run"]) == 0
     assert all(tensor.isfinite().all() for tensor in state("run")["weights"].values())
 
 
-def test_a_run_whose_losses_are_no_numbers_ends(
+def test_a_run_whose_losses_are_all_not_finite_ends(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = Classifier.training_step
-    monkeypatch.setattr(Classifier, "training_step", lambda *words: plain(*words) * float("inf"))
-    assert main([*WORDS.split(), "--name", "run"]) == 1
-    told = capsys.readouterr().err
-    assert "no number in 10 steps in a row" in told
-    assert told.count("\n") == 1
+    monkeypatch.setattr(Classifier, "training_step", lambda *args: plain(*args) * float("inf"))
+    assert main([*TRAIN.split(), "--name", "run"]) == 1
+    error = capsys.readouterr().err
+    assert "not finite in 10 steps in a row" in error
+    assert error.count("\n") == 1
 
 
 def test_two_runs_in_one_folder(
@@ -245,9 +262,9 @@ def test_two_runs_in_one_folder(
     shutil.copytree(digits_run, "runs/small")
     with Path("runs/small/lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for words in ("--resume --trainer.max_epochs 3", "--config digits --overwrite"):
-            assert main(["train", "--name", "small", *words.split()]) == 1
-            assert "another process's hands" in capsys.readouterr().err
+        for args in ("--resume --trainer.max_epochs 3", "--config digits --overwrite"):
+            assert main(["train", "--name", "small", *args.split()]) == 1
+            assert "is in use by another process" in capsys.readouterr().err
     assert Path("runs/small/report.html").is_file()
 
 
@@ -258,9 +275,9 @@ def test_other_data_are_refused(digits_run: Path, capsys: pytest.CaptureFixture[
     checkpoint["callbacks"]["DataGuard"]["the list of labels"] = ["cat", "dog"]
     checkpoints.DurableIO().save_checkpoint(checkpoint, last)
     assert main("train --name small --resume --trainer.max_epochs 3".split()) == 1  # noqa: SIM905
-    told = capsys.readouterr().err
-    assert "the list of labels is" in told
-    assert "was ['cat', 'dog']" in told
+    error = capsys.readouterr().err
+    assert "the list of labels is" in error
+    assert "was ['cat', 'dog']" in error
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit on files stands in for a full disk")
@@ -275,30 +292,30 @@ def test_a_disk_without_room(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     try:
         with monkeypatch.context() as patch:
             at_step(patch, 4, full)
-            assert main([*WORDS.split(), "--name", "run", "--trainer.save_every", "0"]) == 1
+            assert main([*TRAIN.split(), "--name", "run", "--trainer.save_every", "0"]) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "last.ckpt cannot be written: File too large" in told
-    kept, _ = checkpoints.newest_good(Path("runs/run/checkpoints"))
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "last.ckpt cannot be written: File too large" in error
+    kept, _ = checkpoints.newest_intact(Path("runs/run/checkpoints"))
     assert torch.load(kept, weights_only=True)["global_step"] == 3
     assert not list(Path("runs/run").rglob("*.tmp"))
 
 
-def test_a_run_that_was_moved(undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_moved(uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         at_step(patch, STEPS + 4, cut)
         with pytest.raises(Cut):
-            main([*WORDS.split(), "--name", "before"])
+            main([*TRAIN.split(), "--name", "before"])
     Path("runs/before").rename("runs/run")
     assert main(RESUME) == 0
-    assert_same(state("run"), undisturbed)
+    assert_same(state("run"), uninterrupted)
     best = torch.load("runs/run/checkpoints/last.ckpt", weights_only=True)["callbacks"]
     assert not any("before" in str(content) for content in best.values())
 
 
-def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+def limit_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     plain = Classifier.training_step
 
     def step(self: Classifier, batch: Any, number: int) -> torch.Tensor:
@@ -309,37 +326,40 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr(Classifier, "training_step", step)
 
 
-def test_short_memory_halves_batches_and_not_steps(
+def test_out_of_memory_halves_batches_and_not_steps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short_of_memory(monkeypatch, 30)
-    assert main([*WORDS.split(), "--name", "run"]) == 0
-    assert "memory is short for batches of 50: beginning anew with 25, 4 of them" in capsys.readouterr().out
+    limit_memory(monkeypatch, 30)
+    assert main([*TRAIN.split(), "--name", "run"]) == 0
+    assert (
+        "out of memory with batches of 50: starting over with batches of 25, 4 per step"
+        in capsys.readouterr().out
+    )
     config = yaml.safe_load(Path("runs/run/config.yaml").read_text())
     assert (config["data"]["batch_size"], config["trainer"]["accumulate"]) == (25, 4)
     steps = (Path("runs/run/steps.csv")).read_text().splitlines()
     assert int(steps[-1].split(",")[0]) in (2 * STEPS, 2 * (STEPS + 1))
 
 
-def test_memory_that_is_short_for_one(
+def test_out_of_memory_with_one_example(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short_of_memory(monkeypatch, 0)
-    assert main([*WORDS.split(), "--name", "run", "--data.batch_size", "2"]) == 1
-    assert "short for one example at a time" in capsys.readouterr().err
+    limit_memory(monkeypatch, 0)
+    assert main([*TRAIN.split(), "--name", "run", "--data.batch_size", "2"]) == 1
+    assert "out of memory with a batch of one example" in capsys.readouterr().err
     assert not Path("runs/run").exists()
 
 
-def test_memory_that_is_short_later(
+def test_out_of_memory_later(
     digits_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(digits_run, "runs/small")
-    short_of_memory(monkeypatch, 0)
+    limit_memory(monkeypatch, 0)
     assert main("train --name small --resume --trainer.max_epochs 3".split()) == 1  # noqa: SIM905
     assert "--data.batch_size 32 --trainer.accumulate 2" in capsys.readouterr().err
 
 
-def test_a_picture_that_vanishes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_that_vanishes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     noise = torch.Generator().manual_seed(5)
     for label in ("dark", "light"):
         Path("pictures", label).mkdir(parents=True)
@@ -347,26 +367,24 @@ def test_a_picture_that_vanishes(monkeypatch: pytest.MonkeyPatch, capsys: pytest
             pixels = torch.randint(0, 256, (9, 9, 3), generator=noise, dtype=torch.uint8)
             Image.fromarray(pixels.numpy()).save(Path("pictures", label, f"{index}.png"))
     lost = sorted(Path("pictures", "dark").iterdir())
-    words = (
-        "train --config folder --data.root pictures --data.image_size 16 --model.width 24 --model.depth 1 "
-    )
-    words += "--trainer.max_epochs 3 --data.batch_size 4 --data.memory_gb 0 --trainer.save_every 0 --name run"
+    args = "train --config folder --data.root pictures --data.image_size 16 --model.width 24 --model.depth 1 "
+    args += "--trainer.max_epochs 3 --data.batch_size 4 --data.memory_gb 0 --trainer.save_every 0 --name run"
     with monkeypatch.context() as patch:
         at_step(patch, 4, lambda: [file.rename(f"{file}.away") for file in lost])
-        assert main(words.split()) == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "missing: no such file" in told
-    kept, _ = checkpoints.newest_good(Path("runs/run/checkpoints"))
+        assert main(args.split()) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "missing: no such file" in error
+    kept, _ = checkpoints.newest_intact(Path("runs/run/checkpoints"))
     assert torch.load(kept, weights_only=True)["global_step"] >= 3
     for file in lost:
         Path(f"{file}.away").rename(file)
     assert main(RESUME) == 0
 
 
-def test_cut_while_gradients_wait_for_more_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [*WORDS.split(), "--trainer.accumulate", "3"]
-    assert main([*words, "--name", "whole"]) == 0
+def test_cut_while_gradients_are_accumulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    args = [*TRAIN.split(), "--trainer.accumulate", "3"]
+    assert main([*args, "--name", "whole"]) == 0
     with Path("runs/whole/steps.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [int(row["step"]) for row in rows] == list(range(1, 2 * STEPS // 3 + 1)), "a row for each step"
@@ -374,12 +392,12 @@ def test_cut_while_gradients_wait_for_more_batches(monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patch:
         at_step(patch, STEPS + 6, cut)
         with pytest.raises(Cut):
-            main([*words, "--name", "run", "--trainer.save_every", "0"])
+            main([*args, "--name", "run", "--trainer.save_every", "0"])
     assert main(RESUME) == 0
     assert_same(state("run"), state("whole"))
 
 
-def test_a_row_that_is_no_row_is_dropped(digits_run: Path) -> None:
+def test_a_malformed_row_is_dropped(digits_run: Path) -> None:
     shutil.copytree(digits_run, "runs/small")
     for name in ("steps.csv", "metrics.csv"):
         with Path("runs/small", name).open("a") as stream:
@@ -389,7 +407,7 @@ def test_a_row_that_is_no_row_is_dropped(digits_run: Path) -> None:
         assert [row["epoch"] for row in csv.DictReader(stream)] == ["1", "2", "3"]
 
 
-def test_a_list_of_checksums_that_is_missing(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_list_of_checksums(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(digits_run, "runs/small")
     Path("runs/small/checkpoints/SHA256SUMS").unlink()
     resume = ["train", "--name", "small", "--resume", "--trainer.max_epochs", "3"]
@@ -399,14 +417,14 @@ def test_a_list_of_checksums_that_is_missing(digits_run: Path, capsys: pytest.Ca
     assert main(resume) == 0
 
 
-@pytest.mark.parametrize("words", ["--trainer.accumulate 2", "--trainer.precision bf16-mixed", "--seed 3"])
-def test_another_config_is_refused(words: str, digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("args", ["--trainer.accumulate 2", "--trainer.precision bf16-mixed", "--seed 3"])
+def test_another_config_is_refused(args: str, digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(digits_run, "runs/small")
     before = Path("runs/small/config.yaml").read_text()
-    assert main(["train", "--name", "small", "--resume", "--trainer.max_epochs", "3", *words.split()]) == 1
-    told = capsys.readouterr().err
-    assert f"{words.split()[0][2:]} is " in told
-    assert "and was" in told
+    assert main(["train", "--name", "small", "--resume", "--trainer.max_epochs", "3", *args.split()]) == 1
+    error = capsys.readouterr().err
+    assert f"{args.split()[0][2:]} is " in error
+    assert "and was" in error
     assert Path("runs/small/config.yaml").read_text() == before
 
 
@@ -425,7 +443,7 @@ def test_a_run_killed_before_it_replaced_another(digits_run: Path) -> None:
     assert not Path("runs/small.replaced").exists()
 
 
-def test_a_run_that_another_was_quicker_to_begin(
+def test_a_folder_that_another_process_has_created(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = recipe.prepare
@@ -435,5 +453,5 @@ def test_a_run_that_another_was_quicker_to_begin(
         return plain(config)
 
     monkeypatch.setattr(recipe, "prepare", slowly)
-    assert main([*WORDS.split(), "--name", "run"]) == 1
+    assert main([*TRAIN.split(), "--name", "run"]) == 1
     assert "runs/run exists: --resume continues it" in capsys.readouterr().err

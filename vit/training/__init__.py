@@ -1,1 +1,1 @@
-"""Training and evaluation on Lightning. It knows no architecture: a model is a module with logits."""
+"""Training with Lightning. It knows no architecture: a model is a module from inputs to logits."""

@@ -1,4 +1,4 @@
-"""The loaders of a run, made when the number of processes is known."""
+"""The data module of a run."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from vit.data.loader import loader
 
 
 class RunDataModule(L.LightningDataModule):
-    """Training batches in an order that follows (seed, epoch); validation batches without repeats.
+    """Training batches in an order that is a function of (seed, epoch); every validation example once.
 
-    Over several processes each rank takes its own part, and none of validation is counted twice.
+    With several processes each rank reads its own part.
 
     Args:
-        splits: The dataset, of pictures or of texts.
-        batch_size: Pictures or texts per step and process.
-        seed: Decides the orders.
+        splits: The dataset, of images or texts.
+        batch_size: Examples per batch and process.
+        seed: Decides the order.
     """
 
     def __init__(self, splits: Splits[Any], batch_size: int, seed: int):
@@ -27,23 +27,24 @@ class RunDataModule(L.LightningDataModule):
         self.seed = seed
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled; an incomplete last batch is left out where there is a complete one."""
+        """Shuffled. An incomplete last batch is dropped, unless it is the only one."""
         assert self.trainer is not None
-        full = len(self.splits.train) >= self.batch_size * self.trainer.world_size
+        drop_last = len(self.splits.train) >= self.batch_size * self.trainer.world_size
         return loader(
             self.splits.train,
             self.batch_size,
             seed=self.seed,
             shuffle=True,
-            drop_last=full,
-            **self._place(),
+            drop_last=drop_last,
+            **self._process(),
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """In order, every one once."""
-        return loader(self.splits.val, max(self.batch_size, 256), **self._place())
+        """In order, every example once."""
+        return loader(self.splits.val, max(self.batch_size, 256), **self._process())
 
-    def _place(self) -> dict[str, Any]:
+    def _process(self) -> dict[str, Any]:
+        """Arguments of `loader` that depend on the process."""
         assert self.trainer is not None
         on_gpu = self.trainer.strategy.root_device.type == "cuda"
         return {"rank": self.trainer.global_rank, "world": self.trainer.world_size, "pin_memory": on_gpu}

@@ -1,4 +1,4 @@
-"""What a run of several processes needs beyond Lightning: whose they are, and who holds which weights."""
+"""Runs of several processes, beyond what Lightning does: torchrun's devices, and sharded weights (FSDP2)."""
 
 import os
 
@@ -10,32 +10,33 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 
-def places(devices: int | str, num_nodes: int) -> tuple[int | str, int]:
-    """Devices and machines as torchrun began them, where the config leaves them open.
+def torchrun_devices(devices: int | str, num_nodes: int) -> tuple[int | str, int]:
+    """Devices and nodes for Lightning's Trainer: torchrun's where the config says `auto`, else the config's.
 
-    Without this every process of torchrun would train by itself: on a CPU `auto` is one device.
+    Without this every process of torchrun would train on its own, because on a CPU `auto` is one device.
     """
     if devices == "auto" and torch.distributed.is_torchelastic_launched():
         return int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
     return devices, num_nodes
 
 
-def strategy(word: str) -> str | Strategy:
-    """Lightning's strategy of that name; `fsdp2`, which has no name there, divides the weights."""
-    if word == "fsdp2":
-        # One file for each checkpoint, as every other strategy writes it.
+def resolve_strategy(name: str) -> str | Strategy:
+    """Lightning's strategy of that name, or FSDP2 for `fsdp2`, for which Lightning has no name."""
+    if name == "fsdp2":
+        # One file per checkpoint, as all other strategies write it.
         return ModelParallelStrategy(save_distributed_checkpoint=False)
-    return word
+    return name
 
 
-def divide(model: nn.Module, mesh: DeviceMesh) -> None:
-    """Divide a model's weights between processes (FSDP2, `torch.distributed.fsdp.fully_shard`).
+def shard(model: nn.Module, mesh: DeviceMesh) -> None:
+    """Shard a model's weights between processes (FSDP2, `torch.distributed.fsdp.fully_shard`).
 
-    The blocks of every list of modules are units of their own: the weights of one at a time are whole.
+    Each element of every ModuleList, such as a block, is a unit of its own: one unit's weights are gathered
+    at a time.
 
     Args:
         model: Its parameters become DTensors, in place.
-        mesh: (machines, processes of each): divided among those of a machine, the same on all machines.
+        mesh: (nodes, processes per node): weights are sharded within a node and replicated across nodes.
     """
     for module in model.modules():
         if isinstance(module, nn.ModuleList):
@@ -44,19 +45,19 @@ def divide(model: nn.Module, mesh: DeviceMesh) -> None:
     fully_shard(model, mesh=mesh)
 
 
-def same_buffers(model: nn.Module) -> None:
-    """Give every process the first one's buffers, such as means of batches: they are not divided."""
+def broadcast_buffers(model: nn.Module) -> None:
+    """Copy the buffers of process 0, such as running means, to all processes; buffers are not sharded."""
     for buffer in model.buffers():
         torch.distributed.broadcast(buffer, 0)
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor of which this process may hold a part."""
+def full_tensor(tensor: Tensor) -> Tensor:
+    """The whole of a tensor that may be sharded."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def divided_like(tensor: Tensor, other: Tensor) -> Tensor:
-    """The part of a tensor, which every process has whole, that belongs to its part of another."""
+def shard_like(tensor: Tensor, other: Tensor) -> Tensor:
+    """This process's shard of a tensor that every process has whole, sharded as `other` is."""
     if not isinstance(other, DTensor):
         return tensor
     return distribute_tensor(tensor, other.device_mesh, other.placements, src_data_rank=None)

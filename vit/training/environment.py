@@ -1,4 +1,4 @@
-"""Where a run took place: versions and machine, for `env.json`."""
+"""The versions and the machine of a run, for `env.json`."""
 
 import os
 import platform
@@ -10,18 +10,20 @@ import torch
 
 PACKAGES = ("vit", "torch", "torchvision", "lightning", "timm", "pillow", "safetensors")
 
-VECTORS = ("amx", "avx", "sve")  # instruction sets that decide how fast matrix products are
+CPU_FLAGS = ("amx", "avx", "sve")  # prefixes of instruction sets that decide how fast matrix products are
 
 
 def environment() -> dict[str, Any]:
-    """Versions of Python and packages, processor, threads, GPUs. Plain values, JSON-ready."""
-    found = torch.cpu.get_capabilities()
+    """Versions of Python and packages, processor, threads, GPUs; plain values for JSON."""
+    capabilities = torch.cpu.get_capabilities()
     return {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "cpu_flags": sorted(name for name in found if found[name] and name.startswith(VECTORS)),
+        "cpu_flags": sorted(
+            name for name in capabilities if capabilities[name] and name.startswith(CPU_FLAGS)
+        ),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],

@@ -1,4 +1,4 @@
-"""One training run, from Lightning's Trainer to the best checkpoint."""
+"""One training run: Lightning's Trainer with this package's callbacks, and the best weights."""
 
 import logging
 import warnings
@@ -14,19 +14,22 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
 from vit.errors import VitError
-from vit.training.callbacks import EpochLog, ProgressBar, averaging
+from vit.training.callbacks.averaging import averaging
+from vit.training.callbacks.latest_checkpoint import LatestCheckpoint
+from vit.training.callbacks.logs import EpochLog, StepLog
+from vit.training.callbacks.nonfinite_guard import NonFiniteGuard
+from vit.training.callbacks.progress_bar import ProgressBar
+from vit.training.callbacks.resume import ResumePosition, RNGState
 from vit.training.checkpoints import LAST, DurableIO, damage
 from vit.training.datamodule import RunDataModule
-from vit.training.distributed import places
-from vit.training.distributed import strategy as chosen_strategy
+from vit.training.distributed import resolve_strategy, torchrun_devices
 from vit.training.memory import keep_freed_memory
 from vit.training.module import Classifier
-from vit.training.resume import LatestCheckpoint, NonFiniteGuard, ResumePosition, RNGState, StepLog
 
 
 def fit(
     module: Classifier,
-    examples: RunDataModule,
+    datamodule: RunDataModule,
     folder: Path,
     *,
     max_epochs: int | None,
@@ -48,58 +51,33 @@ def fit(
     """Train, validate after each epoch, keep the last and the best checkpoint.
 
     Args:
-        module: What learns.
-        examples: What it learns from.
-        folder: The run folder; written are `metrics.csv`, `steps.csv`,
-            `checkpoints/` and `tensorboard/`.
+        module: The model with its loss and optimiser.
+        datamodule: The data.
+        folder: The run folder. `metrics.csv`, `steps.csv`, `checkpoints/` and `tensorboard/` are written.
         max_epochs: Epochs, or None.
         max_time: Wall clock of the fit as DD:HH:MM:SS, or None.
-        console: Where progress is told.
+        console: Where progress is shown.
         precision: As Lightning's.
         accelerator: As Lightning's.
-        devices: As Lightning's; `auto` is what torchrun began, where it did.
-        num_nodes: As Lightning's; torchrun's with `auto`.
+        devices: As Lightning's; with `auto` under torchrun, its number of processes.
+        num_nodes: As Lightning's; under torchrun with `devices` of `auto`, its number of nodes.
         strategy: As Lightning's, or `fsdp2`.
         accumulate: Batches per optimiser step.
         clip: Largest gradient norm; 0 is off.
         ema: Decay of the averaged weights; 0 is off.
-        callbacks: Further ones; they see the averaged weights after a validation.
-        progress: Draw the bar where the console is a terminal, say a line per epoch elsewhere.
-        save_every: Seconds of training between two checkpoints, at most.
-        resume: A checkpoint of this run, to go on from it.
+        progress: Show the progress bar if the console is a terminal; elsewhere print a line per epoch.
+        callbacks: Further callbacks. After a validation they see the averaged weights.
+        save_every: Longest training time between two checkpoints, in seconds.
+        resume: A checkpoint of this run to resume from.
 
     Returns:
-        The trainer, whose `checkpoint_callback` knows the best checkpoint.
+        The trainer. Its `checkpoint_callback` has the path of the best checkpoint.
     """
     keep_freed_memory()
-    checkpoints = folder / "checkpoints"
-    drawn = progress and console.is_terminal
-    working: list[Callback] = [
-        EpochLog(folder / "metrics.csv", (lambda line: None) if drawn else console.print),
-        ModelCheckpoint(
-            checkpoints,
-            filename="best",
-            monitor="val_accuracy",
-            mode="max",
-            enable_version_counter=False,
-            save_on_train_epoch_end=False,  # but behind the validation, before the newest state is kept
-        ),
-        *callbacks,
-        RNGState(),
-        ResumePosition(),
-        NonFiniteGuard(),
-        StepLog(folder / "steps.csv"),
-    ]
-    if progress:
-        working.append(ProgressBar(console))
-    if max_time is not None:
-        days, hours, minutes, seconds = (int(part) for part in max_time.split(":"))
-        limit = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-        working.append(Timer(limit, interval="step", verbose=False))
-    devices, num_nodes = places(devices, num_nodes)
-    if ema:
-        working.append(averaging(ema))
-    working.append(LatestCheckpoint(checkpoints / LAST, save_every))
+    devices, num_nodes = torchrun_devices(devices, num_nodes)
+    all_callbacks = _all_callbacks(
+        folder, console, callbacks, progress=progress, max_time=max_time, ema=ema, save_every=save_every
+    )
     with quiet_lightning():
         trainer = L.Trainer(
             max_epochs=-1 if max_epochs is None else max_epochs,
@@ -107,10 +85,10 @@ def fit(
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
-            strategy=chosen_strategy(strategy),
+            strategy=resolve_strategy(strategy),
             accumulate_grad_batches=accumulate,
             gradient_clip_val=clip or None,
-            callbacks=working,
+            callbacks=all_callbacks,
             logger=TensorBoardLogger(folder, name="", version="tensorboard"),
             default_root_dir=folder,
             num_sanity_val_steps=0,
@@ -120,27 +98,65 @@ def fit(
             log_every_n_steps=10,
             plugins=[DurableIO()],
         )
-        joined = torch.distributed.is_initialized()
+        had_process_group = torch.distributed.is_initialized()
         try:
-            trainer.fit(module, datamodule=examples, ckpt_path=resume, weights_only=True)
-        except SystemExit as leaving:
-            if leaving.code == 1 and trainer.interrupted:  # Lightning makes of Ctrl-C an exit with 1
+            trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+        except SystemExit as exit_:
+            if exit_.code == 1 and trainer.interrupted:  # Lightning turns Ctrl-C into exit code 1
                 raise KeyboardInterrupt from None
             raise
-        if torch.distributed.is_initialized() and not joined:
-            # Lightning leaves a group of gloo's open, whose threads abort a process that ends before them.
+        if torch.distributed.is_initialized() and not had_process_group:
+            # Lightning leaves a gloo group open; its threads abort a process that ends before them.
             torch.distributed.destroy_process_group()
     return trainer
 
 
+def _all_callbacks(
+    folder: Path,
+    console: Console,
+    further: Sequence[Callback],
+    *,
+    progress: bool,
+    max_time: str | None,
+    ema: float,
+    save_every: float,
+) -> list[Callback]:
+    """The callbacks of a run, in the order in which Lightning calls them."""
+    checkpoints = folder / "checkpoints"
+    bar_is_shown = progress and console.is_terminal
+    callbacks: list[Callback] = [
+        EpochLog(folder / "metrics.csv", (lambda line: None) if bar_is_shown else console.print),
+        ModelCheckpoint(
+            checkpoints,
+            filename="best",
+            monitor="val_accuracy",
+            mode="max",
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,  # but after the validation, and so before LatestCheckpoint
+        ),
+        *further,
+        RNGState(),
+        ResumePosition(),
+        NonFiniteGuard(),
+        StepLog(folder / "steps.csv"),
+    ]
+    if progress:
+        callbacks.append(ProgressBar(console))
+    if max_time is not None:
+        days, hours, minutes, seconds = (int(part) for part in max_time.split(":"))
+        limit = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        callbacks.append(Timer(limit, interval="step", verbose=False))
+    if ema:
+        callbacks.append(averaging(ema))
+    callbacks.append(LatestCheckpoint(checkpoints / LAST, save_every))
+    return callbacks
+
+
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advice to developers off the user's screen.
-
-    It would name workers that tensors in memory do not need, and repeat what the run's own lines say.
-    """
+    """Silence Lightning's advice to developers, such as more workers, which data in memory do not need."""
     names = ("lightning.pytorch", "lightning.fabric")
-    before = [logging.getLogger(name).level for name in names]
+    levels = [logging.getLogger(name).level for name in names]
     with warnings.catch_warnings():
         for text in (
             ".*overridden `on_after_batch_transfer`.*",
@@ -149,7 +165,7 @@ def quiet_lightning() -> Iterator[None]:
             ".*exists and is not empty.*",
             ".*LeafSpec.*",
             ".*callbacks used to create the checkpoint.*",
-            ".*your dataloader is not resumable.*",  # `ResumePosition` tells the sampler where to go on
+            ".*your dataloader is not resumable.*",  # the sampler is, by `ResumePosition`
             ".*using the WeightAveraging callback with a model that overrides.*",
             ".*lr_scheduler.step.*",
         ):
@@ -159,20 +175,24 @@ def quiet_lightning() -> Iterator[None]:
         try:
             yield
         finally:
-            for name, level in zip(names, before, strict=True):
+            for name, level in zip(names, levels, strict=True):
                 logging.getLogger(name).setLevel(level)
 
 
 def best_weights(trainer: L.Trainer) -> dict[str, torch.Tensor]:
-    """The model's weights in the checkpoint that validated best; under EMA, the averaged ones."""
+    """The model's weights in the checkpoint with the best validation accuracy; with EMA, the averaged ones.
+
+    Raises:
+        VitError: There is no such checkpoint, or it is damaged.
+    """
     callback = trainer.checkpoint_callback
     if not isinstance(callback, ModelCheckpoint) or not callback.best_model_path:
         raise VitError(
-            "no checkpoint was written: the run ended before its first validation; give it more time"
+            "no checkpoint was written, because the run ended before its first validation: give it more time"
         )
-    if trouble := damage(Path(callback.best_model_path)):
-        raise VitError(f"{trouble}; --resume goes on from the newest checkpoint")
-    state = torch.load(callback.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    if problem := damage(Path(callback.best_model_path)):
+        raise VitError(f"{problem}; --resume goes on from the newest checkpoint")
+    state = DurableIO().load_checkpoint(callback.best_model_path)["state_dict"]
     return {
         name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")
     }

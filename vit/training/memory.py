@@ -1,4 +1,4 @@
-"""Memory that the C library keeps from one training step to the next."""
+"""A setting of the C library's allocator that makes training steps on a CPU faster."""
 
 import ctypes
 
@@ -9,11 +9,11 @@ LARGEST_INT = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep what is freed, for this process and until it ends; True where it does.
+    """Let glibc keep freed memory for this process's next allocations; False if the C library is another.
 
-    As it comes it takes each block above 32 MB from the kernel and gives it back when it is freed, so every
-    step waits for the kernel to clear the same pages again (docs/performance.md has the measurement). Where
-    the C library is another, nothing happens.
+    By default glibc maps each block above 32 MB anew and unmaps it when it is freed, so every step waits for
+    the kernel to clear the same pages again (docs/performance.md has the measurement). The setting lasts as
+    long as the process.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""The Lightning module: a model that learns to classify. It knows no architecture."""
+"""The Lightning module that trains a classifier. It knows no architecture."""
 
 from collections.abc import Callable
 
@@ -13,26 +13,28 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from vit.errors import VitError
-from vit.training.distributed import divide, same_buffers
+from vit.training.distributed import broadcast_buffers, shard
 
-Batch = tuple[Tensor, Tensor, Tensor]  # pixels uint8 (B, C, height, width), targets (B,), indices (B,)
+# Images as pixels, uint8 (B, C, height, width), or texts as ids, int64 (B, N); targets (B,); indices (B,).
+Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class Classifier(L.LightningModule):
-    """Cross-entropy on augmented pictures, accuracy on clean ones.
+    """Trains with cross-entropy on augmented inputs; validates on inputs without augmentation.
 
-    Batches arrive as uint8 and are augmented on the device, whole batches at a time.
+    Augmentation runs on the device that trains, on whole batches.
 
     Args:
-        model: Images (B, C, height, width) -> logits (B, classes).
+        model: Inputs -> logits (B, classes). Inputs are float images (B, C, height, width) or ids (B, N).
         classes: Number of classes.
-        augment: (pixels, indices, epoch) -> float images, for training.
-        normalise: Pixels -> float images, for evaluation.
-        mix: (images, targets, epoch, first index) -> the same, mixed, with targets as (B, classes).
+        augment: (pixels or ids, indices, epoch) -> inputs, for training.
+        normalise: Pixels or ids -> inputs, for validation.
+        mix: (inputs, targets, epoch, first index) -> the same, mixed, with targets as (B, classes);
+            unchanged where mixing is off.
         make_optimizer: Model -> optimiser.
-        rate: Progress, 0 to 1 -> factor on the learning rate.
-        grow: (images, progress, 0 to 1) -> the images at that point's size; None: as they are.
-        label_smoothing: Probability spread over the other classes.
+        lr_factor: Progress, 0 to 1 -> the learning rate as a fraction of its peak.
+        grow: (images, progress, 0 to 1) -> the images resized for that progress. None: no resizing.
+        label_smoothing: Probability that the targets spread over all classes.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Classifier(L.LightningModule):
         normalise: Callable[[Tensor], Tensor],
         mix: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]],
         make_optimizer: Callable[[nn.Module], Optimizer],
-        rate: Callable[[float], float],
+        lr_factor: Callable[[float], float],
         grow: Callable[[Tensor, float], Tensor] | None = None,
         label_smoothing: float = 0.0,
     ):
@@ -55,80 +57,81 @@ class Classifier(L.LightningModule):
         self.mix = mix
         self.grow = grow
         self.make_optimizer = make_optimizer
-        self.rate = rate
+        self.lr_factor = lr_factor
         self.label_smoothing = label_smoothing
         self.train_loss = MeanMetric(nan_strategy="ignore")
         self.train_accuracy = MulticlassAccuracy(classes, average="micro")
         for metric in (self.train_loss, self.train_accuracy):
-            metric.persistent(True)  # a run that is resumed in the middle of an epoch sums up all of it
+            metric.persistent(True)  # so that a run resumed in the middle of an epoch counts all of it
         self.val_loss = MeanMetric(nan_strategy="disable")
         self.val_accuracy = MulticlassAccuracy(classes, average="micro")
 
     def configure_model(self) -> None:
-        """Divide the weights between the processes, where the strategy asks for it."""
+        """Shard the weights between the processes, if the strategy is FSDP2."""
         if self.device_mesh is not None:
-            divide(self.model, self.device_mesh)
+            shard(self.model, self.device_mesh)
 
     def on_train_epoch_start(self) -> None:
-        """Forget the figures of an epoch behind which a resumed run was cut off."""
+        """Reset the metrics: a run resumed between two epochs has loaded those of the epoch before."""
         self.train_loss.reset()
         self.train_accuracy.reset()
 
     def on_validation_epoch_start(self) -> None:
-        """Let every process judge the same model."""
+        """Let every process validate the same model."""
         if self.device_mesh is not None:
-            same_buffers(self.model)
+            broadcast_buffers(self.model)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Pixels to images, on the device that trains."""
-        pixels, targets, indices = batch
+        """From a batch of the data loader to inputs and targets, on the device that trains."""
+        raw, targets, indices = batch
         if not self.trainer.training:
-            return self.normalise(pixels), targets
-        images = self.augment(pixels, indices, self.current_epoch)
-        images, targets = self.mix(images, targets, self.current_epoch, int(indices[0]))
-        return images if self.grow is None else self.grow(images, self.common_progress()), targets
+            return self.normalise(raw), targets
+        inputs = self.augment(raw, indices, self.current_epoch)
+        inputs, targets = self.mix(inputs, targets, self.current_epoch, int(indices[0]))
+        return inputs if self.grow is None else self.grow(inputs, self.common_progress()), targets
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Loss of one batch; the targets may be mixed, (B, classes)."""
-        images, targets = batch
-        logits = self.model(images).float()
+        """The loss of one batch; targets are (B,), or (B, classes) where they are mixed."""
+        inputs, targets = batch
+        logits = self.model(inputs).float()
         loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         truth = targets.argmax(1) if targets.ndim == 2 else targets
         self.train_loss.update(loss.detach(), len(truth))
         self.train_accuracy.update(logits.detach(), truth)
-        # Logged here, not at the epoch's end: callbacks write the epoch's row before that hook runs.
+        # Logged here, not in on_train_epoch_end: EpochLog writes its row before that hook of the module runs.
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
         self.log("train_accuracy", self.train_accuracy, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Plain cross-entropy and accuracy, without smoothing."""
-        images, targets = batch
-        logits = self.model(images).float()
+        """Cross-entropy without label smoothing, and accuracy."""
+        inputs, targets = batch
+        logits = self.model(inputs).float()
         self.val_loss.update(cross_entropy(logits, targets), len(targets))
         self.val_accuracy.update(logits, targets)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation's figures; the best checkpoint is chosen by them.
+        """Log the metrics; the best checkpoint is chosen by the accuracy.
 
         Raises:
-            VitError: The loss is no number, so that no figure of this model means anything.
+            VitError: The loss is not finite, so that the accuracy means nothing.
         """
-        if not self.val_loss.compute().isfinite():
+        if not (loss := self.val_loss.compute()).isfinite():
             raise VitError(
-                "the loss on validation is no number: lower optim.lr; the checkpoints before are kept"
+                f"the validation loss is {float(loss)}, expected a finite one: lower optim.lr; earlier "
+                "checkpoints are kept"
             )
         self.log("val_loss", self.val_loss)
         self.log("val_accuracy", self.val_accuracy)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser, and a schedule that follows `progress` step by step."""
+        """The optimiser, and a schedule that sets the learning rate by `progress` after each step."""
         optimizer = self.make_optimizer(self.model)
-        schedule = LambdaLR(optimizer, lambda _: self.rate(self.common_progress()))
+        schedule = LambdaLR(optimizer, lambda _: self.lr_factor(self.common_progress()))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def progress(self) -> float:
-        """How much of the run is done, 0 to 1: by epochs or by the clock, whichever is further."""
+        """Fraction of the run that is done, 0 to 1: by epochs or by the clock, whichever is larger."""
         trainer = self.trainer
         done = 0.0
         if trainer.max_epochs is not None and trainer.max_epochs > 0:
@@ -141,7 +144,7 @@ class Classifier(L.LightningModule):
         return done
 
     def common_progress(self) -> float:
-        """The first process's progress: clocks differ between processes, and the schedule must not."""
+        """The progress of process 0: clocks differ between processes, and the schedule must not."""
         if self.trainer.world_size > 1 and self._timers():
             return self.trainer.strategy.broadcast(self.progress())
         return self.progress()

@@ -1,7 +1,7 @@
-"""Muon (Jordan et al. 2024): momentum, made orthogonal, for matrices.
+"""Muon (Jordan et al. 2024): momentum whose update is orthogonalised, for matrices.
 
-torch has a Muon of its own, which takes one matrix at a time and no kernels of convolutions. This one stacks
-what has the same shape.
+`torch.optim.Muon` takes one matrix at a time and no convolution kernels. This one takes kernels too, and
+orthogonalises all matrices of the same shape in one batch.
 """
 
 from collections import defaultdict
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vit.training.distributed import divided_like, whole
+from vit.training.distributed import full_tensor, shard_like
 
-# Coefficients of the quintic that pulls singular values towards 1 (Jordan et al. 2024, "Newton-Schulz").
+# Coefficients of the quintic polynomial that moves singular values towards 1 (Jordan et al. 2024).
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
@@ -21,14 +21,14 @@ class Muon(Optimizer):
     """Orthogonalised Nesterov momentum.
 
     Args:
-        parameters: Matrices, or kernels of convolutions, which count as (out, in x height x width).
+        parameters: Matrices (rows, cols), or convolution kernels, which count as (out, in x height x width).
         lr: Spectral norm of a step, before the factor for tall matrices, sqrt(rows / cols).
         weight_decay: Decoupled.
-        momentum: Averaging of the gradient.
+        momentum: Decay of the average of the gradient.
         steps: Newton-Schulz iterations.
 
     Raises:
-        ValueError: A parameter is no matrix and no kernel.
+        ValueError: A parameter has fewer than two dimensions.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class Muon(Optimizer):
         momentum: float = 0.95,
         steps: int = 5,
     ):
-        given = list(parameters)
-        for parameter in given:
+        parameters = list(parameters)
+        for parameter in parameters:
             if parameter.ndim < 2:
                 raise ValueError(f"Muon got a parameter of shape {tuple(parameter.shape)}, expected a matrix")
         super().__init__(
-            given, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps}
+            parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps}
         )
 
     @torch.no_grad()
@@ -56,15 +56,17 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            alike: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+            by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    alike[(*parameter.flatten(1).shape, parameter.device.index or 0)].append(parameter)
-            for parameters in alike.values():
-                self._move(parameters, group["lr"], group["weight_decay"], group["momentum"], group["steps"])
+                    by_shape[(*parameter.flatten(1).shape, parameter.device.index or 0)].append(parameter)
+            for parameters in by_shape.values():
+                self._update(
+                    parameters, group["lr"], group["weight_decay"], group["momentum"], group["steps"]
+                )
         return loss
 
-    def _move(
+    def _update(
         self, parameters: list[Tensor], lr: float, weight_decay: float, momentum: float, steps: int
     ) -> None:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -73,23 +75,31 @@ class Muon(Optimizer):
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
         averages = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
-        ahead = torch._foreach_lerp(gradients, averages, momentum)
-        # A matrix can be made orthogonal only as a whole; where weights are divided, every process does it.
-        matrices = torch.stack([whole(one).flatten(1) for one in ahead])  # (n, rows, cols)
+        nesterov = torch._foreach_lerp(gradients, averages, momentum)
+        # Only a whole matrix can be orthogonalised: with sharded weights every process gathers and does it.
+        matrices = torch.stack([full_tensor(update).flatten(1) for update in nesterov])  # (n, rows, cols)
         scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
-        moves = orthogonal(matrices, steps).to(matrices.dtype)
+        updates = newton_schulz(matrices, steps).to(matrices.dtype)
         torch._foreach_mul_(parameters, 1 - lr * weight_decay)
-        shaped = [
-            divided_like(move.view(one.shape), one) for move, one in zip(moves, parameters, strict=True)
+        sharded = [
+            shard_like(update.view(parameter.shape), parameter)
+            for update, parameter in zip(updates, parameters, strict=True)
         ]
-        torch._foreach_add_(parameters, shaped, alpha=-lr * scale)
+        torch._foreach_add_(parameters, sharded, alpha=-lr * scale)
 
 
-def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Matrices with the same singular vectors, and singular values between about 0.7 and 1.2.
+def newton_schulz(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Orthogonalise matrices: the same singular vectors, singular values between about 0.7 and 1.2.
 
-    In bfloat16, which is enough: the result is a direction. On a CPU in float32: few have bfloat16, and the
-    others take four times as long to imitate it. (n, rows, cols) -> the same shape, in that dtype.
+    It computes in bfloat16, which is exact enough for a direction; on a CPU in float32, because few CPUs have
+    bfloat16 and the others take four times as long to emulate it.
+
+    Args:
+        matrices: (n, rows, cols).
+        steps: Newton-Schulz iterations.
+
+    Returns:
+        (n, rows, cols), in the dtype that it computes in.
     """
     a, b, c = QUINTIC
     x = matrices.to(torch.float32 if matrices.device.type == "cpu" else torch.bfloat16)

@@ -1,4 +1,4 @@
-"""Optimisers, decay groups, and the schedule."""
+"""Optimisers, weight decay groups, and the learning rate schedule."""
 
 import math
 from collections import defaultdict
@@ -13,16 +13,23 @@ from vit.training.muon import Muon
 
 
 def decay_groups(named: Iterable[tuple[str, Tensor]], weight_decay: float) -> list[dict[str, Any]]:
-    """Split parameters: matrices and kernels decay; biases, norms, tokens and positions do not.
+    """Parameter groups: weight decay for matrices and kernels; none for biases, norms, tokens and positions.
 
-    What is added to every picture alike (a token, a position, a bias) has no reason to be small.
+    Decay keeps weights small, and what is the same for every input (a token, a position, a bias) need not be.
+
+    Args:
+        named: Names and parameters, as `named_parameters` gives them.
+        weight_decay: Of the first group.
     """
     decayed: list[Tensor] = []
-    free: list[Tensor] = []
+    not_decayed: list[Tensor] = []
     for name, parameter in named:
-        matrix = parameter.ndim > 1 and name.endswith("weight")
-        (decayed if matrix else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+        is_matrix = parameter.ndim > 1 and name.endswith("weight")
+        (decayed if is_matrix else not_decayed).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": not_decayed, "weight_decay": 0.0},
+    ]
     return [group for group in groups if group["params"]]
 
 
@@ -35,19 +42,20 @@ def build_optimizer(
     weight_decay: float = 0.05,
     betas: tuple[float, float] = (0.9, 0.99),
 ) -> Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), or Muon (Jordan et al. 2024) beside it.
+    """AdamW (Loshchilov & Hutter 2019), or Muon (Jordan et al. 2024) with AdamW for the rest.
 
     Args:
-        model: Its parameters that require a gradient. Muon takes the matrices below `encoder` and the kernels
-            of convolutions; what reads patches or writes logits stays with AdamW, as Muon's authors advise.
+        model: Its parameters that require a gradient are optimised. Muon takes the matrices below `encoder`
+            and the convolution kernels; patch projection, embedding and head stay with AdamW, as Muon's
+            authors advise.
         name: `adamw` or `muon`.
-        lr: AdamW's rate.
-        muon_lr: Muon's rate; an orthogonal step is measured in other units.
-        weight_decay: On matrices.
+        lr: Learning rate of AdamW.
+        muon_lr: Learning rate of Muon, whose orthogonal steps have another scale.
+        weight_decay: Decoupled, on matrices and kernels.
         betas: AdamW's.
 
     Raises:
-        ValueError: Another name.
+        ValueError: `name` is another.
     """
     named = [(key, parameter) for key, parameter in model.named_parameters() if parameter.requires_grad]
     if name not in ("adamw", "muon"):
@@ -57,18 +65,18 @@ def build_optimizer(
     matrices = [p for key, p in named if p.ndim == 4 or (p.ndim == 2 and key.startswith("encoder."))]
     taken = {id(p) for p in matrices}
     rest = [(key, p) for key, p in named if id(p) not in taken]
-    # Decoupled decay shrinks by rate x decay each step: scaled so that both halves shrink alike.
+    # A step decays weights by lr x weight_decay: scaled so that it is the same for both optimisers.
     muon = Muon(matrices, lr=muon_lr, weight_decay=weight_decay * lr / muon_lr)
     return CombinedOptimizer([muon, AdamW(decay_groups(rest, weight_decay), lr=lr, betas=betas, fused=True)])
 
 
 class CombinedOptimizer(Optimizer):
-    """One or several optimisers behind the face of one.
+    """One or several optimisers as a single `Optimizer`.
 
-    Lightning automates clipping, precision and accumulation for one optimiser and counts its steps; with
-    two it does neither. It also refuses to clip for a fused AdamW in 16-mixed, which would take the scale of
-    the loss out by itself; here it sees an optimiser that does not. The parts share this object's groups and
-    state.
+    Lightning clips gradients, scales the loss, accumulates batches and counts steps only for a single
+    optimiser. It also refuses to clip gradients for a fused AdamW in 16-mixed, because that would unscale
+    them itself; this class does not, so Lightning unscales and clips. The parts share this object's
+    parameter groups and state.
 
     Args:
         parts: Optimisers over disjoint parameters.
@@ -88,7 +96,7 @@ class CombinedOptimizer(Optimizer):
             start = stop
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` saved."""
+        """Load a state of `state_dict`, for all parts."""
         super().load_state_dict(state_dict)
         self.state = defaultdict(dict, self.state)
         self._share()
@@ -105,16 +113,16 @@ class CombinedOptimizer(Optimizer):
         return loss
 
 
-def rate(progress: float, *, warmup: float = 0.05, schedule: str = "cosine") -> float:
-    """The learning rate as a factor of its peak.
+def lr_factor(progress: float, *, warmup: float = 0.05, schedule: str = "cosine") -> float:
+    """The learning rate as a fraction of its peak, 0 to 1.
 
     Args:
-        progress: How much of the run is done, 0 to 1, by steps or by the clock.
-        warmup: Part of the run in which the rate rises linearly from zero.
-        schedule: What follows: `cosine` or `linear` to zero, or `constant`.
+        progress: Fraction of the run that is done, 0 to 1, by steps or by the clock.
+        warmup: Fraction of the run in which the learning rate rises linearly from zero.
+        schedule: After the warm-up: `cosine` or `linear` decay to zero, or `constant`.
 
     Raises:
-        ValueError: Another schedule.
+        ValueError: `schedule` is another.
     """
     progress = min(max(progress, 0.0), 1.0)
     if progress < warmup:

@@ -1,4 +1,4 @@
-"""The callback that draws validation pictures after each epoch."""
+"""The callback that draws attribution maps after each epoch."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 import vit
 from vit.cli import main
-from vit.training.overlays import Overlays, one_of_each
+from vit.training.callbacks.overlays import Overlays, one_of_each
 
 
 def test_a_run_has_a_sheet_per_epoch(digits_run: Path) -> None:
@@ -17,8 +17,8 @@ def test_a_run_has_a_sheet_per_epoch(digits_run: Path) -> None:
     assert [sheet.name for sheet in sheets] == ["epoch_001.png", "epoch_002.png"]
     drawn = []
     for sheet in sheets:
-        with Image.open(sheet) as picture:
-            drawn.append((picture.size, picture.tobytes()))
+        with Image.open(sheet) as image:
+            drawn.append((image.size, image.tobytes()))
     assert drawn[0][0] == drawn[1][0]
     assert drawn[0][1] != drawn[1][1]
     events = b"".join(file.read_bytes() for file in (digits_run / "tensorboard").glob("events*"))
@@ -27,10 +27,10 @@ def test_a_run_has_a_sheet_per_epoch(digits_run: Path) -> None:
 
 def test_none_are_drawn_where_none_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = (
+    args = (
         "train --config digits --model.width 24 --model.depth 1 --trainer.max_epochs 1 --trainer.overlays 0"
     )
-    assert main(words.split()) == 0
+    assert main(args.split()) == 0
     assert not (tmp_path / "runs" / "digits" / "overlays").exists()
     assert main(["train", "--config", "digits", "--name", "x", "--trainer.overlays", "-1"]) == 2
 
@@ -44,8 +44,8 @@ def test_it_sees_the_averaged_weights(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Overlays, "on_validation_epoch_end", watch)
     monkeypatch.chdir(tmp_path)
-    words = "train --config digits --model.width 24 --model.depth 1 --trainer.max_epochs 1 --optim.ema 0.9"
-    assert main(words.split()) == 0
+    args = "train --config digits --model.width 24 --model.depth 1 --trainer.max_epochs 1 --optim.ema 0.9"
+    assert main(args.split()) == 0
     kept = vit.load_model("runs/digits").state_dict()
     for name, value in seen[-1].items():
         torch.testing.assert_close(value, kept[name])

@@ -1,4 +1,4 @@
-"""Watch attention form: overlays of a few fixed pictures after each validation."""
+"""Attribution overlays of the same few validation images after each epoch."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,24 +15,25 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from vit.viewer import contact_sheet, overlay
 
-SIDE = 224  # pixels of a drawn picture
+SIDE = 224  # pixels of one drawn image
 Explain = Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
 
 
 class Overlays(Callback):
-    """Draw the same pictures after each validation, to `FOLDER/epoch_NNN.png` and to the run's loggers.
+    """Draws attribution maps over the same images after each validation.
 
-    Under averaged weights it draws the averaged model, if it stands before that callback in the list. A model
-    whose weights are divided between processes (FSDP) is not drawn.
+    The drawings go to `FOLDER/epoch_NNN.png` and to the run's loggers. With averaged weights (EMA) they show
+    the averaged model, if this callback comes before that one in the trainer's list. A model whose weights
+    are sharded between processes (FSDP) is not drawn.
 
     Args:
-        folder: Made when it is needed.
-        pixels: uint8 (n, C, height, width), of validation pictures.
-        truths: Their labels, n strings.
+        folder: Created when it is needed.
+        pixels: uint8 (n, C, height, width), of validation images.
+        truths: The n label names of these images.
         labels: Class names in the order of the logits.
-        normalise: Pixels -> float images.
+        normalise: Pixels -> float images (n, C, height, width).
         explain: (model, images) -> maps (n, rows, cols) and logits (n, classes).
-        caption: What the maps are.
+        caption: A line below each drawing, for example the method's name.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class Overlays(Callback):
         self.caption = caption
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw, unless this is Lightning's own trial before the training."""
-        whole = isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
-        if trainer.sanity_checking or not trainer.is_global_zero or not whole:
+        """Draw, except after Lightning's sanity check before the training."""
+        unsharded = isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
+        if trainer.sanity_checking or not trainer.is_global_zero or not unsharded:
             return
         model = pl_module.model
         assert isinstance(model, nn.Module)
@@ -72,24 +73,24 @@ class Overlays(Callback):
                 logger.experiment.add_image("overlays", np.asarray(sheet), epoch, dataformats="HWC")
 
     def _sheet(self, maps: Tensor, logits: Tensor) -> Image.Image:
-        scores, found = logits.softmax(-1).max(-1)
+        scores, predicted = logits.softmax(-1).max(-1)
         drawn = []
         for pixels, heat, score, index, truth in zip(
-            self.pixels, maps, scores.tolist(), found.tolist(), self.truths, strict=True
+            self.pixels, maps, scores.tolist(), predicted.tolist(), self.truths, strict=True
         ):
             label = self.labels[index]
             title = f"{label} · {100 * score:.0f} %" + ("" if label == truth else f", is {truth}")
-            # A run that has gone astray still gets its picture.
+            # A diverged run still gets its drawing.
             heat = torch.nan_to_num(heat, nan=0.0, posinf=0.0, neginf=0.0)
             drawn.append(overlay(to_pil_image(pixels), heat, title=title, caption=self.caption, side=SIDE))
         return contact_sheet(drawn, columns=2)
 
 
 def one_of_each(targets: Tensor, count: int) -> list[int]:
-    """Indices of the first picture of every class, then of the second, until there are `count`."""
-    seen: dict[int, int] = {}
-    turns = []
+    """Up to `count` indices: the first image of every class, then the second of every class, and so on."""
+    seen: dict[int, int] = {}  # class -> images of it so far
+    ranked = []
     for index, target in enumerate(targets.tolist()):
-        turns.append((seen.get(target, 0), target, index))
+        ranked.append((seen.get(target, 0), target, index))
         seen[target] = seen.get(target, 0) + 1
-    return [index for _, _, index in sorted(turns)[:count]]
+    return [index for _, _, index in sorted(ranked)[:count]]

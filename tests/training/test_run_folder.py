@@ -1,0 +1,65 @@
+"""The lock of a run folder, and that a folder is refused without torch."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vit.config import Config
+from vit.config_file import to_yaml
+from vit.errors import VitError
+from vit.training.run_folder import RunFolder, prepare_run_folder
+
+TRAIN = """
+import sys, time
+from pathlib import Path
+from vit.training.run_folder import RunFolder
+with RunFolder(Path("runs/run"), resume=True).open():
+    print("open", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`runs/run`, a run that can be resumed."""
+    monkeypatch.chdir(tmp_path)
+    run = Path("runs/run")
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text(to_yaml(Config()))
+    return run
+
+
+def test_the_lock_of_a_process_that_is_killed_is_free(run: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", TRAIN], stdout=subprocess.PIPE, text=True) as training:
+        assert training.stdout is not None
+        assert training.stdout.readline() == "open\n"
+        folder = prepare_run_folder("run", Config(), resume=True)
+        with pytest.raises(VitError, match=r"runs/run is in use by another process: wait for it, or"):
+            folder.open().__enter__()
+        training.send_signal(signal.SIGKILL)
+    assert (run / "lock").is_file()
+    with folder.open():
+        (run / "steps.csv").write_text("step\n")
+    assert (run / "steps.csv").is_file()
+
+
+def test_the_lock_file_of_an_earlier_version(run: Path) -> None:
+    (run / "lock").write_bytes(b"")
+    for _ in range(2):
+        with prepare_run_folder("run", Config(), resume=True).open():
+            pass
+    with prepare_run_folder("run", Config(), overwrite=True).open():
+        assert RunFolder(run).replaced.is_dir()
+        (run / "checkpoints").mkdir()
+    assert not RunFolder(run).replaced.exists()
+
+
+def test_a_folder_is_refused_before_torch_is_imported(run: Path) -> None:
+    program = "import sys, vit.cli; print(vit.cli.main(sys.argv[1:]), 'torch' in sys.modules)"
+    arguments = ["train", "--config", "digits", "--name", "run"]
+    ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    assert ended.stdout == "1 False\n"
+    assert "runs/run exists: --resume continues it, --overwrite replaces it" in ended.stderr

@@ -1,0 +1,119 @@
+"""The recipe for images: data, tower, augmentation, overlays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from vit.attribution.explain import explain
+from vit.config import AugmentConfig, Config, ModelConfig
+from vit.core import Tower
+from vit.data.augmentation.augment import Augment
+from vit.data.augmentation.resize import ProgressiveResize
+from vit.data.datasets import Splits
+from vit.data.images import Images, evenly_spaced
+from vit.data.preprocess import Preprocess
+from vit.recipes.data import load_data, preprocess_for
+from vit.recipes.run import PreparedRun, build_classifier, zero_init_branches
+from vit.training.callbacks.overlays import Overlays, one_of_each
+from vit.training.module import Classifier
+from vit.vision import ConvTokenizer
+from vit.weights.models import make_tower
+
+WHITENING_IMAGES = 1024  # training images from which the conv tokenizer computes its whitening
+WHITENING_BATCH = 32
+
+
+def prepare_images(config: Config) -> PreparedRun:
+    """Read the images and build the model that a config describes.
+
+    Raises:
+        VitError: The data are missing or broken, or the parts of the model do not fit each other.
+    """
+    splits = load_data(config.data)
+    preprocess = preprocess_for(splits)
+    model = _build_tower(config.model, splits, preprocess)
+    module = image_classifier(config, model, len(splits.labels), preprocess)
+    return PreparedRun(splits, model, preprocess, preprocess.normalise, module)
+
+
+def image_classifier(config: Config, model: Any, classes: int, preprocess: Preprocess) -> Classifier:
+    """The Lightning module around any image model, with the augmentation of a config."""
+    augment = config.augment
+    grow = None
+    if augment.grow_from < 1:
+        grow = ProgressiveResize(augment.grow_from, augment.grow_until, _pair(config.model.patch_size))
+    return build_classifier(
+        config,
+        model,
+        classes,
+        augment=_augment(augment, config.seed, preprocess),
+        normalise=preprocess.normalise,
+        grow=grow,
+    )
+
+
+def overlays(config: Config, run: PreparedRun, folder: Path) -> Sequence[Callback]:
+    """The callback that draws attribution maps of a few validation images; for texts there is none.
+
+    Args:
+        config: The run's config.
+        run: Its parts.
+        folder: The run folder.
+    """
+    splits = run.splits
+    chosen = one_of_each(splits.val.targets, config.trainer.overlays) if run.model.reads == "image" else []
+    if not chosen:
+        return []
+    pixels, targets, _ = splits.val[chosen]
+    method = config.trainer.overlay_method
+
+    def maps(model: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+        explanation = explain(model, images, method)
+        return explanation.maps, explanation.logits
+
+    truths = [splits.labels[target] for target in targets.tolist()]
+    return [Overlays(folder / "overlays", pixels, truths, splits.labels, run.normalise, maps, method)]
+
+
+def _build_tower(config: ModelConfig, splits: Splits[Images], preprocess: Preprocess) -> Tower:
+    """A tower with initial weights; a conv tokenizer's whitening is computed from training images."""
+    model: Any = make_tower(_architecture(config, len(splits.labels), preprocess))
+    zero_init_branches(model)
+    if isinstance(model.tokenizer, ConvTokenizer):
+        batches = evenly_spaced(len(splits.train), WHITENING_IMAGES).split(WHITENING_BATCH)
+        model.tokenizer.adapt(preprocess.normalise(splits.train[indices][0]) for indices in batches)
+    return model
+
+
+def _architecture(config: ModelConfig, classes: int, preprocess: Preprocess) -> dict[str, Any]:
+    """Arguments of `make_tower` for a `VisionTransformer`, as plain values that JSON can hold."""
+    return vars(config) | {
+        "classes": classes,
+        "image_size": [preprocess.height, preprocess.width],
+        "channels": preprocess.channels,
+        "patch_size": _pair(config.patch_size),
+        "pool_block": None,  # as the blocks
+    }
+
+
+def _augment(config: AugmentConfig, seed: int, preprocess: Preprocess) -> Augment:
+    return Augment(
+        seed,
+        preprocess.mean,
+        preprocess.std,
+        crop=config.crop,
+        padding=config.padding,
+        scale=config.scale,
+        flip=config.flip,
+        policy=config.policy,
+        rand_ops=config.rand_ops,
+        rand_magnitude=config.rand_magnitude,
+        erase=config.erase,
+    )
+
+
+def _pair(size: int | tuple[int, int]) -> list[int]:
+    return [size, size] if isinstance(size, int) else list(size)

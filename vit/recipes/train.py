@@ -1,0 +1,252 @@
+"""A training run from start to finish: from a config to a run folder with a model bundle and a report."""
+
+import json
+import logging
+import os
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from rich.console import Console
+
+from vit.atomic import write_text
+from vit.config import Config
+from vit.config_file import to_yaml
+from vit.core import Tower
+from vit.data.loader import loader
+from vit.data.roster import DATASETS, KIND_NAMES
+from vit.device import best_device, resolve_precision
+from vit.errors import VitError
+from vit.evaluation.metrics import evaluate
+from vit.evaluation.results import read_metrics, write_results
+from vit.recipes.image import overlays, prepare_images
+from vit.recipes.run import PreparedRun
+from vit.recipes.text import prepare_texts
+from vit.training.callbacks.resume import DataGuard
+from vit.training.checkpoints import DurableIO, newest_intact
+from vit.training.datamodule import RunDataModule
+from vit.training.environment import environment
+from vit.training.fit import best_weights, fit
+from vit.training.run_folder import RunFolder, is_rank_zero
+from vit.weights import Bundle, write_bundle
+from vit.weights.models import from_bundle
+
+# Keys of `trainer` that are not arguments of `fit`.
+NOT_FOR_FIT = ("compile", "overlays", "overlay_method")
+# Keys of `data` that go into the bundle; a path would mean nothing on another machine.
+PORTABLE = ("name", "val_fraction", "test_fraction", "split_seed")
+
+log = logging.getLogger("vit")
+
+
+@dataclass
+class TrainedRun:
+    """What a training run leaves.
+
+    Args:
+        folder: The run folder.
+        model: The model with the best validation accuracy, in eval mode.
+        metrics: Its metrics on the validation split: n, accuracy, accuracy_top5, loss, calibration_error.
+        skipped: Number of examples of the dataset that could not be read.
+    """
+
+    folder: Path
+    model: Tower
+    metrics: dict[str, Any]
+    skipped: int
+
+
+def train(config: Config, run_folder: RunFolder, console: Console | None = None) -> TrainedRun | None:
+    """Train a model, keep the best one as a bundle, and write the report.
+
+    Args:
+        config: A config that `vit.recipes.checks.check` has accepted. It is not changed.
+        run_folder: As `prepare_run_folder` gives it for this config.
+        console: Where progress is shown; None: standard output.
+
+    Returns:
+        What the run left; None in the processes of a distributed run other than the first.
+
+    Raises:
+        VitError: The data, the checkpoint or the folder cannot be used, or the run failed; one line that says
+            how to go on.
+    """
+    config = deepcopy(config)
+    if console is None:
+        console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not is_rank_zero())
+    folder = run_folder.path
+    checkpoint, warning = _find_checkpoint(config, run_folder)
+    L.seed_everything(config.seed, verbose=False)
+    run = prepare(config)
+    machine = environment()
+    with run_folder.open():
+        if is_rank_zero():
+            write_text(folder / "config.yaml", to_yaml(config))
+            write_text(folder / "env.json", json.dumps(machine, indent=2) + "\n")
+            _report_start(console, folder, run)
+            if warning:
+                _report(console, warning)
+        run, trainer = _fit_within_memory(config, run, folder, console, checkpoint)
+        if not trainer.is_global_zero:
+            return None
+        return _finish(config, run, trainer, folder, console, machine)
+
+
+def prepare(config: Config) -> PreparedRun:
+    """Read the data and build the model that a config describes.
+
+    Raises:
+        VitError: The data are missing or broken, or the parts of the model do not fit each other.
+    """
+    recipes = {"image": prepare_images, "text": prepare_texts}
+    return recipes[DATASETS[config.data.name].kind](config)
+
+
+def _find_checkpoint(config: Config, run_folder: RunFolder) -> tuple[Path | None, str | None]:
+    """The checkpoint to resume from, and a warning if it is not the last one; None for a new run."""
+    if not run_folder.resume:
+        return None, None
+    checkpoint, warning = newest_intact(run_folder.path / "checkpoints")
+    max_epochs = config.trainer.max_epochs
+    if max_epochs is not None:
+        epoch = DurableIO().load_checkpoint(checkpoint)["epoch"] + 1
+        if epoch > max_epochs:
+            raise VitError(
+                f"cannot resume {run_folder.path}: it is in epoch {epoch}, and --trainer.max_epochs is "
+                f"{max_epochs}"
+            )
+    return checkpoint, warning
+
+
+def _fit_within_memory(
+    config: Config, run: PreparedRun, folder: Path, console: Console, checkpoint: Path | None
+) -> tuple[PreparedRun, L.Trainer]:
+    """Train; if memory runs out before the first checkpoint, start over with half the batch size.
+
+    Twice as many batches are accumulated per step then, so that a step sees as many examples. `config` gets
+    the new values.
+
+    Raises:
+        VitError: Memory runs out later, with several processes, or with batches of one.
+    """
+    while True:
+        try:
+            return run, _fit(config, run, folder, console, checkpoint)
+        except torch.OutOfMemoryError:
+            size, accumulate = config.data.batch_size, config.trainer.accumulate
+            if size == 1:
+                raise VitError(
+                    "out of memory with a batch of one example: lower --model.width or --model.depth"
+                ) from None
+            if checkpoint or not _is_only_process() or (folder / "checkpoints").is_dir():
+                raise VitError(
+                    f"out of memory with batches of {size}: --data.batch_size {size // 2} "
+                    f"--trainer.accumulate {2 * accumulate} needs less memory for as many examples per step"
+                ) from None
+        config.data.batch_size, config.trainer.accumulate = size // 2, 2 * accumulate
+        write_text(folder / "config.yaml", to_yaml(config))
+        _report(
+            console,
+            f"out of memory with batches of {size}: starting over with batches of {size // 2}, "
+            f"{2 * accumulate} per step",
+        )
+        torch.cuda.empty_cache()
+        L.seed_everything(config.seed, verbose=False)
+        run = prepare(config)
+
+
+def _is_only_process() -> bool:
+    return all(os.environ.get(name, "1") == "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+
+
+def _fit(
+    config: Config, run: PreparedRun, folder: Path, console: Console, checkpoint: Path | None
+) -> L.Trainer:
+    if config.trainer.compile:
+        run.module.model.compile()
+    options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_FOR_FIT}
+    options["precision"] = resolve_precision(config.trainer.precision, config.trainer.accelerator)
+    facts = {
+        "the list of labels": run.splits.labels,
+        "the number of training examples": len(run.splits.train),
+        "the number of validation examples": len(run.splits.val),
+    }
+    return fit(
+        run.module,
+        RunDataModule(run.splits, config.data.batch_size, config.seed),
+        folder,
+        console=console,
+        clip=config.optim.clip,
+        ema=config.optim.ema,
+        callbacks=[*overlays(config, run, folder), DataGuard(facts)],
+        resume=checkpoint,
+        **options,
+    )
+
+
+def _finish(
+    config: Config,
+    run: PreparedRun,
+    trainer: L.Trainer,
+    folder: Path,
+    console: Console,
+    machine: dict[str, Any],
+) -> TrainedRun:
+    """Evaluate the best model, write the bundle, the plots and the report."""
+    splits = run.splits
+    seconds = read_metrics(folder / "metrics.csv")[-1]["seconds"]
+    bundle = Bundle(
+        architecture=run.model.architecture,
+        labels=splits.labels,
+        preprocess=run.preprocess.to_dict(),
+        weights=best_weights(trainer),
+        tokenizer=getattr(run.preprocess, "definition", None),
+        training={
+            "data": {name: value for name, value in vars(config.data).items() if name in PORTABLE},
+            "seconds": seconds,
+            "steps": trainer.global_step,
+        },
+    )
+    model: Any = from_bundle(bundle)
+    result = evaluate(model.to(best_device()), loader(splits.val, 256), run.normalise, len(splits.labels))
+    bundle.scores = {"val": result.figures()}
+    write_bundle(folder / "model", bundle)
+    write_results(
+        folder,
+        labels=splits.labels,
+        parameters=run.num_parameters,
+        val=splits.val,
+        result=result,
+        config_yaml=to_yaml(config),
+        machine=machine,
+    )
+    _report(
+        console,
+        f"val accuracy {100 * result.accuracy:.2f} % (n = {result.n}), {seconds:.0f} s; "
+        f"model {folder / 'model'}, report {folder / 'report.html'}",
+    )
+    return TrainedRun(folder, model, result.figures(), len(splits.skipped))
+
+
+def _report_start(console: Console, folder: Path, run: PreparedRun) -> None:
+    """Report the data and the size of the model."""
+    splits, examples = run.splits, KIND_NAMES[run.model.reads]
+    test = 0 if splits.test is None else len(splits.test)
+    _report(
+        console,
+        f"{folder}: {splits.name}, {len(splits.labels)} classes, {len(splits.train)} train / "
+        f"{len(splits.val)} val / {test} test {examples}; {run.num_parameters / 1e6:.2f} M parameters",
+    )
+    for name, reason in splits.skipped:
+        log.warning("skipped %s: %s", name, reason)
+    if splits.skipped:
+        _report(console, f"{len(splits.skipped)} {examples} skipped; {folder / 'train.log'} names them")
+
+
+def _report(console: Console, line: str) -> None:
+    """Write a line to the log and to the console."""
+    log.info(line)
+    console.print(line)

@@ -1,0 +1,1 @@
+"""Lightning callbacks: logs, progress bar, averaged weights, checkpoints, exact resumption."""

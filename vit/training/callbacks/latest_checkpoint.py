@@ -1,0 +1,84 @@
+"""The checkpoint that a run is resumed from."""
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+
+class LatestCheckpoint(Callback):
+    """Saves `last.ckpt` after each epoch, at intervals within one, and when SIGTERM or SIGINT arrives.
+
+    A signal ends the run after the current step, with a checkpoint. During validation it ends the run after
+    the validation, because the epoch's last step and its validation belong together. A second signal ends the
+    run at once.
+
+    Args:
+        file: The checkpoint.
+        interval: Longest training time between two checkpoints, in seconds.
+    """
+
+    def __init__(self, file: Path, interval: float):
+        self.file, self.interval = file, interval
+        self.saved_at = 0.0
+        self.received_signal: int | None = None
+        self.previous_handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Install the signal handlers."""
+        self.saved_at = time.monotonic()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.previous_handlers[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.received_signal is not None:
+            self._restore_handlers()
+            signal.raise_signal(number)
+        self.received_signal = number
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if the interval is over or a signal arrived; after an epoch's last batch, validate first."""
+        # A checkpoint holds no gradients that are accumulated for a later step.
+        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        due = time.monotonic() - self.saved_at >= self.interval
+        if _any_process(trainer, due or self.received_signal is not None):
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save."""
+        self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        trainer.save_checkpoint(self.file)
+        self.saved_at = time.monotonic()
+        if not _any_process(trainer, self.received_signal is not None):
+            return
+        if self.received_signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self.previous_handlers.items():
+            signal.signal(number, handler)
+        self.previous_handlers.clear()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Restore the previous signal handlers."""
+        self._restore_handlers()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Restore the previous signal handlers."""
+        self._restore_handlers()
+
+
+def _any_process(trainer: L.Trainer, here: bool) -> bool:
+    """Whether `here` is true in any process; all processes must save together."""
+    return trainer.strategy.reduce_boolean_decision(here, all=False)

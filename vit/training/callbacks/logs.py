@@ -1,0 +1,179 @@
+"""The CSV logs of a run: a row per epoch, a row per step."""
+
+import csv
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from vit.atomic import replacing
+
+EPOCH_COLUMNS = (
+    "epoch",
+    "step",
+    "seconds",
+    "lr",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "images_per_second",
+)
+STEP_COLUMNS = ("step", "loss", "lr")
+FLUSH_STEPS = 50  # reading a loss from a GPU waits for it, so losses are read many at a time
+
+log = logging.getLogger("vit")
+
+
+class EpochLog(Callback):
+    """Appends one row per epoch to `metrics.csv`, and writes one line per epoch to the log.
+
+    Args:
+        file: The CSV file. A resumed run keeps the rows of the epochs before.
+        print_line: Called with each line as well.
+    """
+
+    def __init__(self, file: Path, print_line: Callable[[str], None]):
+        self.file = file
+        self.print_line = print_line
+        self.started = 0.0
+        self.epoch_started = 0.0
+        self.training_seconds = 0.0
+        self.images = 0
+        self.seconds_before = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The training time so far, in seconds."""
+        return {"seconds": self._seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the clock of the run that is resumed."""
+        self.seconds_before = state_dict["seconds"]
+
+    def _seconds(self) -> float:
+        return self.seconds_before + (time.monotonic() - self.started if self.started else 0.0)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock; in a resumed run, drop the row of an epoch that will be repeated."""
+        self.started = self.epoch_started = time.monotonic()
+        if trainer.is_global_zero:
+            keep_rows(self.file, EPOCH_COLUMNS, trainer.current_epoch)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the epoch's clock."""
+        self.epoch_started = time.monotonic()
+        self.training_seconds = 0.0
+        self.images = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the inputs of all processes."""
+        self.images += len(batch[1]) * trainer.world_size
+        self.training_seconds = time.monotonic() - self.epoch_started
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the row. Lightning has validated the epoch before it calls this."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row: dict[str, Any] = dict.fromkeys(EPOCH_COLUMNS, "")
+        row |= {name: f"{metrics[name]:.6g}" for name in EPOCH_COLUMNS if name in metrics}
+        row |= {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "seconds": f"{self._seconds():.1f}",
+            "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.6g}",
+            "images_per_second": f"{self.images / max(self.training_seconds, 1e-9):.1f}",
+        }
+        if not trainer.is_global_zero:
+            return
+        with self.file.open("a", newline="", encoding="utf-8") as stream:
+            csv.DictWriter(stream, EPOCH_COLUMNS).writerow(row)
+            stream.flush()
+            os.fsync(stream.fileno())
+        line = (
+            f"epoch {row['epoch']:>3}  train loss {metrics.get('train_loss', float('nan')):.3f}  "
+            f"val loss {metrics.get('val_loss', float('nan')):.3f}  "
+            f"val accuracy {100 * metrics.get('val_accuracy', float('nan')):.2f} %  "
+            f"{float(row['images_per_second']):.0f} images/s  {float(row['seconds']):.0f} s"
+        )
+        log.info(line)
+        self.print_line(line)
+
+
+class StepLog(Callback):
+    """Appends one row per optimizer step to `steps.csv`, with every digit of the loss.
+
+    Args:
+        file: The CSV file. A resumed run keeps the rows of the steps before its checkpoint.
+    """
+
+    def __init__(self, file: Path):
+        self.file = file
+        self.pending: list[tuple[int, Tensor, float]] = []  # rows not yet written
+        self.loss: Tensor | float = 0.0  # sum over the batches of the current step
+        self.last_step = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the file; in a resumed run, drop the rows of steps that will be repeated."""
+        self.last_step = trainer.global_step
+        if trainer.is_global_zero:
+            keep_rows(self.file, STEP_COLUMNS, trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add a row after the last batch of a step."""
+        if not trainer.is_global_zero:
+            return
+        # Lightning has divided the loss by the number of batches per step.
+        self.loss = self.loss + outputs["loss"].detach()
+        if trainer.global_step == self.last_step:
+            return
+        lr = trainer.optimizers[0].param_groups[0]["lr"]
+        self.pending.append((trainer.global_step, torch.as_tensor(self.loss), lr))
+        self.loss, self.last_step = 0.0, trainer.global_step
+        if len(self.pending) >= FLUSH_STEPS:
+            self._flush()
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Write the rows up to a checkpoint before the checkpoint itself."""
+        self._flush()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the remaining rows."""
+        self._flush()
+
+    def _flush(self) -> None:
+        if not self.pending:
+            return
+        with self.file.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerows((step, repr(float(loss)), repr(lr)) for step, loss, lr in self.pending)
+            stream.flush()
+            os.fsync(stream.fileno())
+        self.pending.clear()
+
+
+def keep_rows(file: Path, columns: tuple[str, ...], last: int) -> None:
+    """Rewrite a CSV file with its header and the rows whose first column is an integer of at most `last`.
+
+    A row that a crash has truncated is dropped. A file that does not exist is created.
+    """
+    rows: list[dict[str, str]] = []
+    if file.exists():
+        with file.open(newline="", encoding="utf-8", errors="replace") as stream:
+            rows = [row for row in csv.DictReader(stream) if None not in row.values()]
+    key = columns[0]
+    with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(row for row in rows if row[key].isdecimal() and int(row[key]) <= last)

@@ -1,0 +1,88 @@
+"""The progress bar of a run."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+
+class ProgressBar(Callback):
+    """One bar for the whole run, not one per epoch: epoch, images/s, loss, validation accuracy, time left.
+
+    Args:
+        console: Where the bar is drawn, if it is a terminal.
+    """
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.progress: Progress | None = None
+        self.last_update: tuple[float, int] = (0.0, 0)  # time, images
+        self.images = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show the bar."""
+        if not (self.console.is_terminal and trainer.is_global_zero):
+            return
+        self.progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]:,.0f} images/s"),
+            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("val {task.fields[val]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA {task.fields[left]}"),
+            console=self.console,
+        )
+        self.progress.add_task("train", total=1.0, epoch=0, rate=0.0, loss="-", val="-", left="-")
+        self.progress.start()
+        self.started = time.monotonic()
+        self.progress_before = pl_module.progress()  # type: ignore[operator]
+        self.last_update = (self.started, 0)
+        self.images = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Update the bar, at most once a second."""
+        if self.progress is None:
+            return
+        self.images += len(batch[1]) * trainer.world_size
+        now = time.monotonic()
+        last_time, last_images = self.last_update
+        if now - last_time < 1.0:
+            return
+        done = pl_module.progress()  # type: ignore[operator]
+        gained = done - self.progress_before
+        accuracy = trainer.callback_metrics.get("val_accuracy")
+        self.progress.update(
+            self.progress.task_ids[0],
+            completed=done,
+            epoch=trainer.current_epoch + 1,
+            rate=(self.images - last_images) / (now - last_time),
+            loss=f"{float(outputs['loss']) * trainer.accumulate_grad_batches:.3f}",
+            val="-" if accuracy is None else f"{100 * float(accuracy):.1f} %",
+            left=str(timedelta(seconds=int((now - self.started) / gained * (1 - done))))
+            if gained > 0
+            else "-",
+        )
+        self.last_update = (now, self.images)
+
+    def _stop(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remove the bar."""
+        self._stop()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Remove the bar."""
+        self._stop()
