@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from jsonargparse import ArgumentParser
 
-from vit.config import (
-    Config,
+from vit.config import Config
+from vit.config_file import (
     add_config_arguments,
     config_folder,
     first_difference,
@@ -17,15 +17,15 @@ from vit.config import (
     to_yaml,
 )
 from vit.errors import UsageError
-from vit.recipes.checks import check
+from vit.recipes.checks import CHOICES, check
 
 SHIPPED = sorted(config_folder().glob("*.yaml"))
 
 
-def read(*words: str) -> Config:
+def read(*argv: str) -> Config:
     parser = ArgumentParser(exit_on_error=False)
-    add_config_arguments(parser)
-    return check(to_config(parser.parse_args(resolve_config(list(words)))))
+    add_config_arguments(parser, CHOICES)
+    return check(to_config(parser.parse_args(resolve_config(list(argv)))))
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
@@ -59,7 +59,7 @@ def test_options_win_over_the_file_wherever_they_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ("optim: {lrr: 1}", "unknown key optim.lrr; did you mean optim.lr"),
         ("optm: {lr: 1}", "unknown key optm; did you mean optim"),
@@ -69,9 +69,9 @@ def test_options_win_over_the_file_wherever_they_stand() -> None:
         ("", "holds NoneType"),
     ],
 )
-def test_bad_files(tmp_path: Path, content: str, words: str) -> None:
+def test_bad_files(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "c.yaml").write_text(content)
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=message):
         read("--config", str(tmp_path / "c.yaml"))
 
 
@@ -81,7 +81,7 @@ def test_an_unknown_config_names_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "words"),
+    ("option", "value", "message"),
     [
         ("--data.batch_size", "0", "data.batch_size is 0, expected at least 1"),
         ("--data.val_fraction", "1.5", "expected between 0 and 1"),
@@ -89,11 +89,24 @@ def test_an_unknown_config_names_the_nearest() -> None:
         ("--model.pool", "cls", "expected mean or attention where class_token is false"),
         ("--trainer.max_time", "30m", "expected DD:HH:MM:SS"),
         ("--trainer.max_time", "null", "one of them ends the run"),
+        ("--augment.rand_ops", "-1", "augment.rand_ops is -1, expected at least 0"),
+        ("--data.name", "cifar", "data.name is 'cifar'; did you mean cifar10"),
+        ("--data.name", "sst2", "augment.erase is 0.5, and data.name is sst2, a text dataset"),
+        ("--trainer.overlay_method", "rise", "overlay_method is 'rise'; known: raw, rollout"),
+        ("--text.blank", "0.1", "text.blank is 0.1, and data.name is cifar10, an image dataset"),
     ],
 )
-def test_values_that_cannot_work(option: str, value: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_values_that_cannot_work(option: str, value: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         read("--config", "cifar10_30min", option, value)
+
+
+def test_the_help_lists_the_names_of_rosters() -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    add_config_arguments(parser, CHOICES)
+    text = parser.format_help()
+    assert "--data.name {cifar10,cifar100,digits,folder,parquet,sst2,trec,text}" in text
+    assert "--trainer.overlay_method {raw,rollout,grad_rollout,relevance,legrad}" in text
 
 
 def test_the_first_difference_is_named(tmp_path: Path) -> None:

@@ -1,50 +1,40 @@
-"""What a run is made of, as plain dataclasses, and the strict loader. Imports no torch.
+"""The config of a training run, as plain dataclasses. Imports no torch.
 
-One dataclass per section of a YAML file in `configs/`. `vit train --help` lists the same names with the
-same defaults; `vit/recipes/` is the one place that turns them into objects.
+One dataclass per section of a YAML file in `configs/`; their docstrings are the help of `vit train`. The file
+is read in `vit/config_file.py`, ranges are in `vit/ranges.py`, and `vit/recipes/` builds the objects.
 """
 
-from argparse import ArgumentError
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
-
-from vit.errors import UsageError
+from typing import Literal
 
 RUNS = Path("runs")
-TEXTS = ("sst2", "trec", "text")  # datasets of texts
-DATASETS = ("cifar10", "cifar100", "digits", "sst2", "trec")  # those that are found by their name alone
 
 MODEL_HELP = "run folder, bundle folder, shipped model, minilm, timm:NAME, hf:REPO_OR_FOLDER"
 
-# In Lightning's words: of the weights, and of the matrix products.
+# As Lightning's: of the weights, and of the matrix products.
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-
-# Methods of `vit attend` that need at most one backward pass; occlusion and rise need many passes.
-QuickMethod = Literal["raw", "rollout", "grad_rollout", "relevance", "legrad"]
-QUICK_METHODS: tuple[str, ...] = get_args(QuickMethod)
 
 
 @dataclass
 class DataConfig:
-    """Where the pictures or texts come from and how they are split.
+    """The dataset, and how it is split.
 
     Args:
-        name: The kind of dataset; `sst2`, `trec` and `text` (TSV, CSV, JSONL, parquet) hold texts.
-        root: Folder or file of the dataset. None: `$VIT_DATA/NAME`, of texts `$VIT_DATA/text/NAME`.
+        name: A dataset, or the format of the data at `root`: `folder` (one folder of images per class),
+            `parquet` (images), `text` (TSV, CSV, JSONL or parquet).
+        root: Folder or file of the dataset. None: `$VIT_DATA/NAME`, for texts `$VIT_DATA/text/NAME`.
         image_size: Pixels the model sees, one side or [height, width]. None: the dataset's own size.
-        batch_size: Pictures or texts per step.
-        val_fraction: Part of train held out for validation, stratified by class, where the dataset has none.
-        test_fraction: Part held out for the final figure, where the dataset brings train alone.
+        batch_size: Images or texts per step.
+        val_fraction: Fraction of train held out for validation, class by class, where the dataset has no
+            validation split.
+        test_fraction: Fraction held out for the final test, where the dataset has a training split alone.
         split_seed: Seed of these splits; not the run's seed, so that runs can be compared.
         memory_gb: Datasets whose pixels fit in this many GB are decoded once; larger ones batch by batch.
     """
 
-    name: Literal["cifar10", "cifar100", "digits", "folder", "parquet", "sst2", "trec", "text"] = "cifar10"
+    name: str = "cifar10"
     root: str | None = None
     image_size: int | tuple[int, int] | None = None
     batch_size: int = 128
@@ -56,23 +46,21 @@ class DataConfig:
 
 @dataclass
 class AugmentConfig:
-    """What happens to a training picture. A function of (seed, epoch, index), never of chance elsewhere.
-
-    Its size alone follows the progress of the run.
+    """Augmentation of training images: a function of (seed, epoch, index), and of progress with `grow_from`.
 
     Args:
-        crop: `pad`: shift by up to `padding`; `resized`: a box of `scale` area, resized; `none`.
+        crop: `pad`: shift by up to `padding`; `resized`: a random box of `scale` area, resized; `none`.
         padding: Largest shift, as a fraction of the side.
-        scale: Smallest and largest area of a resized crop, as fractions of the picture.
-        flip: Mirror every picture left to right in every other epoch.
+        scale: Smallest and largest area of a resized crop, as fractions of the image.
+        flip: Mirror every image left to right in every other epoch.
         policy: `trivial`: TrivialAugment; `rand`: RandAugment; `none`.
-        rand_ops: RandAugment's operations per picture.
+        rand_ops: RandAugment's operations per image.
         rand_magnitude: RandAugment's strength, 0 to 30.
         erase: Probability of erasing a rectangle.
         mixup: Alpha of mixup; 0 is off.
         cutmix: Alpha of cutmix; 0 is off. With mixup too, each batch draws one of the two.
-        grow_from: Side of the pictures when the run begins, over their full side; 1 is off.
-        grow_until: Part of the run from which they have their full size.
+        grow_from: Side of the images when the run begins, over their full side; 1 is off.
+        grow_until: Fraction of the run after which they have their full size.
     """
 
     crop: Literal["none", "pad", "resized"] = "pad"
@@ -91,15 +79,15 @@ class AugmentConfig:
 
 @dataclass
 class TextConfig:
-    """How texts become tokens, and where their tower starts from.
+    """Tokenization of texts, and the model to start from.
 
     Args:
         vocabulary: Largest number of ids of the tokenizer, which is trained on the training texts.
-        length: Longest text in tokens; a longer one loses its end.
+        length: Most tokens of a text; a longer text loses its end.
         lowercase: Fold case, and strip accents.
-        pieces: `bpe`: words or parts of words. `words`: whole words; those that come once are unknown.
-        blank: Part of the tokens that are blanked out at random while training.
-        start: A text model to go on from, with its tokenizer: `minilm`, a run, a bundle, `hf:REPO_OR_FOLDER`.
+        pieces: `bpe`: words or parts of words. `words`: whole words; those that occur once are unknown.
+        blank: Probability that a training token is replaced by the mask token.
+        start: A text model to fine-tune, with its tokenizer: `minilm`, a run, a bundle, `hf:REPO_OR_FOLDER`.
             None: from scratch, with the sizes in `model`.
     """
 
@@ -117,8 +105,8 @@ class ModelConfig:
 
     Args:
         patch_size: Pixels per patch, one side or [height, width].
-        tokenizer: `patch`: one linear map per patch; `conv`: 3x3 convolutions that halve the picture until a
-            patch, a power of two, is one token. Of texts, `conv` is one convolution over three tokens.
+        tokenizer: `patch`: one linear map per patch; `conv`: 3x3 convolutions that halve the image until a
+            patch, a power of two, is one token. For texts, `conv` is one convolution over three tokens.
         stem: Channels of the convolutions after each halving but the last. null: doubling up to `width`.
         width: D, the width of a token.
         depth: L, the number of blocks.
@@ -156,13 +144,13 @@ class OptimConfig:
     """Optimiser, schedule and loss.
 
     Args:
-        name: `adamw`, or `muon`: Muon for matrices of blocks and kernels beside AdamW for the rest.
+        name: `adamw`, or `muon`: Muon for the matrices of blocks and for kernels, AdamW for the rest.
         lr: Peak learning rate of AdamW.
         muon_lr: Peak learning rate of Muon.
         weight_decay: Decoupled decay, on matrices only.
-        betas: AdamW's averaging of gradient and squared gradient.
-        warmup: Part of the run in which the rate rises from zero.
-        schedule: How it falls after that: `cosine`, `linear` or `constant`.
+        betas: AdamW's decay of the averaged gradient and of the averaged squared gradient.
+        warmup: Fraction of the run in which the learning rate rises from zero.
+        schedule: The learning rate after that: `cosine`, `linear` or `constant`.
         label_smoothing: Probability spread over the other classes.
         clip: Largest gradient norm; 0 is off.
         ema: Decay of the averaged weights that are validated and kept; 0 is off.
@@ -185,19 +173,19 @@ class TrainerConfig:
     """How long, and on what. The run ends at `max_epochs` or `max_time`, whichever comes first.
 
     Args:
-        max_epochs: Passes over the training pictures.
+        max_epochs: Passes over the training examples.
         max_time: Wall clock as DD:HH:MM:SS; the schedule follows it to its end.
         precision: `auto`: bf16-mixed where the hardware has bf16, 16-mixed on older GPUs, else 32-true.
         accelerator: As Lightning's.
-        devices: As Lightning's: a number, or `auto`, which under torchrun is what it began.
+        devices: As Lightning's: a number, or `auto`; under torchrun, the processes that it started.
         num_nodes: Machines.
-        strategy: As Lightning's: `auto`, `ddp`, `fsdp`, ...; or `fsdp2`, which divides the weights.
+        strategy: As Lightning's: `auto`, `ddp`, `fsdp`, ...; or `fsdp2`, which shards the weights.
         accumulate: Batches per optimiser step.
         save_every: Seconds between checkpoints within an epoch, at most; each epoch ends with one, too.
         compile: Compile the model with torch.compile.
         progress: Show the progress bar (on a terminal; a line per epoch elsewhere).
-        overlays: Validation pictures whose attention is drawn after each epoch, to `overlays/`; 0 is none.
-        overlay_method: Method of these pictures, see `vit attend --help`.
+        overlays: Validation images whose attention is drawn after each epoch, to `overlays/`; 0 is none.
+        overlay_method: Attribution method of these overlays, see `vit attend --help`.
     """
 
     max_epochs: int | None = 20
@@ -212,7 +200,7 @@ class TrainerConfig:
     compile: bool = False
     progress: bool = True
     overlays: int = 8
-    overlay_method: QuickMethod = "relevance"
+    overlay_method: str = "relevance"
 
 
 @dataclass
@@ -221,9 +209,9 @@ class Config:
 
     Args:
         seed: Decides initial weights, order and augmentation.
-        data: The pictures.
-        augment: What happens to pictures in training.
-        text: How texts are read.
+        data: The dataset.
+        augment: Augmentation of training images.
+        text: Tokenization of texts.
         model: The tower.
         optim: Optimiser, schedule, loss.
         trainer: How long, and on what.
@@ -238,157 +226,9 @@ class Config:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
 
-def config_folder() -> Path:
-    """Where the shipped configs are: inside the installed package, or beside it in a checkout."""
-    inside = Path(__file__).parent / "configs"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
-
-
-def config_file(word: str) -> Path:
-    """A path, or the name of a shipped config.
-
-    Raises:
-        UsageError: It is neither; the nearest shipped name is given.
-    """
-    path = Path(word)
-    if path.is_file():
-        return path
-    shipped = {file.stem: file for file in sorted(config_folder().glob("*.yaml"))}
-    if word in shipped:
-        return shipped[word]
-    raise UsageError(f"--config {word}: no such file or shipped config{nearest(word, list(shipped))}")
-
-
 def nearest(word: str, known: list[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, or all of a few."""
+    """The end of a message about an unknown name: the nearest known one; of a few, all where none is near."""
     close = get_close_matches(word, known, n=1, cutoff=0.5 if len(known) <= 20 else 0.0)
     if close:
         return f"; did you mean {close[0]}?"
     return f"; known: {', '.join(known)}"
-
-
-def add_config_arguments(parser: ArgumentParser) -> None:
-    """Add `--config` and an option for every field of `Config`."""
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file or a shipped config's name")
-    parser.add_class_arguments(Config)
-
-
-def resolve_config(argv: list[str]) -> list[str]:
-    """Put `--config` first, as the path of a file that has been checked, so that every option wins over it.
-
-    Args:
-        argv: The words after the verb. Without `--config` it is `cifar10`.
-
-    Raises:
-        UsageError: No such config, more than one, or a key in it that does not exist.
-    """
-    rest, named = [], []
-    words = iter(argv)
-    for word in words:
-        if word == "--config":
-            named.append(next(words, ""))
-        elif word.startswith("--config="):
-            named.append(word.removeprefix("--config="))
-        else:
-            rest.append(word)
-    if len(named) > 1:
-        raise UsageError(f"--config is given {len(named)} times, expected once")
-    file = config_file(named[0] if named else "cifar10")
-    _check_keys(file)
-    return [f"--config={file}", *rest]
-
-
-def _check_keys(file: Path) -> None:
-    """Refuse keys that do not exist, before anything is read into objects."""
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{file} cannot be read: {_one_line(error)}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{file} holds {type(content).__name__}, expected sections such as data and model")
-    sections: dict[str, Any] = {part.name: part.default_factory for part in fields(Config)}
-    for key, value in content.items():
-        if key not in sections:
-            raise UsageError(f"{file}: unknown key {key}{nearest(str(key), list(sections))}")
-        section = sections[key]
-        if section is MISSING:
-            continue
-        if not isinstance(value, dict):
-            raise UsageError(f"{file}: {key} is {value!r}, expected a section with keys of its own")
-        known = [part.name for part in fields(section)]
-        for name, one in value.items():
-            if isinstance(one, dict) or (isinstance(one, str) and "${" in one):
-                raise UsageError(
-                    f"{file}: {key}.{name} is {one!r}, expected a plain value: nothing is filled in here"
-                )
-            if name not in known:
-                full = [f"{key}.{part}" for part in known]
-                raise UsageError(f"{file}: unknown key {key}.{name}{nearest(f'{key}.{name}', full)}")
-
-
-def to_yaml(config: Config) -> str:
-    """The whole config as YAML that runs again."""
-    return yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, which is all that YAML knows."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
-
-
-def to_config(arguments: Namespace) -> Config:
-    """What the parser read, as a `Config`."""
-    sections = {
-        part.name: part.default_factory(**vars(arguments[part.name]))
-        for part in fields(Config)
-        if part.default_factory is not MISSING
-    }
-    return Config(seed=arguments.seed, **sections)
-
-
-def stored_config(file: Path) -> Config:
-    """The config that a run has written.
-
-    Raises:
-        UsageError: It has keys or values that this version does not know.
-    """
-    _check_keys(file)
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Config)
-    try:
-        return to_config(parser.parse_path(file))
-    except (ArgumentError, TypeError) as error:
-        raise UsageError(f"{file}: {_one_line(error)}") from None
-
-
-# Of `trainer`, what may change when a run is resumed.
-OPEN_TO_CHANGE = (
-    "max_epochs", "max_time", "accelerator", "devices", "num_nodes", "save_every", "progress", "overlays",
-    "overlay_method",
-)  # fmt: skip
-
-
-def first_difference(file: Path, config: Config) -> str | None:
-    """Where a stored config and this one differ: one line, or None.
-
-    How long a run goes on, where, and what it shows may change when it is resumed; what it is may not.
-    """
-    stored = asdict(stored_config(file))
-    now_all = asdict(config)
-    for name in OPEN_TO_CHANGE:
-        now_all["trainer"][name] = stored["trainer"][name]
-    for key, now in now_all.items():
-        before = stored[key]
-        if before == now:
-            continue
-        if not isinstance(now, dict):
-            return f"{key} is {now}, and was {before} in {file}"
-        name = next(name for name, value in now.items() if before[name] != value)
-        return f"{key}.{name} is {now[name]}, and was {before[name]} in {file}"
-    return None

@@ -15,6 +15,7 @@ from PIL import Image
 from vit.data.datasets import load
 from vit.data.images import FileImages, TensorImages
 from vit.data.readers import cifar
+from vit.data.readers.parquet import parquet_files
 from vit.errors import VitError
 
 
@@ -41,9 +42,9 @@ def write(path, seed=0, **size):
 
 
 def tree(root, classes=("cat", "dog", "emu"), each=10, suffix="png"):
-    for place, label in enumerate(classes):
+    for index, label in enumerate(classes):
         for i in range(each):
-            write(root / label / f"{i:02d}.{suffix}", seed=1000 * place + i)
+            write(root / label / f"{i:02d}.{suffix}", seed=1000 * index + i)
     return root
 
 
@@ -105,7 +106,7 @@ def test_one_tree_is_split(tmp_path):
     assert load("folder", tmp_path).train.size == (64, 64)
 
 
-@pytest.mark.parametrize("val", ["val", "valid", "validation"])
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "dev"])
 def test_given_parts_are_kept(tmp_path, val):
     tree(tmp_path / "train")
     tree(tmp_path / val, each=2)
@@ -172,7 +173,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     refused("no class folders", "folder", empty)
     write(empty / "picture.png")
     refused("no class folders", "folder", empty)
-    refused("no folder", "folder", empty / "picture.png")
+    refused("is not a folder", "folder", empty / "picture.png")
     lacking = tree(tmp_path / "lacking", each=2)
     (lacking / "fox").mkdir()
     refused(r"no readable picture in \['fox'\]", "folder", lacking)
@@ -208,6 +209,15 @@ def test_parquet_with_names_in_its_metadata(tmp_path):
     assert splits.val.size == (23, 29)
     assert np.array_equal(splits.val[[3]][0][0].permute(1, 2, 0), noise(3))
     assert splits.val.names[3] == "val/00003"
+
+
+def test_dev_is_the_validation_split_where_there_is_no_val(tmp_path):
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}-0.parquet").touch()
+    assert [file.name for file in parquet_files(tmp_path)["val"]] == ["dev-0.parquet"]
+    for name in ("valid-0", "val-1"):
+        (tmp_path / f"{name}.parquet").touch()
+    assert [file.name for file in parquet_files(tmp_path)["val"]] == ["val-1.parquet", "valid-0.parquet"]
 
 
 def test_one_parquet_file_with_words_for_labels_and_plain_bytes(tmp_path):
@@ -343,12 +353,12 @@ def test_real_cifar10_of_this_machine():
 
 
 def test_unknown_names_and_missing_roots(monkeypatch, tmp_path):
-    refused("data.name is 'cifar', expected one of cifar10", "cifar")
+    refused("data.name is 'cifar'; did you mean cifar10", "cifar")
     refused("neither data.root nor VIT_DATA is set", "folder")
     monkeypatch.setenv("VIT_DATA", str(tmp_path))
     refused(f"{tmp_path}/parquet does not exist", "parquet")
     refused("data.val_fraction is 0", "digits", val_fraction=0)
-    refused("fraction of 1.5", "digits", test_fraction=1.5)
+    refused("data.test_fraction is 1.5, expected between 0 and 1", "digits", test_fraction=1.5)
     refused("image_size is 0 x 0", "digits", image_size=0)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vit.data.decode import FORMATS, STATUSES, DecodeError, open_picture
+from vit.data.decode import FORMATS, STATUSES, DecodeError, open_image
 from vit.data.preprocess import Preprocess
 
 HEIGHT, WIDTH = 13, 17
@@ -34,7 +34,7 @@ def saved(picture, format, **options):
 
 def status(source, **options):
     with pytest.raises(DecodeError) as caught:
-        open_picture(source, **options)
+        open_image(source, **options)
     assert caught.value.status in STATUSES
     assert "\n" not in str(caught.value)
     return caught.value.status
@@ -43,7 +43,7 @@ def status(source, **options):
 @pytest.mark.parametrize("format", ["BMP", "PNG", "PPM", "TIFF", "QOI"])
 def test_lossless_formats_come_back_exactly(format):
     array = smooth()
-    result = open_picture(saved(Image.fromarray(array), format))
+    result = open_image(saved(Image.fromarray(array), format))
     assert result.mode == "RGB"
     assert np.array_equal(np.asarray(result), array)
 
@@ -51,7 +51,7 @@ def test_lossless_formats_come_back_exactly(format):
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "JPEG2000"])
 def test_lossy_formats_come_back_nearly(format):
     array = smooth()
-    result = np.asarray(open_picture(saved(Image.fromarray(array), format, quality=95)))
+    result = np.asarray(open_image(saved(Image.fromarray(array), format, quality=95)))
     assert result.shape == array.shape
     assert np.abs(result.astype(int) - array).mean() < 12
 
@@ -67,10 +67,10 @@ def test_sources_may_be_paths_bytes_and_open_files(tmp_path):
     path.write_bytes(saved(Image.fromarray(smooth()), "PNG"))
     with open(path, "rb") as file:
         results = [
-            open_picture(path),
-            open_picture(str(path)),
-            open_picture(path.read_bytes()),
-            open_picture(file),
+            open_image(path),
+            open_image(str(path)),
+            open_image(path.read_bytes()),
+            open_image(file),
         ]
         assert not file.closed
     for result in results:
@@ -85,32 +85,32 @@ def test_orientation_is_applied_as_pillow_does(format, orientation):
     data = saved(Image.fromarray(smooth()), format, exif=exif)
     with Image.open(io.BytesIO(data)) as stored:
         expected = ImageOps.exif_transpose(stored).convert("RGB")
-    result = open_picture(data)
+    result = open_image(data)
     assert result.size == ((WIDTH, HEIGHT) if orientation < 5 else (HEIGHT, WIDTH))
     assert np.array_equal(np.asarray(result), np.asarray(expected))
 
 
 def test_damaged_exif_does_not_cost_the_picture():
     exif = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01\x03\0"
-    result = open_picture(saved(Image.fromarray(smooth()), "JPEG", exif=exif))
+    result = open_image(saved(Image.fromarray(smooth()), "JPEG", exif=exif))
     assert result.size == (WIDTH, HEIGHT)
 
 
 def test_grey_stays_grey():
     for mode in ("L", "LA", "1"):
-        assert open_picture(saved(Image.fromarray(smooth(0)).convert(mode), "PNG")).mode == "L"
+        assert open_image(saved(Image.fromarray(smooth(0)).convert(mode), "PNG")).mode == "L"
 
 
 def test_one_bit_becomes_black_and_white():
     array = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.5
-    result = open_picture(saved(Image.fromarray(array), "PNG"))
+    result = open_image(saved(Image.fromarray(array), "PNG"))
     assert np.array_equal(np.asarray(result), array * 255)
 
 
 def test_alpha_is_laid_over_white():
     array = smooth(4).astype(np.float64)
     expected = array[..., :3] * array[..., 3:] / 255 + 255 - array[..., 3:]
-    result = np.asarray(open_picture(saved(Image.fromarray(array.astype(np.uint8)), "PNG")))
+    result = np.asarray(open_image(saved(Image.fromarray(array.astype(np.uint8)), "PNG")))
     assert np.abs(result - expected).max() <= 1.5
 
 
@@ -119,21 +119,21 @@ def test_transparent_palette_entry_becomes_white():
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     expected = np.array([[10, 20, 30], [255, 255, 255], [70, 80, 90]])[np.asarray(picture)]
     for format, transparency in (("PNG", 1), ("PNG", b"\xff\x00\xff"), ("GIF", 1)):
-        result = open_picture(saved(picture, format, transparency=transparency))
+        result = open_image(saved(picture, format, transparency=transparency))
         assert result.mode == "RGB"
         assert np.array_equal(np.asarray(result), expected)
 
 
 def test_cmyk_becomes_rgb():
     cmyk = Image.fromarray(smooth()).convert("CMYK")
-    result = open_picture(saved(cmyk, "TIFF"))
+    result = open_image(saved(cmyk, "TIFF"))
     assert np.array_equal(np.asarray(result), np.asarray(cmyk.convert("RGB")))
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
 def test_16_bit_grey_is_scaled_not_clipped(format):
     array = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
-    result = open_picture(saved(Image.fromarray(array), format))
+    result = open_image(saved(Image.fromarray(array), format))
     assert result.mode == "L"
     assert np.array_equal(np.asarray(result), np.rint(array / 257))
 
@@ -150,19 +150,19 @@ def test_16_bit_grey_is_scaled_not_clipped(format):
     ],
 )
 def test_32_bit_grey_is_scaled_to_its_range(array, expected):
-    assert np.asarray(open_picture(saved(Image.fromarray(array), "TIFF"))).tolist() == expected
+    assert np.asarray(open_image(saved(Image.fromarray(array), "TIFF"))).tolist() == expected
 
 
 def test_first_frame_of_an_animation():
     frames = [Image.fromarray(np.full((HEIGHT, WIDTH, 3), level, np.uint8)) for level in (0, 255)]
     for format in ("GIF", "TIFF", "WEBP"):
         data = saved(frames[0], format, save_all=True, append_images=frames[1:])
-        assert np.asarray(open_picture(data)).max() < 5
+        assert np.asarray(open_image(data)).max() < 5
 
 
 def test_pixels_are_counted_before_decoding(monkeypatch):
     data = saved(Image.fromarray(smooth()), "PNG")
-    assert open_picture(data, max_pixels=HEIGHT * WIDTH).size == (WIDTH, HEIGHT)
+    assert open_image(data, max_pixels=HEIGHT * WIDTH).size == (WIDTH, HEIGHT)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
     assert status(data, max_pixels=HEIGHT * WIDTH - 1) == "too_large"
 
@@ -205,22 +205,24 @@ def test_bombs_are_refused_from_their_headers(tmp_path):
     program = f"""
 import resource, sys
 from pathlib import Path
-from vit.data.decode import DecodeError, open_picture
+from vit.data.decode import DecodeError, open_image
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
 before = peak()
 for file in sorted(Path({str(tmp_path)!r}).iterdir()):
     try:
-        open_picture(file)
+        open_image(file)
     except DecodeError as error:
         print(file.name, error.status, peak() - before)
 """
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    lines = [line.split() for line in told.splitlines()]
+    output = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    lines = [line.split() for line in output.splitlines()]
     assert {name: status for name, status, _ in lines} == dict.fromkeys(BOMBS, "too_large")
     assert max(int(megabytes) for _, _, megabytes in lines) < 200
 
 
-def test_colour_profiles_are_not_applied():
+def test_color_profiles_are_not_applied():
     """As torchvision's and timm's loaders read the pictures that weights were trained on."""
     from PIL import ImageCms
 
@@ -231,7 +233,7 @@ def test_colour_profiles_are_not_applied():
         profiled, "PNG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     )
     assert b"iCCP" in profiled.getvalue()
-    assert open_picture(profiled.getvalue()).tobytes() == open_picture(plain.getvalue()).tobytes()
+    assert open_image(profiled.getvalue()).tobytes() == open_image(plain.getvalue()).tobytes()
 
 
 def test_statuses_of_bad_files(tmp_path):
@@ -269,15 +271,15 @@ def test_random_damage_is_always_a_decode_error():
     data = saved(Image.fromarray(smooth()), "PNG")
     for _ in range(100):
         damaged = bytearray(data)
-        for place in generator.integers(8, len(data), 5):
-            damaged[place] = generator.integers(256)
+        for offset in generator.integers(8, len(data), 5):
+            damaged[offset] = generator.integers(256)
         with suppress(DecodeError):
-            open_picture(bytes(damaged))
+            open_image(bytes(damaged))
 
 
 def test_errors_name_the_file_and_pickle(tmp_path):
     with pytest.raises(DecodeError, match=r"cat\.png: missing: .*; check the path") as caught:
-        open_picture(tmp_path / "cat.png")
+        open_image(tmp_path / "cat.png")
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (str(copy), copy.status) == (str(caught.value), "missing")
 
@@ -290,7 +292,7 @@ def test_threads_leave_the_warning_filters_as_they_were():
 
     def work(_):
         start.wait()
-        return [open_picture(data).mode for _ in range(50)]
+        return [open_image(data).mode for _ in range(50)]
 
     with ThreadPoolExecutor(4) as pool:
         assert {mode for modes in pool.map(work, range(4)) for mode in modes} == {"RGB"}
@@ -303,7 +305,7 @@ def test_threads_leave_the_warning_filters_as_they_were():
 )
 def test_a_large_jpeg_is_decoded_no_larger_than_needed(side, decoded):
     picture = Image.linear_gradient("L").resize((side, side)).convert("RGB")
-    found = open_picture(saved(picture, "JPEG"), enough=32)
+    found = open_image(saved(picture, "JPEG"), min_side=32)
     assert found.size == (decoded, decoded)
     assert (
         np.abs(np.asarray(found.resize((16, 16)), int) - np.asarray(picture.resize((16, 16)), int)).max() < 9
@@ -317,20 +319,20 @@ def test_a_photograph_read_at_reduced_scale_is_nearly_the_same(turn):
     exif = Image.Exif()
     exif[0x0112] = turn
     file = saved(photograph, "JPEG", quality=92, exif=exif)
-    assert open_picture(file, enough=110).size != open_picture(file).size
+    assert open_image(file, min_side=110).size != open_image(file).size
     preprocess = Preprocess(96, 64, crop=0.875)
     found = np.asarray(preprocess.read(file), int)
-    whole = np.asarray(preprocess.window(open_picture(file)), int)
+    whole = np.asarray(preprocess.window(open_image(file)), int)
     assert np.abs(found - whole).mean() < 1.0
     assert np.abs(found - whole).max() < 16
 
 
-def test_other_formats_and_sizes_ignore_what_is_enough():
+def test_other_formats_and_sizes_ignore_min_side():
     picture = Image.linear_gradient("L").resize((300, 200))
-    assert open_picture(saved(picture, "PNG"), enough=8).size == (300, 200)
-    assert open_picture(saved(picture, "JPEG"), enough=101).size == (300, 200)
+    assert open_image(saved(picture, "PNG"), min_side=8).size == (300, 200)
+    assert open_image(saved(picture, "JPEG"), min_side=101).size == (300, 200)
 
 
 def test_a_large_jpeg_cut_short_is_found_at_reduced_scale_too():
     whole = saved(Image.effect_noise((512, 512), 90).convert("RGB"), "JPEG")
-    assert status(whole[: len(whole) // 2], enough=16) == "truncated"
+    assert status(whole[: len(whole) // 2], min_side=16) == "truncated"

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from vit.data.decode import DecodeError
-from vit.data.images import FileImages, TensorImages, check_memory, resized, statistics
+from vit.data.images import FileImages, TensorImages, check_memory, resize_images, statistics
 from vit.data.preprocess import Preprocess
 from vit.errors import VitError
 
@@ -29,7 +29,7 @@ def files(tensors, tmp_path):
 
 
 @pytest.mark.parametrize("indices", [[5, 0, 5], torch.tensor([1, 6]), []])
-def test_both_classes_have_one_face(tensors, files, indices):
+def test_both_classes_have_one_interface(tensors, files, indices):
     for left, right in zip(tensors[indices], files[indices], strict=True):
         assert left.dtype == right.dtype
         assert torch.equal(left, right)
@@ -97,11 +97,11 @@ def test_statistics_of_a_flat_channel_and_of_nothing():
         statistics(flat.subset([]))
 
 
-def test_resized_does_as_files_do(tensors):
-    assert resized(tensors.pixels, (11, 13)) is tensors.pixels
+def test_images_in_memory_are_resized_as_files_are(tensors):
+    assert resize_images(tensors.pixels, (11, 13)) is tensors.pixels
     picture = Image.fromarray(tensors.pixels[4].permute(1, 2, 0).numpy())
-    assert torch.equal(resized(tensors.pixels, (5, 7))[4], Preprocess(5, 7).pixels(picture))
-    assert resized(tensors.pixels[:, :1], (5, 7)).shape == (7, 1, 5, 7)
+    assert torch.equal(resize_images(tensors.pixels, (5, 7))[4], Preprocess(5, 7).pixels(picture))
+    assert resize_images(tensors.pixels[:, :1], (5, 7)).shape == (7, 1, 5, 7)
 
 
 def test_memory_is_refused_with_both_numbers(tmp_path):

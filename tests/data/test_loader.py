@@ -19,13 +19,13 @@ def ranks(n, batch_size, world, **options):
 @given(**sizes, drop_last=st.booleans())
 def test_training_covers_everything_in_equal_steps(n, batch_size, world, drop_last):
     batches = ranks(n, batch_size, world, shuffle=True, drop_last=drop_last)
-    assert len({len(mine) for mine in batches}) == 1
+    assert len({len(rank_batches) for rank_batches in batches}) == 1
     assert len(batches[0]) == len(
         EpochSampler(n, batch_size, seed=0, shuffle=True, drop_last=drop_last, world=world)
     )
-    seen = [index for mine in batches for batch in mine for index in batch]
+    seen = [index for rank_batches in batches for batch in rank_batches for index in batch]
     if drop_last:
-        assert all(len(batch) == batch_size for mine in batches for batch in mine)
+        assert all(len(batch) == batch_size for rank_batches in batches for batch in rank_batches)
     else:
         assert set(seen) == set(range(n))
         assert len(seen) - n < world
@@ -34,10 +34,12 @@ def test_training_covers_everything_in_equal_steps(n, batch_size, world, drop_la
 @given(**sizes)
 def test_evaluation_counts_every_picture_once(n, batch_size, world):
     batches = ranks(n, batch_size, world, shuffle=False)
-    assert sorted(index for mine in batches for batch in mine for index in batch) == list(range(n))
-    for rank, mine in enumerate(batches):
+    assert sorted(index for rank_batches in batches for batch in rank_batches for index in batch) == list(
+        range(n)
+    )
+    for rank, rank_batches in enumerate(batches):
         sampler = EpochSampler(n, batch_size, seed=0, shuffle=False, rank=rank, world=world)
-        assert len(sampler) == len(mine)
+        assert len(sampler) == len(rank_batches)
 
 
 def test_order_is_a_function_of_seed_and_epoch():
@@ -71,9 +73,9 @@ def test_loader_gives_ready_made_batches():
     seen = []
     for batch in batches:
         assert type(batch) is tuple
-        found, targets, indices = batch
-        assert found.dtype == torch.uint8
-        assert torch.equal(found, pixels[indices])
+        inputs, targets, indices = batch
+        assert inputs.dtype == torch.uint8
+        assert torch.equal(inputs, pixels[indices])
         assert torch.equal(targets, indices % 2)
         seen += indices.tolist()
     assert sorted(seen) == list(range(11))

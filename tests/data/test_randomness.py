@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy import stats
 
-from vit.data.randomness import generator, hashed, uniforms
+from vit.data.randomness import generator, hash64, uniforms
 
 MASK = (1 << 64) - 1
 
@@ -15,11 +15,11 @@ def splitmix(x):
 
 
 def test_hash_equals_integer_arithmetic():
-    for words in ((0,), (7, 0, 3), (-1, 2**63, 2**64 - 1)):
+    for keys in ((0,), (7, 0, 3), (-1, 2**63, 2**64 - 1)):
         bits = 0
-        for word in words:
-            bits = splitmix(((bits ^ (word & MASK)) + 0x9E3779B97F4A7C15) & MASK)
-        assert int(hashed(*words)) & MASK == bits
+        for key in keys:
+            bits = splitmix(((bits ^ (key & MASK)) + 0x9E3779B97F4A7C15) & MASK)
+        assert int(hash64(*keys)) & MASK == bits
 
 
 def test_numbers_depend_on_seed_epoch_and_index_alone():
@@ -50,15 +50,13 @@ def test_nothing_to_draw():
     assert uniforms(0, 0, torch.arange(3), 0).shape == (3, 0)
 
 
-def test_generator_depends_on_every_word_and_their_order():
-    draws = {
-        torch.rand((), generator=generator(*words)).item() for words in ((1, 2), (2, 1), (1,), (1, 2, 0))
-    }
+def test_generator_depends_on_every_key_and_their_order():
+    draws = {torch.rand((), generator=generator(*keys)).item() for keys in ((1, 2), (2, 1), (1,), (1, 2, 0))}
     assert len(draws) == 4
     assert torch.rand((), generator=generator(1, 2)) == torch.rand((), generator=generator(1, 2))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_same_numbers_on_a_gpu():
-    where = torch.arange(101)
-    assert torch.equal(uniforms(3, 5, where.cuda(), 7).cpu(), uniforms(3, 5, where, 7))
+    indices = torch.arange(101)
+    assert torch.equal(uniforms(3, 5, indices.cuda(), 7).cpu(), uniforms(3, 5, indices, 7))

@@ -1,6 +1,6 @@
-"""One file in, one upright picture in mode RGB or L out, or one `DecodeError` that says why not.
+"""Decoding of one image file: an upright image in mode RGB or L, or a `DecodeError` that says why not.
 
-Safe to call from many threads at once.
+Thread-safe.
 """
 
 import io
@@ -18,12 +18,12 @@ from PIL import Image, UnidentifiedImageError
 
 from vit.errors import VitError
 
-# Raster formats alone: no interpreters (EPS, WMF), no scientific containers, nothing that runs a program; and
-# none without a signature (DIB, TGA), which would take any bytes for a picture.
+# Raster formats only: no interpreters (EPS, WMF), no scientific containers, nothing that runs a program; and
+# none without a signature (DIB, TGA), whose decoders take any bytes for an image.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "QOI", "TIFF", "WEBP")
 
-# Every status but "ok", and what the reader of the message can do about it.
-WAYS_OUT = {
+# Every status but "ok", and what can be done about it.
+REMEDIES = {
     "missing": "check the path",
     "permission": "make the file readable",
     "not_an_image": "remove it from the input",
@@ -34,14 +34,20 @@ WAYS_OUT = {
     "timeout": "give it more time with --timeout, or save it again with another program",
     "crashed": "save it again with another program",
 }
-STATUSES = ("ok", *WAYS_OUT)
+STATUSES = ("ok", *REMEDIES)
 
-# First bytes of files that are pictures to a person, but not to us.
-FOREIGN = {b"%!PS": "PostScript", b"%PDF": "PDF", b"8BPS": "Photoshop", b"SIMPLE  =": "FITS", b"<svg": "SVG"}
+# First bytes of picture formats that are not supported.
+UNSUPPORTED = {
+    b"%!PS": "PostScript",
+    b"%PDF": "PDF",
+    b"8BPS": "Photoshop",
+    b"SIMPLE  =": "FITS",
+    b"<svg": "SVG",
+}
 
-# EXIF 2.32, tag 0x0112: how to turn the stored pixels upright.
+# EXIF 2.32, tag 0x0112, and what makes the stored pixels upright.
 ORIENTATION = 0x0112
-UPRIGHT = {
+TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -51,51 +57,50 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# White of the modes deeper than 8 bits. Pillow keeps 16-bit grey in "I" too.
+# The value of white in modes with more than 8 bits. Pillow uses "I" for 16-bit grey too.
 WHITE = {"I": 65535.0, "F": 1.0}
 
-# What a JPEG decoded at reduced scale keeps over the pixels asked for: resizing has enough to average.
+# A JPEG decoded at a reduced scale keeps this many times the pixels per side that are needed.
 DRAFT_GAP = 2
 
-IN_PILLOW = re.compile(r"PIL\.")
+PILLOW_MODULES = re.compile(r"PIL\.")
 
 
 class DecodeError(VitError):
-    """A picture that cannot be read; `status` is one of `STATUSES`, never "ok"."""
+    """An image that cannot be read; `status` is one of `STATUSES`, never "ok"."""
 
     def __init__(self, name: str, status: str, detail: str):
-        super().__init__(f"{name}: {status}: {detail}; {WAYS_OUT[status]}")
+        super().__init__(f"{name}: {status}: {detail}; {REMEDIES[status]}")
         self.name, self.status, self.detail = name, status, detail
         self.reason = f"{status}: {detail}"
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:  # so that it travels between processes
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:  # pickled with its three arguments
         return type(self), (self.name, self.status, self.detail)
 
 
-def open_picture(
-    source: str | Path | bytes | BinaryIO, *, max_pixels: int = 178_956_970, enough: int | None = None
+def open_image(
+    source: str | Path | bytes | BinaryIO, *, max_pixels: int = 178_956_970, min_side: int | None = None
 ) -> Image.Image:
-    """Decode a picture completely: first frame, upright by its EXIF, mode "RGB", or "L" for grey sources.
+    """Decode an image completely: first frame, upright by its EXIF, mode "RGB", or "L" for grey sources.
 
-    Palettes become their colours; alpha is laid over white; CMYK, YCbCr, LAB and HSV become RGB; 1-bit
-    becomes 0 and 255. Grey deeper than 8 bits is scaled, not clipped: 0..65535 (integers) or 0..1 (floats)
-    becomes 0..255; a picture with values outside that range is stretched from its minimum to its maximum.
+    Palettes become their colors; alpha is composited over white; CMYK, YCbCr, LAB and HSV become RGB; 1-bit
+    becomes 0 and 255. Grey of more than 8 bits is scaled, not clipped: 0..65535 (integers) or 0..1 (floats)
+    becomes 0..255; an image with values outside that range is stretched from its minimum to its maximum.
 
     Args:
         source: A path, the file's bytes, or an open binary file, which is left open.
         max_pixels: Largest height * width, read from the header before any pixel is decoded. Pillow's own
-            limit of 178,956,970 holds above it.
-        enough: Pixels on each side that the caller will reduce the picture to. A JPEG of which a half, a
-            quarter or an eighth still has `DRAFT_GAP` times as many is decoded at that scale, which its
-            format makes quick. None: at full size.
+            limit of 178,956,970 holds as well.
+        min_side: Pixels per side that the caller needs, and resizes the image to. A JPEG is decoded at 1/2,
+            1/4 or 1/8 scale where that leaves `DRAFT_GAP` times as many, which is fast. None: at full size.
 
     Raises:
-        DecodeError: The picture cannot be read; its `status` says why.
+        DecodeError: The image cannot be read; its `status` says why.
     """
     name = _name(source)
     try:
         with _quiet(), _opened(source) as file:
-            return _decode(file, name, max_pixels, enough)
+            return _decode(file, name, max_pixels, min_side)
     except DecodeError:
         raise
     except FileNotFoundError:
@@ -105,70 +110,70 @@ def open_picture(
     except IsADirectoryError:
         raise DecodeError(name, "not_an_image", "it is a folder") from None
     except MemoryError:
-        raise DecodeError(name, "too_large", "to decode it takes more memory than is allowed") from None
+        raise DecodeError(name, "too_large", "decoding it takes more memory than is allowed") from None
     except Image.DecompressionBombError as error:
         raise DecodeError(name, "too_large", _line(error)) from None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them raise
         raise DecodeError(name, _status(error), _line(error)) from None
 
 
-def _decode(file: BinaryIO, name: str, max_pixels: int, enough: int | None) -> Image.Image:
+def _decode(file: BinaryIO, name: str, max_pixels: int, min_side: int | None) -> Image.Image:
     start = file.tell()
     head = file.read(32)
     length = file.seek(0, os.SEEK_END) - start
     file.seek(start)
     if head.startswith(b"RIFF") and int.from_bytes(head[4:8], "little") + 8 > length:
-        # WebP tells its length, and its decoder does not tell a cut file from a damaged one.
+        # The header of WebP holds the length; its decoder reports a cut file as a damaged one.
         raise DecodeError(name, "truncated", f"the file ends after {length:,} bytes")
     try:
-        picture: Image.Image = Image.open(file, formats=FORMATS)
+        image: Image.Image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         raise _unidentified(name, head) from None
-    width, height = picture.size
+    width, height = image.size
     if height * width > max_pixels:
         detail = f"{height} x {width} = {height * width:,} pixels, the limit is {max_pixels:,}"
         raise DecodeError(name, "too_large", detail)
-    if enough is not None:
-        picture.draft(None, (DRAFT_GAP * enough, DRAFT_GAP * enough))  # other formats ignore it
-    picture.load()
-    turn = UPRIGHT.get(_orientation(picture))
-    picture = to_8_bit(picture)
-    return picture if turn is None else picture.transpose(turn)
+    if min_side is not None:
+        image.draft(None, (DRAFT_GAP * min_side, DRAFT_GAP * min_side))  # other formats ignore it
+    image.load()
+    transpose = TRANSPOSES.get(_orientation(image))
+    image = to_8_bit(image)
+    return image if transpose is None else image.transpose(transpose)
 
 
-def to_8_bit(picture: Image.Image) -> Image.Image:
-    """A picture of any of Pillow's modes in L or RGB, as `open_picture` tells."""
-    if picture.mode in WHITE or picture.mode.startswith("I;16"):
-        return _scaled(picture)
-    target = "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert(target)
+def to_8_bit(image: Image.Image) -> Image.Image:
+    """An image of any Pillow mode -> mode L or RGB, as described at `open_image`."""
+    if image.mode in WHITE or image.mode.startswith("I;16"):
+        return _scaled(image)
+    target = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert(target)
 
 
-def _scaled(picture: Image.Image) -> Image.Image:
+def _scaled(image: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits, integer or float, to L."""
-    values = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0.0, neginf=0.0)
-    black, white = 0.0, WHITE.get(picture.mode, 65535.0)
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    black, white = 0.0, WHITE.get(image.mode, 65535.0)
     if values.min() < black or values.max() > white:
         black, white = values.min(), values.max()
     scale = 255.0 / (white - black) if white > black else 0.0
     return Image.fromarray(np.rint((values - black) * scale).astype(np.uint8))
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     try:
-        return picture.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged EXIF beside sound pixels: the picture counts
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:  # the EXIF is damaged, the pixels may be readable
         return 1
 
 
 def _unidentified(name: str, head: bytes) -> DecodeError:
     if not head:
         return DecodeError(name, "truncated", "the file is empty")
-    for magic, kind in FOREIGN.items():
+    for magic, kind in UNSUPPORTED.items():
         if head.lstrip().startswith(magic):
             return DecodeError(name, "unsupported", f"a {kind} file")
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
@@ -179,11 +184,12 @@ def _unidentified(name: str, head: bytes) -> DecodeError:
 
 
 def _status(error: Exception) -> str:
-    """What a decoder's complaint comes to; Pillow has no classes for it, only words."""
-    said = str(error).lower()
-    if isinstance(error, EOFError) or "truncated" in said or "unexpected end" in said or "not enough" in said:
+    """The status of a decoder's error, from its message: Pillow has no error classes for it."""
+    message = str(error).lower()
+    truncated = ("truncated", "unexpected end", "not enough")
+    if isinstance(error, EOFError) or any(phrase in message for phrase in truncated):
         return "truncated"
-    if "not available" in said or "unsupported" in said or "not supported" in said:
+    if any(phrase in message for phrase in ("not available", "unsupported", "not supported")):
         return "unsupported"
     return "unreadable"
 
@@ -204,7 +210,7 @@ def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
         yield io.BytesIO(source)
     elif isinstance(source, (str, Path)):
         kind = os.stat(source).st_mode
-        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # reading a pipe would wait for somebody to write
+        if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # reading a pipe would block
             raise DecodeError(_name(source), "not_an_image", "it is a pipe, a socket or a device")
         with open(source, "rb") as file:
             yield file
@@ -214,16 +220,16 @@ def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Ignore what Pillow warns of (size, odd EXIF, malformed MPO): a status says what matters.
+    """Ignore Pillow's warnings (size, damaged EXIF, malformed MPO): the status reports what matters.
 
-    `warnings.catch_warnings` swaps the filter list of the whole process, which threads may not do. One entry
-    put in front and taken out again is safe: both are atomic, and a thread inside always finds one in front.
+    `warnings.catch_warnings` replaces the filter list of the whole process, which is not thread-safe. To
+    insert one entry and remove it again is: both are atomic, and each thread inside has an entry in front.
     """
-    entry = ("ignore", None, Warning, IN_PILLOW, 0)
+    entry = ("ignore", None, Warning, PILLOW_MODULES, 0)
     filters = cast(list[Any], warnings.filters)
     filters.insert(0, entry)
     try:
         yield
     finally:
-        with suppress(ValueError):  # someone else has put the list back already
+        with suppress(ValueError):  # other code has restored the list already
             filters.remove(entry)

@@ -1,4 +1,4 @@
-"""The order of pictures or texts, and the DataLoader that follows it."""
+"""Batches of images or texts: the sampler, which decides their order, and the DataLoader."""
 
 from collections.abc import Iterator
 
@@ -8,25 +8,25 @@ from torch.utils.data import DataLoader
 
 from vit.data.images import Batch, Images
 from vit.data.randomness import generator
-from vit.data.texts import Texts
+from vit.data.texts import TokenizedTexts
 from vit.errors import VitError
 
 
 class EpochSampler:
     """Batches of indices, in an order that is a function of (seed, epoch).
 
-    Over several processes, shuffled (training) order is filled up with its own beginning, so that every rank
-    takes the same number of steps; unshuffled (evaluation) order is divided without repeats, so that no
-    picture is counted twice, and ranks may differ by one picture.
+    With several processes, a shuffled (training) order is padded with its own beginning, so that every rank
+    takes the same number of steps; an unshuffled (evaluation) order is divided without repeats, so that no
+    example is counted twice, and ranks may differ by one example.
 
     Args:
-        n: Pictures.
+        n: Number of examples.
         batch_size: Indices per batch and rank.
         seed: Decides the shuffled orders.
-        shuffle: Permute anew in every epoch.
+        shuffle: Draw a new permutation for every epoch.
         drop_last: Leave out a last batch that is not full.
-        lengths: int64 (n,), of texts: shuffled batches then hold texts of like length, and waste little on
-            padding. None: batches are cut from the order as it is.
+        lengths: int64 (n,), tokens of each text: shuffled batches then hold texts of similar length, which
+            saves padding. None: batches are cut from the order as it is.
         rank: This process.
         world: Number of processes.
 
@@ -57,33 +57,33 @@ class EpochSampler:
         self.skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
+        """Set the epoch that decides the order of the next pass."""
         self.epoch = epoch
 
     def skip(self, batches: int) -> None:
-        """Leave out the first batches of the next pass, which a run that is resumed has learnt already."""
+        """Leave out the first batches of the next pass: a resumed run has been trained on them already."""
         self.skipped = batches
 
     def __len__(self) -> int:
         """Batches on this rank."""
-        mine = -(-self.n // self.world) if self.shuffle else len(range(self.rank, self.n, self.world))
-        return mine // self.batch_size if self.drop_last else -(-mine // self.batch_size)
+        count = -(-self.n // self.world) if self.shuffle else len(range(self.rank, self.n, self.world))
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        # Drawn at the first batch, not when the iterator is made: Lightning tells the epoch in between.
-        mine = self._order()[self.rank :: self.world]
-        batches = [mine[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))]
+        # Drawn at the first batch, not when the iterator is created: Lightning calls `set_epoch` in between.
+        order = self._order()[self.rank :: self.world]
+        batches = [order[i * self.batch_size : (i + 1) * self.batch_size] for i in range(len(self))]
         if self.lengths is not None and self.shuffle:
-            batches = self._alike(torch.cat(batches), self.lengths) if batches else []
+            batches = self._by_length(torch.cat(batches), self.lengths) if batches else []
         start, self.skipped = self.skipped, 0
         yield from (batch.tolist() for batch in batches[start:])
 
-    def _alike(self, order: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Batches of texts of like length: sorted within stretches of 32 batches, in a random order."""
-        stretches = [part[lengths[part].argsort(stable=True)] for part in order.split(32 * self.batch_size)]
-        batches = [batch for part in stretches for batch in part.split(self.batch_size)]
-        places = torch.randperm(len(batches), generator=generator(self.seed, self.epoch, 1))
-        return [batches[place] for place in places.tolist()]
+    def _by_length(self, order: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Batches of texts of similar length: sorted within chunks of 32 batches, in a random order."""
+        chunks = [chunk[lengths[chunk].argsort(stable=True)] for chunk in order.split(32 * self.batch_size)]
+        batches = [batch for chunk in chunks for batch in chunk.split(self.batch_size)]
+        permutation = torch.randperm(len(batches), generator=generator(self.seed, self.epoch, 1))
+        return [batches[i] for i in permutation.tolist()]
 
     def _order(self) -> Tensor:
         if not self.shuffle or self.n == 0:
@@ -94,7 +94,7 @@ class EpochSampler:
 
 
 def loader(
-    images: Images | Texts,
+    examples: Images | TokenizedTexts,
     batch_size: int,
     *,
     seed: int = 0,
@@ -104,28 +104,28 @@ def loader(
     world: int = 1,
     pin_memory: bool = False,
 ) -> DataLoader[Batch]:
-    """Batches `(pixels uint8 (B, C, height, width), targets (B,), indices (B,))` of pictures; of texts, with
-    their ids int64 (B, N) in the place of pixels.
+    """Batches `(pixels uint8 (B, C, height, width), targets (B,), indices (B,))` of images; for texts, ids
+    int64 (B, N) instead of pixels.
 
-    A whole batch is one look-up, so it needs no worker processes. Lightning's `set_epoch` reaches the sampler
-    as `loader.sampler`. The arguments are those of `EpochSampler`; `pin_memory` speeds copies to a GPU.
+    A whole batch is one look-up, so there are no worker processes. Lightning calls `set_epoch` of
+    `loader.sampler`. The arguments are those of `EpochSampler`; `pin_memory` speeds up copies to a GPU.
     """
     sampler = EpochSampler(
-        len(images),
+        len(examples),
         batch_size,
         seed=seed,
         shuffle=shuffle,
         drop_last=drop_last,
-        lengths=images.lengths if isinstance(images, Texts) else None,
+        lengths=examples.lengths if isinstance(examples, TokenizedTexts) else None,
         rank=rank,
         world=world,
     )
-    # A batch comes ready made: batch_size=None asks for no collation, and the default one makes tuples lists.
+    # The dataset returns whole batches: batch_size=None turns collation off, and collate_fn keeps the tuple.
     return DataLoader(
-        images,  # type: ignore[arg-type]
+        examples,  # type: ignore[arg-type]
         sampler=sampler,
         batch_size=None,
         collate_fn=tuple,
         pin_memory=pin_memory,
-        generator=torch.Generator(),  # for seeds of workers: not the one that training draws from
+        generator=torch.Generator(),  # draws the base seed of workers: not from the generator of training
     )

@@ -1,4 +1,4 @@
-"""From a picture to the tensor a model sees: resize, centre crop, normalise. Travels with the weights."""
+"""From an image to the tensor a model sees: resize, centre crop, normalise. Stored with the weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vit.data.decode import open_picture, to_8_bit
+from vit.data.decode import open_image, to_8_bit
 from vit.errors import VitError
 
 FILTERS = {
@@ -24,7 +24,7 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What happens to a picture before a model sees it.
+    """Preprocessing of images: resize, centre crop, normalise.
 
     Args:
         height: Pixels the model sees, top to bottom.
@@ -32,7 +32,7 @@ class Preprocess:
         channels: 1 for grey, 3 for RGB.
         mean: Subtracted from each channel, on the scale 0..1.
         std: Divides each channel, on the scale 0..1.
-        crop: Part of the resized picture's side that the centre crop keeps, in (0, 1].
+        crop: Fraction of the resized image's side that the centre crop keeps, in (0, 1].
         interpolation: `nearest`, `bilinear`, `bicubic`, `lanczos` or `box`; all of them antialiased.
 
     Raises:
@@ -64,52 +64,52 @@ class Preprocess:
         if self.interpolation not in FILTERS:
             raise VitError(f"interpolation is {self.interpolation!r}, expected one of {', '.join(FILTERS)}")
 
-    def __call__(self, picture: Image.Image) -> Tensor:
-        """A picture of any size -> float32 (C, height, width), normalised."""
-        return self.normalise(self.pixels(picture))
+    def __call__(self, image: Image.Image) -> Tensor:
+        """An image of any size -> float32 (C, height, width), normalised."""
+        return self.normalise(self.pixels(image))
 
     def read(self, source: Path | bytes) -> Image.Image:
-        """The part of a picture file that the model sees; a large JPEG is decoded no larger than needed.
+        """The part of an image file that the model sees; a large JPEG is decoded at a reduced scale.
 
-        So its pixels may differ by a few levels from those of `window` on the whole picture: at every place
-        where files are read it is this one, in training and prediction alike.
+        So its pixels may differ by a few levels from those of `window` on the whole image. Files are read
+        with this method everywhere, in training and in prediction.
 
         Raises:
             DecodeError: The file cannot be read.
         """
-        return self.window(open_picture(source, enough=max(self._cover())))
+        return self.window(open_image(source, min_side=max(self._cover())))
 
     def _cover(self) -> tuple[int, int]:
-        """Height and width that the resized picture covers before its centre is cropped."""
+        """Height and width that the resized image covers before the centre crop."""
         return int(self.height / self.crop), int(self.width / self.crop)
 
-    def window(self, picture: Image.Image) -> Image.Image:
-        """The part of the picture that the model sees: mode L or RGB, `height` x `width` pixels.
+    def window(self, image: Image.Image) -> Image.Image:
+        """The part of the image that the model sees: mode L or RGB, `height` x `width` pixels.
 
-        The picture is scaled, its aspect ratio kept, until it just covers `height / crop` x `width / crop`,
-        and its centre is kept. Sizes are rounded as torchvision's Resize and CenterCrop round them, so that
-        weights trained there see the same pixels here. With `crop` 1, a picture that already has the size
-        is left as it is. Deep, transparent and other modes become L or RGB as in `open_picture`.
+        The image is scaled, its aspect ratio kept, until it just covers `height / crop` x `width / crop`, and
+        its centre is cropped. Sizes are rounded as in torchvision's Resize and CenterCrop, so that weights
+        trained with them see the same pixels. With `crop` 1, an image that already has the size is not
+        changed. 16-bit, transparent and other modes become L or RGB as in `open_image`.
         """
         mode = "L" if self.channels == 1 else "RGB"
-        if picture.mode != mode:
-            picture = to_8_bit(picture).convert(mode)
-        old_width, old_height = picture.size
+        if image.mode != mode:
+            image = to_8_bit(image).convert(mode)
+        old_width, old_height = image.size
         cover_height, cover_width = self._cover()
         if old_width * cover_height <= old_height * cover_width:
             new_height, new_width = cover_width * old_height // old_width, cover_width
         else:
             new_height, new_width = cover_height, cover_height * old_width // old_height
         top, left = round((new_height - self.height) / 2), round((new_width - self.width) / 2)
-        # One step instead of two: the enlarged whole of a very long picture would not fit in memory.
+        # Crop and resize in one step: a very long image, enlarged as a whole, would not fit in memory.
         down, across = old_height / new_height, old_width / new_width
         right, bottom = (left + self.width) * across, (top + self.height) * down
         box = (left * across, top * down, min(right, old_width), min(bottom, old_height))  # against rounding
-        return picture.resize((self.width, self.height), FILTERS[self.interpolation], box=box)
+        return image.resize((self.width, self.height), FILTERS[self.interpolation], box=box)
 
-    def pixels(self, picture: Image.Image) -> Tensor:
-        """A picture of any size -> uint8 (C, height, width)."""
-        return levels(self.window(picture))
+    def pixels(self, image: Image.Image) -> Tensor:
+        """An image of any size -> uint8 (C, height, width)."""
+        return levels(self.window(image))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 (..., C, height, width) -> float32 of the same shape, `(pixels / 255 - mean) / std`."""
@@ -134,9 +134,9 @@ class Preprocess:
         return cls(**values)
 
 
-def levels(picture: Image.Image) -> Tensor:
-    """The pixels of a picture in mode L or RGB as they are, uint8 (C, height, width)."""
-    array = np.asarray(picture)
+def levels(image: Image.Image) -> Tensor:
+    """The pixels of an image in mode L or RGB, uint8 (C, height, width)."""
+    array = np.asarray(image)
     return torch.from_numpy(array.reshape(*array.shape[:2], -1).transpose(2, 0, 1).copy())
 
 
@@ -154,9 +154,9 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 
 
 def match_channels(pixels: Tensor, channels: int) -> Tensor:
-    """uint8 (B, 1 or 3, height, width) -> the same with the channels a model reads: grey to RGB or back.
+    """uint8 (B, 1 or 3, height, width) -> (B, channels, height, width): grey to RGB, or RGB to grey.
 
-    Luma is that of ITU-R 601, rounded as Pillow rounds it, so that a grey picture keeps its levels.
+    Luma is that of ITU-R 601, rounded as in Pillow, so that a grey RGB image keeps its levels.
     """
     if pixels.shape[1] == channels:
         return pixels

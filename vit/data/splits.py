@@ -1,4 +1,4 @@
-"""Holding out a part of a dataset, class by class."""
+"""Stratified splits: a part of a dataset held out, class by class."""
 
 import torch
 from torch import Tensor
@@ -8,15 +8,15 @@ from vit.errors import VitError
 
 
 def stratified_split(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Divide pictures in two, so that every class gives the same fraction.
+    """Divide examples in two, with the same fraction of every class held out.
 
-    A class of n pictures gives `round(fraction * n)`; at least one where it has two or more, and never its
-    last. Which ones depends on the seed and the class alone, not on torch's global generator.
+    Of a class with n examples, `round(fraction * n)` are held out: at least one if it has two or more, and
+    never all. Which ones depends on the seed and the class alone, not on torch's global generator.
 
     Args:
-        targets: int64 (n,), the class of each picture.
-        fraction: Part to hold out, in [0, 1).
-        seed: Decides which pictures.
+        targets: int64 (n,), the class of each example.
+        fraction: Fraction to hold out, in [0, 1).
+        seed: Decides which examples.
 
     Returns:
         The kept and the held indices, int64, each sorted.

@@ -6,9 +6,16 @@ import torch.nn.functional as F
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as oracle
 
-from vit.data.augmentation.augment import Augment, Mix, ProgressiveResize, erased
-from vit.data.augmentation.geometry import affine, chained, resized_box, sample, shifted
-from vit.data.augmentation.policy import OPERATIONS, RAND, WIDE, coloured, drawn, moved
+from vit.data.augmentation.augment import Augment
+from vit.data.augmentation.geometry import affine, compose, random_box, shift_and_flip, warp
+from vit.data.augmentation.policy import (
+    OPERATIONS,
+    RAND,
+    WIDE,
+    apply_photometric,
+    draw_operations,
+    geometric_maps,
+)
 from vit.data.preprocess import normalise
 from vit.data.randomness import uniforms
 from vit.errors import VitError
@@ -80,7 +87,7 @@ def test_padded_crops_and_flips_are_all_drawn_and_exact():
     n = 2000
     augment = Augment(0, (0.0,), (1 / 255,), padding=padding)
     found = augment(picture.expand(n, 1, HEIGHT, WIDTH), torch.arange(n), 0).round().int()
-    assert {tuple(one.flatten().tolist()) for one in found} == expected
+    assert {tuple(image.flatten().tolist()) for image in found} == expected
 
 
 def test_the_affine_path_agrees_with_the_exact_one(pixels):
@@ -89,13 +96,13 @@ def test_the_affine_path_agrees_with_the_exact_one(pixels):
     one, zero = torch.ones(BATCH), torch.zeros(BATCH)
     crop = affine(one, zero, zero, one, dx.float(), dy.float())
     flip = affine(torch.where(mirror, -1.0, 1.0), zero, zero, one, zero, zero)
-    expected = shifted(pixels, dy, dx, mirror)
-    assert torch.equal(sample(pixels.float(), chained(crop, flip)).to(torch.uint8), expected)
+    expected = shift_and_flip(pixels, dy, dx, mirror)
+    assert torch.equal(warp(pixels.float(), compose(crop, flip)).to(torch.uint8), expected)
 
 
-def test_chained_is_the_matrix_product():
+def test_composition_is_the_matrix_product():
     first, second = torch.randn(2, 5, 3, 3)
-    torch.testing.assert_close(chained(first, second), first @ second)
+    torch.testing.assert_close(compose(first, second), first @ second)
 
 
 def one_operation(name, strength):
@@ -119,7 +126,7 @@ def degrees(slope):
 )
 def test_geometry_is_torchvisions(pixels, name, arguments, strength):
     """Up to the sign, which is a convention: both occur equally often."""
-    ours = sample(pixels[:1].float(), moved(*one_operation(name, strength), (HEIGHT, WIDTH), WIDE))
+    ours = warp(pixels[:1].float(), geometric_maps(*one_operation(name, strength), (HEIGHT, WIDTH), WIDE))
     plain = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0]}
     bilinear = InterpolationMode.BILINEAR
     theirs = oracle.affine(pixels[:1].float(), **(plain | arguments(strength)), interpolation=bilinear)
@@ -128,7 +135,7 @@ def test_geometry_is_torchvisions(pixels, name, arguments, strength):
 
 def test_a_resized_box_shows_a_part_of_the_picture():
     u = uniforms(0, 0, torch.arange(2000), 4)
-    maps = resized_box(u, (0.35, 0.8), (HEIGHT, WIDTH))
+    maps = random_box(u, (0.35, 0.8), (HEIGHT, WIDTH))
     wide, tall = maps[:, 0, 0], maps[:, 1, 1]
     corners = torch.tensor([[-WIDTH / 2, -HEIGHT / 2, 1], [WIDTH / 2, HEIGHT / 2, 1]])
     placed = maps @ corners.T
@@ -142,7 +149,7 @@ def test_a_resized_box_shows_a_part_of_the_picture():
     assert ratio.max() < 1.334
     assert area.min() > 0.349
     assert area.max() < 0.801
-    half = resized_box(torch.tensor([[0.0, 0.5, 0.5, 0.5]]), (0.25, 1.0), (16, 16))
+    half = random_box(torch.tensor([[0.0, 0.5, 0.5, 0.5]]), (0.25, 1.0), (16, 16))
     torch.testing.assert_close(half[0], torch.diag(torch.tensor([0.5, 0.5, 1.0])))
 
 
@@ -150,20 +157,20 @@ def test_a_resized_box_is_torchvisions_resize(pixels):
     zero = torch.zeros(1)
     maps = affine(torch.tensor([5 / 17]), zero, zero, torch.tensor([7 / 13]), torch.tensor([1.0]), zero - 1)
     # The box of 7 x 5 whose centre is (1, -1) off the picture's: rows 2 to 8, columns 7 to 11.
-    ours = sample(pixels[:1].float(), maps)
+    ours = warp(pixels[:1].float(), maps)
     theirs = oracle.resize(pixels[:1, :, 2:9, 7:12].float(), [HEIGHT, WIDTH], antialias=False)
     inside = (slice(None), slice(None), slice(1, -1), slice(2, -2))  # at its rim, ours sees beyond the box
     assert (ours - theirs)[inside].abs().max() <= 0.51
 
 
 def test_operations_and_strengths_are_drawn_evenly():
-    operation, strength = drawn(uniforms(0, 0, torch.arange(28_000), 3), None)
+    operation, strength = draw_operations(uniforms(0, 0, torch.arange(28_000), 3), None)
     counts = operation.bincount(minlength=len(OPERATIONS))
     assert counts.min() > 1800
     assert counts.max() < 2200
     assert torch.equal((strength.abs() * 30).round().unique(), torch.arange(31.0))
     assert strength.mean().abs() < 0.02
-    fixed = drawn(uniforms(0, 0, torch.arange(50), 3), 0.3)[1]
+    fixed = draw_operations(uniforms(0, 0, torch.arange(50), 3), 0.3)[1]
     torch.testing.assert_close(fixed.abs(), torch.full((50,), 0.3))
 
 
@@ -184,14 +191,14 @@ def test_operations_and_strengths_are_drawn_evenly():
         ("rotate", 1.0, WIDE, lambda x: x),
     ],
 )
-def test_colour_operations_have_their_papers_ranges(pixels, name, strength, limits, theirs):
-    ours = coloured(pixels[:1].float(), *one_operation(name, strength), limits)
+def test_color_operations_have_their_papers_ranges(pixels, name, strength, limits, theirs):
+    ours = apply_photometric(pixels[:1].float(), *one_operation(name, strength), limits)
     assert (ours - theirs(pixels[:1]).float()).abs().max() <= 2
 
 
 def test_geometry_has_its_papers_ranges():
     def largest(name, limits, size=(224, 331)):
-        return moved(*one_operation(name, 1.0), size, limits)[0]
+        return geometric_maps(*one_operation(name, 1.0), size, limits)[0]
 
     assert largest("shear_x", WIDE)[0, 1] == pytest.approx(0.99)
     assert largest("shear_y", RAND)[1, 0] == pytest.approx(0.3)
@@ -199,22 +206,6 @@ def test_geometry_has_its_papers_ranges():
     assert largest("translate_x", RAND)[0, 2] == pytest.approx(150)
     assert largest("translate_y", WIDE, (8, 9))[1, 2] == 8
     assert largest("rotate", RAND)[0, 0] == pytest.approx(0.8660254)
-
-
-def test_erasing_leaves_the_rest_and_has_the_papers_size():
-    images = torch.ones(1500, 3, 31, 37)
-    u = uniforms(0, 0, torch.arange(1500), 5)
-    result = erased(images, u, 0.4)
-    assert torch.equal(images, torch.ones_like(images))
-    part = (result[:, 0] == 0).float().mean((1, 2))
-    assert torch.equal(result[:, 0], result[:, 2])
-    assert (part > 0).float().mean() == pytest.approx(0.4, abs=0.04)
-    hit = part[part > 0]
-    assert hit.min() > 0.012
-    assert hit.max() < 0.35
-    for one in result[:50, 0]:  # the hole is a rectangle
-        hole = one == 0
-        assert hole.sum() == hole.any(0).sum() * hole.any(1).sum()
 
 
 @pytest.mark.parametrize(
@@ -232,35 +223,6 @@ def test_erasing_leaves_the_rest_and_has_the_papers_size():
 def test_bad_settings_are_refused(bad):
     with pytest.raises(VitError, match=rf"augment\.{next(iter(bad))} is .*, expected"):
         Augment(0, MEAN, STD, **bad)
-
-
-def test_mixing_is_off_at_zero():
-    images, targets = torch.randn(4, 3, 5, 7), torch.arange(4)
-    mixed, same = Mix(0.0, 0.0, 4, 0)(images, targets, 0, 0)
-    assert mixed is images
-    assert same is targets
-
-
-@pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0), (0.2, 1.0)])
-def test_mixing_blends_pictures_and_targets_alike(mixup, cutmix):
-    images = (
-        torch.eye(5)[:, :, None, None].expand(5, 5, 13, 17).contiguous()
-    )  # channel i is all that picture i has
-    mix = Mix(mixup, cutmix, 5, 3)
-    state = torch.get_rng_state()
-    mixed, targets = mix(images, torch.arange(5), 2, 17)
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.testing.assert_close(mixed.mean((2, 3)), targets)
-    torch.testing.assert_close(targets.sum(1), torch.ones(5))
-    again = mix(images, torch.arange(5), 2, 17)
-    assert torch.equal(again[0], mixed)
-    draws = {mix(images, torch.arange(5), epoch, 17)[1].flatten()[0].item() for epoch in range(10)}
-    assert len(draws) > 3
-
-
-def test_negative_alphas_are_refused():
-    with pytest.raises(VitError, match=r"augment\.mixup is -1"):
-        Mix(-1, 0, 5, 0)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -282,25 +244,3 @@ def test_two_epochs_show_every_picture_both_ways(pixels):
     mirrored = [not torch.equal(one, other) for one, other in zip(first, upright, strict=True)]
     assert any(mirrored)
     assert not all(mirrored)
-
-
-def test_pictures_grow_by_a_patch_at_a_time():
-    images = torch.rand(3, 2, 5 * 7, 4 * 11, generator=torch.Generator().manual_seed(0))
-    grow = ProgressiveResize(0.5, 0.6, (7, 11))  # from 2.5 to 5 rows, from 2 to 4 columns
-    grids = [(2, 2), (2, 2), (3, 2), (3, 3), (4, 3), (4, 3), (5, 4), (5, 4)]
-    for progress, (rows, cols) in zip((0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1), grids, strict=True):
-        grown = grow(images, progress)
-        expected = oracle.resize(images, [rows * 7, cols * 11], antialias=True)
-        torch.testing.assert_close(grown, expected)
-
-
-def test_growth_begins_with_one_patch_at_least_and_can_be_over_at_once():
-    images = torch.rand(1, 1, 8, 8)
-    assert ProgressiveResize(0.01, 1.0, (4, 4))(images, 0.0).shape == (1, 1, 4, 4)
-    assert ProgressiveResize(0.01, 0.0, (4, 4))(images, 0.0) is images
-
-
-@pytest.mark.parametrize(("start", "until"), [(0, 0.5), (1.1, 0.5), (0.5, -0.1), (0.5, 1.1)])
-def test_growth_refuses_numbers_out_of_range(start, until):
-    with pytest.raises(VitError, match=r"augment\.grow_(from is (0|1\.1)|until is (-0\.1|1\.1)), expected"):
-        ProgressiveResize(start, until, (4, 4))

@@ -67,7 +67,7 @@ def test_a_factor_of_one_changes_nothing(levels):
         assert torch.equal(change(levels, one), levels)
 
 
-def test_grey_pictures_have_no_colour():
+def test_grey_pictures_have_no_color():
     grey = torch.randint(0, 256, (2, 1, 5, 7)).float()
     assert torch.equal(photometric.color(grey, torch.zeros(2)), grey)
 

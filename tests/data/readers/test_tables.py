@@ -47,23 +47,23 @@ def read(tmp_path: Path, file: str, content: bytes | str) -> list[Record]:
 def refusal(path: Path) -> str:
     with pytest.raises(VitError) as caught:
         list(read_records(path))
-    said = str(caught.value)
-    assert str(path) in said
-    assert "expected" in said
-    assert len(said.splitlines()) == 1
-    return said
+    message = str(caught.value)
+    assert str(path) in message
+    assert "expected" in message
+    assert len(message.splitlines()) == 1
+    return message
 
 
-def ok(place: int, text: str, label: str | None = None) -> Record:
-    return Record(f"f:{place}", text, label, "ok", "")
+def ok(number: int, text: str, label: str | None = None) -> Record:
+    return Record(f"f:{number}", text, label, "ok", "")
 
 
-def empty(place: int, label: str | None = None) -> Record:
-    return Record(f"f:{place}", "", label, "empty", "has no text")
+def empty(number: int, label: str | None = None) -> Record:
+    return Record(f"f:{number}", "", label, "empty", "has no text")
 
 
-def broken(place: int, error: str) -> Record:
-    return Record(f"f:{place}", "", None, "broken", error)
+def broken(number: int, error: str) -> Record:
+    return Record(f"f:{number}", "", None, "broken", error)
 
 
 # Lines of text
@@ -95,7 +95,7 @@ def test_a_return_within_a_line_is_text(tmp_path: Path) -> None:
 
 def test_strange_texts_are_kept_exactly(tmp_path: Path) -> None:
     found = read(tmp_path, "a.txt", "\n".join(STRANGE))
-    assert found == [ok(place, text) for place, text in enumerate(STRANGE, 1)]
+    assert found == [ok(number, text) for number, text in enumerate(STRANGE, 1)]
 
 
 def test_ten_thousand_words_on_a_line(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_bytes_that_are_not_utf8_break_their_line_alone(tmp_path: Path) -> None:
     ]
 
 
-def test_positions_of_bytes_count_behind_the_mark(tmp_path: Path) -> None:
+def test_positions_of_bytes_count_after_the_mark(tmp_path: Path) -> None:
     assert read(tmp_path, "a.txt", b"\xef\xbb\xbf\xff") == [broken(1, "byte 0xff at position 1 is not UTF-8")]
 
 
@@ -129,7 +129,7 @@ def test_an_encoded_surrogate_is_not_utf8(tmp_path: Path) -> None:
 def test_lines_come_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     content = "\ufeff" + "".join(f"{text}\n" for text in texts)
     found = read(tmp_path_factory.mktemp("t"), "a.txt", content)
-    assert found == [ok(place, text) for place, text in enumerate(texts, 1)]
+    assert found == [ok(number, text) for number, text in enumerate(texts, 1)]
 
 
 # TSV
@@ -177,7 +177,7 @@ def test_tsv_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 def test_tsv_comes_back(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]) -> None:
     content = "text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows)
     found = read(tmp_path_factory.mktemp("t"), "a.tsv", content)
-    assert found == [ok(place, text, label) for place, (text, label) in enumerate(rows, 2)]
+    assert found == [ok(number, text, label) for number, (text, label) in enumerate(rows, 2)]
 
 
 # Headers
@@ -207,9 +207,9 @@ def test_the_only_column_that_is_no_label_is_the_text(tmp_path: Path, header: st
 def test_a_header_without_texts(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     path.write_text("id,verse,label\n1,a,b\n".replace(",", "\t" if suffix == "tsv" else ","))
-    said = refusal(path)
-    assert "['id', 'verse', 'label']" in said
-    assert "text, sentence, question, review, content" in said
+    message = refusal(path)
+    assert "['id', 'verse', 'label']" in message
+    assert "text, sentence, question, review, content" in message
     path.write_text("label\n1\n")
     assert "['label']" in refusal(path)
 
@@ -232,7 +232,7 @@ def test_a_broken_header(tmp_path: Path, suffix: str) -> None:
 def test_a_header_with_an_open_quote(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('"text\na\n')
-    assert "header: is no CSV" in refusal(path)
+    assert "header: is not CSV" in refusal(path)
 
 
 def test_a_header_alone(tmp_path: Path) -> None:
@@ -277,11 +277,11 @@ def test_csv_with_empty_lines_in_one_column(tmp_path: Path) -> None:
 def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
     first, last = read(tmp_path, "a.csv", 'text,label\na,1\n"b,2\nc,3\n')
     assert first == ok(2, "a", "1")
-    assert last == broken(3, "is no CSV: unexpected end of data, lines taken: 2; check the quotes")
+    assert last == broken(3, "is not CSV: unexpected end of data, lines taken: 2; check the quotes")
 
 
-def test_text_behind_a_quote(tmp_path: Path) -> None:
-    """The row that begins with the fault takes the lines up to where it shows; those behind are read."""
+def test_text_after_a_quote(tmp_path: Path) -> None:
+    """The broken row takes the lines up to where the reader notices; the lines after them are read."""
     first, second, last = read(tmp_path, "a.csv", 'text,label\n"a"b,1\n"c\nd"e,2\nf,3\n')
     assert (first.name, first.status) == ("f:2", "broken")
     assert "lines taken: 1;" in first.error
@@ -290,7 +290,7 @@ def test_text_behind_a_quote(tmp_path: Path) -> None:
     assert last == ok(5, "f", "3")
 
 
-def test_a_quote_behind_a_fault_opens_nothing(tmp_path: Path) -> None:
+def test_a_quote_after_a_fault_opens_nothing(tmp_path: Path) -> None:
     first, last = read(tmp_path, "a.csv", 'text,label\n"a"b,"c\nd,1\n')
     assert (first.name, first.status) == ("f:2", "broken")
     assert last == ok(3, "d", "1")
@@ -310,21 +310,21 @@ def test_a_return_in_csv(tmp_path: Path) -> None:
 
 def test_strange_texts_in_csv(tmp_path: Path) -> None:
     content = "text\n" + "".join('"{}"\n'.format(text.replace('"', '""')) for text in STRANGE)
-    assert read(tmp_path, "a.csv", content) == [ok(place, text) for place, text in enumerate(STRANGE, 2)]
+    assert read(tmp_path, "a.csv", content) == [ok(number, text) for number, text in enumerate(STRANGE, 2)]
 
 
 def test_a_quote_that_is_never_closed_does_not_take_all_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = csv.field_size_limit()
-    monkeypatch.setattr(tables, "LONGEST", 20)
+    monkeypatch.setattr(tables, "MAX_FIELD", 20)
     try:
         found = read(tmp_path, "a.csv", 'text\n"a\n' + 6 * "seventeen letters\n")
     finally:
         csv.field_size_limit(before)
     assert (found[0].name, found[0].status) == ("f:2", "broken")
     assert "field limit" in found[0].error
-    assert found[1:] == [ok(place, "seventeen letters") for place in range(5, 9)]
+    assert found[1:] == [ok(number, "seventeen letters") for number in range(5, 9)]
 
 
 def test_csv_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
@@ -376,9 +376,9 @@ def test_labels_of_json(tmp_path: Path, label: str, wanted: str | None) -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("", "is no JSON: Expecting value, at character 1"),
-        ('{"text": "a"', "is no JSON: Expecting ',' delimiter, at character 13"),
-        ('{"text": "a"} {}', "is no JSON: Extra data, at character 15"),
+        ("", "is not JSON: Expecting value, at character 1"),
+        ('{"text": "a"', "is not JSON: Expecting ',' delimiter, at character 13"),
+        ('{"text": "a"} {}', "is not JSON: Extra data, at character 15"),
         ('["a"]', "is of type list, expected an object"),
         ('"a"', "is of type str, expected an object"),
         ("null", "is of type NoneType, expected an object"),
@@ -429,7 +429,7 @@ def test_jsonl_comes_back(
 ) -> None:
     lines = [json.dumps({"text": text, "label": label}, ensure_ascii=escaped) for text, label in rows]
     found = read(tmp_path_factory.mktemp("t"), "a.jsonl", "\n".join(lines))
-    assert found == [ok(place, text, label) for place, (text, label) in enumerate(rows, 1)]
+    assert found == [ok(number, text, label) for number, (text, label) in enumerate(rows, 1)]
 
 
 # Parquet
@@ -452,7 +452,7 @@ def test_parquet(tmp_path: Path) -> None:
 
 def test_parquet_keeps_strange_texts(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", {"text": pa.array(STRANGE, pa.large_string())})
-    assert list(read_records(path, "f")) == [ok(place, text) for place, text in enumerate(STRANGE, 1)]
+    assert list(read_records(path, "f")) == [ok(number, text) for number, text in enumerate(STRANGE, 1)]
 
 
 def test_parquet_with_labels(tmp_path: Path) -> None:
@@ -482,7 +482,7 @@ def test_parquet_of_many_batches_and_row_groups(tmp_path: Path) -> None:
         pa.table({"text": texts, "label": list(range(2503))}), tmp_path / "a.parquet", row_group_size=1100
     )
     found = list(read_records(tmp_path / "a.parquet", "f"))
-    assert found == [ok(place, text, str(place - 1)) for place, text in enumerate(texts, 1)]
+    assert found == [ok(number, text, str(number - 1)) for number, text in enumerate(texts, 1)]
 
 
 def test_parquet_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
@@ -494,7 +494,7 @@ def test_parquet_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "words"),
+    ("columns", "expected"),
     [
         ({"text": pa.array([1])}, ["text", "int64", "string"]),
         ({"text": pa.array([b"a"])}, ["text", "binary", "string"]),
@@ -503,9 +503,9 @@ def test_parquet_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
         ({}, ["empty header"]),
     ],
 )
-def test_parquet_without_texts(tmp_path: Path, columns: dict[str, pa.Array], words: list[str]) -> None:
-    said = refusal(write(tmp_path / "a.parquet", columns))
-    assert [word for word in words if word not in said] == []
+def test_parquet_without_texts(tmp_path: Path, columns: dict[str, pa.Array], expected: list[str]) -> None:
+    message = refusal(write(tmp_path / "a.parquet", columns))
+    assert [part for part in expected if part not in message] == []
 
 
 def test_parquet_that_is_none(tmp_path: Path) -> None:
@@ -536,9 +536,9 @@ def test_names_and_suffixes(tmp_path: Path) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     for suffix in SUFFIXES:
-        said = refusal(tmp_path / f"missing{suffix}")
-        assert "No such file" in said
-        assert suffix in said
+        message = refusal(tmp_path / f"missing{suffix}")
+        assert "No such file" in message
+        assert suffix in message
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -551,9 +551,9 @@ def test_a_folder(tmp_path: Path) -> None:
 def test_another_suffix(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("a\n")
-    said = refusal(path)
-    assert repr(path.suffix) in said
-    assert ", ".join(SUFFIXES) in said
+    message = refusal(path)
+    assert repr(path.suffix) in message
+    assert ", ".join(SUFFIXES) in message
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".tsv", ".csv", ".jsonl"])
@@ -585,6 +585,6 @@ def test_every_row_has_a_record(tmp_path: Path) -> None:
     assert lines > 20
     for suffix in ("txt", "jsonl"):
         found = read(tmp_path, f"a.{suffix}", noise)
-        assert [record.name for record in found] == [f"f:{place}" for place in range(1, lines + 1)]
+        assert [record.name for record in found] == [f"f:{number}" for number in range(1, lines + 1)]
     found = read(tmp_path, "a.tsv", b"text\n" + noise)
-    assert [record.name for record in found] == [f"f:{place}" for place in range(2, lines + 2)]
+    assert [record.name for record in found] == [f"f:{number}" for number in range(2, lines + 2)]

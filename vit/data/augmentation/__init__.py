@@ -1,1 +1,1 @@
-"""Augmentation of training images: whole batches of tensors, on the device that trains."""
+"""Augmentation of training examples: whole batches of tensors, on the device that trains."""

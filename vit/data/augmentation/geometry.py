@@ -1,7 +1,7 @@
-"""Moving pictures: affine maps, all of a batch at once, and one look at the pixels at the end.
+"""Geometric operations on a batch: affine maps, composed first and sampled once.
 
-Maps are float32 (B, 3, 3) and lead from a pixel of the result to the place in the source that it shows, as
-(x, y, 1) in pixels from the centre. So a chain of operations is a product, the first one leftmost.
+Maps are float32 (B, 3, 3), from a pixel of the result to its source, as coordinates (x, y, 1) in pixels from
+the centre. The composition of operations is a product of maps, with the first operation leftmost.
 """
 
 import torch
@@ -15,22 +15,22 @@ def affine(xx: Tensor, xy: Tensor, yx: Tensor, yy: Tensor, dx: Tensor, dy: Tenso
     return torch.stack((xx, xy, dx, yx, yy, dy, zero, zero, one), dim=1).view(-1, 3, 3)
 
 
-def chained(first: Tensor, second: Tensor) -> Tensor:
-    """The map of `first`, and then `second` done to its result.
+def compose(first: Tensor, second: Tensor) -> Tensor:
+    """The map of `first` followed by `second`: the matrix product, (B, 3, 3).
 
-    Written out, because a matrix product on a GPU may round to 10 bits (TF32): half a pixel at 1,000.
+    Not `@`, because a matrix product on a GPU may round to 10 bits (TF32): half a pixel at 1,000.
     """
     return (first[:, :, :, None] * second[:, None, :, :]).sum(2)
 
 
-def resized_box(u: Tensor, scale: tuple[float, float], size: tuple[int, int]) -> Tensor:
-    """Look at a random box only (Szegedy et al. 2015, section 6): an area of `scale`, sides 3:4 to 4:3.
+def random_box(u: Tensor, scale: tuple[float, float], size: tuple[int, int]) -> Tensor:
+    """The maps (B, 3, 3) of a random resized crop (Szegedy et al. 2015, section 6), sides 3:4 to 4:3.
 
-    A box that would stick out is cut to the picture, where others draw again.
+    A box larger than the image is cut to it, where other implementations draw again.
 
     Args:
-        u: (B, 4) in [0, 1): area, ratio, place in y, place in x.
-        scale: Smallest and largest area, as fractions of the picture.
+        u: (B, 4) in [0, 1): area, aspect ratio, vertical and horizontal position.
+        scale: Smallest and largest area, as fractions of the image.
         size: Height and width.
     """
     height, width = size
@@ -44,8 +44,8 @@ def resized_box(u: Tensor, scale: tuple[float, float], size: tuple[int, int]) ->
     return affine(wide, zero, zero, tall, dx, dy)
 
 
-def sample(levels: Tensor, maps: Tensor) -> Tensor:
-    """Pictures seen through their maps: bilinear, black outside, rounded to whole levels.
+def warp(levels: Tensor, maps: Tensor) -> Tensor:
+    """Apply one map to each image: bilinear, black outside, rounded to whole levels.
 
     Args:
         levels: float32 (B, C, height, width), 0 to 255.
@@ -64,20 +64,20 @@ def sample(levels: Tensor, maps: Tensor) -> Tensor:
     return F.grid_sample(levels, grid, mode="bilinear", padding_mode="zeros", align_corners=False).round_()
 
 
-def shifted(pixels: Tensor, dy: Tensor, dx: Tensor, mirror: Tensor) -> Tensor:
-    """Move by whole pixels and mirror left to right, exactly: no interpolation, any dtype, black comes in.
+def shift_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, mirror: Tensor) -> Tensor:
+    """Shift by whole pixels, then mirror left to right, without interpolation; black outside.
 
     Args:
-        pixels: (B, C, height, width).
-        dy, dx: int64 (B,): row y of the result shows row y + dy of the source, and so in x.
-        mirror: bool (B,); the picture is moved first.
+        pixels: (B, C, height, width), of any dtype.
+        dy, dx: int64 (B,): row y of the shifted image is row y + dy of the source; columns likewise.
+        mirror: bool (B,).
     """
     batch, channels, height, width = pixels.shape
     rows = torch.arange(height, device=pixels.device) + dy[:, None]  # (B, height)
     cols = torch.arange(width, device=pixels.device).expand(batch, width)
     cols = torch.where(mirror[:, None], width - 1 - cols, cols) + dx[:, None]  # (B, width)
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None, :]
-    where = rows.clamp(0, height - 1)[:, :, None] * width + cols.clamp(0, width - 1)[:, None, :]
-    where = where.view(batch, 1, height * width).expand(-1, channels, -1)
-    found = pixels.flatten(2).gather(2, where).view_as(pixels)
-    return found * inside[:, None].to(found.dtype)
+    source = rows.clamp(0, height - 1)[:, :, None] * width + cols.clamp(0, width - 1)[:, None, :]
+    source = source.view(batch, 1, height * width).expand(-1, channels, -1)
+    result = pixels.flatten(2).gather(2, source).view_as(pixels)
+    return result * inside[:, None].to(result.dtype)

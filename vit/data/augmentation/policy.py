@@ -1,4 +1,4 @@
-"""The operations that TrivialAugment and RandAugment choose from, and how strong each may become."""
+"""The operations of TrivialAugment and RandAugment, and their strengths."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ OPERATIONS = (
     "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "color",
     "contrast", "sharpness", "posterize", "solarize", "autocontrast", "equalize",
 )  # fmt: skip
-BINS = 31  # strengths 0, 1/30, ... 1, as both papers count them
+BINS = 31  # strengths 0, 1/30, ... 1, as in both papers
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Limits:
     """Each operation at strength 1.
 
     Args:
-        shear: Pixels to the side per pixel up.
+        shear: Horizontal pixels per vertical pixel, and vice versa.
         translate: Largest shift, as a fraction of the side.
         translate_pixels: The same in pixels; the smaller of the two counts.
         rotate: Degrees.
         enhance: Distance of brightness, color, contrast and sharpness from the factor 1.
-        posterize: Bits taken away.
+        posterize: Bits removed.
     """
 
     shear: float
@@ -37,35 +37,35 @@ class Limits:
     posterize: int
 
 
-# Mueller and Hutter 2021, table 1, "wide": 32 pixels, here at most the whole picture.
+# Mueller and Hutter 2021, table 1, "wide": 32 pixels, here at most the whole image.
 WIDE = Limits(shear=0.99, translate=1.0, translate_pixels=32.0, rotate=135.0, enhance=0.99, posterize=6)
-# Cubuk et al. 2020, with AutoAugment's ranges, whose pictures had 331 pixels a side.
+# Cubuk et al. 2020, with AutoAugment's ranges, which are for images of 331 x 331 pixels.
 RAND = Limits(
     shear=0.3, translate=150 / 331, translate_pixels=float("inf"), rotate=30.0, enhance=0.9, posterize=4
 )
 
 
-def drawn(u: Tensor, strength: float | None) -> tuple[Tensor, Tensor]:
-    """One operation and its signed strength for each picture.
+def draw_operations(u: Tensor, strength: float | None) -> tuple[Tensor, Tensor]:
+    """One operation and its signed strength for each image.
 
     Args:
         u: (B, 3) in [0, 1): operation, strength, sign.
-        strength: 0 to 1 for all, or None to draw one of the `BINS`.
+        strength: 0 to 1 for all; None: draw one of `BINS` strengths.
 
     Returns:
-        int64 (B,), the place in `OPERATIONS`, and float32 (B,), -1 to 1.
+        int64 (B,), the index in `OPERATIONS`, and float32 (B,), -1 to 1.
     """
     operation = (u[:, 0] * len(OPERATIONS)).long()
     size = (u[:, 1] * BINS).floor() / (BINS - 1) if strength is None else torch.full_like(u[:, 1], strength)
     return operation, torch.where(u[:, 2] < 0.5, size, -size)
 
 
-def moved(operation: Tensor, strength: Tensor, size: tuple[int, int], limits: Limits) -> Tensor:
-    """The maps (B, 3, 3) of the operations that move pixels, about the centre; for others the identity."""
+def geometric_maps(operation: Tensor, strength: Tensor, size: tuple[int, int], limits: Limits) -> Tensor:
+    """The maps (B, 3, 3) of the geometric operations, about the centre; for others the identity."""
     height, width = size
 
-    def where(name: str, largest: float) -> Tensor:
-        return torch.where(operation == OPERATIONS.index(name), strength * largest, 0.0)
+    def where(name: str, limit: float) -> Tensor:
+        return torch.where(operation == OPERATIONS.index(name), strength * limit, 0.0)
 
     angle = torch.deg2rad(where("rotate", limits.rotate))
     return affine(
@@ -78,8 +78,8 @@ def moved(operation: Tensor, strength: Tensor, size: tuple[int, int], limits: Li
     )
 
 
-def coloured(levels: Tensor, operation: Tensor, strength: Tensor, limits: Limits) -> Tensor:
-    """The operations that change levels, float32 (B, C, height, width) 0 to 255; the others leave them."""
+def apply_photometric(levels: Tensor, operation: Tensor, strength: Tensor, limits: Limits) -> Tensor:
+    """Apply the photometric operations to levels 0 to 255, float32 (B, C, height, width); ignore others."""
     factor = 1 + strength * limits.enhance
     size = strength.abs()
     changes: tuple[tuple[Callable[..., Tensor], Tensor | None], ...] = (
@@ -93,9 +93,9 @@ def coloured(levels: Tensor, operation: Tensor, strength: Tensor, limits: Limits
         (photometric.equalize, None),
     )
     levels = levels.clone()
-    for change, needed in changes:
+    for change, parameter in changes:
         chosen = (operation == OPERATIONS.index(change.__name__)).nonzero().flatten()
-        if len(chosen):  # each picture is worked on once, by its own operation
-            extra = () if needed is None else (needed[chosen],)
+        if len(chosen):
+            extra = () if parameter is None else (parameter[chosen],)
             levels[chosen] = change(levels[chosen], *extra)
     return levels

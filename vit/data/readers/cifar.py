@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from vit.data.images import Images, Skipped, TensorImages, resized
+from vit.data.images import Images, Skipped, TensorImages, resize_images
 from vit.data.readers.parquet import parquet_files, read_parquet
 from vit.errors import VitError
 
-# The standard names, for files that bring none.
+# The standard names, for files without label names.
 LABELS = {
     "cifar10": [
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -33,33 +33,45 @@ LABELS = {
 }  # fmt: skip
 
 
-def read_cifar(
-    name: str, root: Path | None, *, size: tuple[int, int] | None, memory_gb: float
+def read_cifar10(
+    root: Path | None, *, size: tuple[int, int] | None, memory_gb: float
 ) -> tuple[dict[str, Images], list[str], Skipped]:
-    """The parts `train` and `test` in RGB.
+    """The splits `train` and `test` in RGB.
 
     Looked for in this order: parquet files in `root`; the original archive or its extracted folder in `root`,
     read by torchvision, which checks them; where `root` has nothing, a download by torchvision into it.
 
     Args:
-        name: `cifar10` or `cifar100`.
-        root: The folder; None: `~/.cache/vit/NAME`.
+        root: The folder; None: `~/.cache/vit/cifar10`.
         size: Height and width; None: 32 x 32.
         memory_gb: Largest size of the decoded pixels.
 
     Raises:
         VitError: None of the three worked; the message says what was tried and how to provide the data.
     """
+    return _read("cifar10", root, size, memory_gb)
+
+
+def read_cifar100(
+    root: Path | None, *, size: tuple[int, int] | None, memory_gb: float
+) -> tuple[dict[str, Images], list[str], Skipped]:
+    """As `read_cifar10`, with the fine labels."""
+    return _read("cifar100", root, size, memory_gb)
+
+
+def _read(
+    name: str, root: Path | None, size: tuple[int, int] | None, memory_gb: float
+) -> tuple[dict[str, Images], list[str], Skipped]:
     root = root or cache_folder(name)
     if root.is_file() or parquet_files(root):
-        parts, labels, skipped = read_parquet(root, size=size, memory_gb=memory_gb)
-        numbered = [str(place) for place in range(len(LABELS[name]))]
-        return parts, LABELS[name] if labels == numbered else labels, skipped
+        splits, labels, skipped = read_parquet(root, size=size, memory_gb=memory_gb)
+        numbers = [str(number) for number in range(len(LABELS[name]))]
+        return splits, LABELS[name] if labels == numbers else labels, skipped
     return _read_originals(name, root, size or (32, 32))
 
 
 def cache_folder(name: str) -> Path:
-    """Where downloads go that were given no place."""
+    """The folder for downloads where no root is given."""
     return Path.home() / ".cache" / "vit" / name
 
 
@@ -70,24 +82,24 @@ def _read_originals(
 
     kind: Any = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     extracted = _extracted(name, kind, root)
-    parts: dict[str, Images] = {}
-    for part in ("train", "test"):
+    splits: dict[str, Images] = {}
+    for split in ("train", "test"):
         try:
-            with warnings.catch_warnings():  # NumPy 2.4 dislikes how these pickles of 2009 spell a dtype
+            with warnings.catch_warnings():  # NumPy 2.4 warns of a dtype in these pickles of 2009
                 warnings.simplefilter("ignore")
-                found = kind(extracted, train=part == "train")
+                original = kind(extracted, train=split == "train")
         except (RuntimeError, OSError) as error:
             way_out = f"remove {extracted / kind.base_folder} and extract {kind.filename} again"
             raise VitError(f"{name}: torchvision cannot read {extracted}: {error}; {way_out}") from None
-        pixels = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-        names = [f"{part}/{i:05d}" for i in range(len(pixels))]
-        parts[part] = TensorImages(resized(pixels, size), torch.tensor(found.targets), names)
-        labels = list(found.classes)
-    return parts, labels, []
+        pixels = torch.from_numpy(original.data).permute(0, 3, 1, 2).contiguous()
+        names = [f"{split}/{i:05d}" for i in range(len(pixels))]
+        splits[split] = TensorImages(resize_images(pixels, size), torch.tensor(original.targets), names)
+        labels = list(original.classes)
+    return splits, labels, []
 
 
 def _extracted(name: str, kind: Any, root: Path) -> Path:
-    """The folder with the extracted archive; extracts or downloads it where need be."""
+    """The folder with the extracted archive, which is extracted or downloaded first if it is missing."""
     from torchvision.datasets import utils
 
     archive = root / kind.filename
@@ -97,11 +109,11 @@ def _extracted(name: str, kind: Any, root: Path) -> Path:
         _download(name, kind, root)
     if not utils.check_integrity(str(archive), kind.tgz_md5):
         raise VitError(f"{archive} is damaged: its MD5 sum is not {kind.tgz_md5}; fetch it again")
-    place = root if os.access(root, os.W_OK) else cache_folder(name)
-    if not (place / kind.base_folder).is_dir():
-        place.mkdir(parents=True, exist_ok=True)
-        utils.extract_archive(str(archive), str(place))
-    return place
+    folder = root if os.access(root, os.W_OK) else cache_folder(name)
+    if not (folder / kind.base_folder).is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        utils.extract_archive(str(archive), str(folder))
+    return folder
 
 
 def _download(name: str, kind: Any, root: Path) -> None:
@@ -111,7 +123,7 @@ def _download(name: str, kind: Any, root: Path) -> None:
     if root.is_dir() and any(root.iterdir()):
         raise VitError(f"{name}: {root} has neither parquet files nor {kind.filename}; {way_out}")
     try:
-        with urllib.request.urlopen(kind.url, timeout=20):  # torchvision itself would wait without end
+        with urllib.request.urlopen(kind.url, timeout=20):  # torchvision itself has no timeout
             pass
         root.mkdir(parents=True, exist_ok=True)
         utils.download_url(kind.url, str(root), kind.filename, kind.tgz_md5)

@@ -1,4 +1,4 @@
-"""Pictures in parquet files, as Hugging Face writes them: image bytes, a label, class names in the schema."""
+"""Images in parquet files, as Hugging Face writes them: image bytes, a label, class names in the schema."""
 
 import json
 from pathlib import Path
@@ -6,33 +6,38 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vit.data.decode import DecodeError, open_picture
-from vit.data.images import Images, Skipped, TensorImages, check_memory, decoded
+from vit.data.decode import DecodeError, open_image
+from vit.data.images import Images, Skipped, TensorImages, check_memory, decode_images
 from vit.data.preprocess import Preprocess
+from vit.data.roster import SPLITS
 from vit.errors import VitError
 
 if TYPE_CHECKING:
     from pyarrow import Schema
 
-PARTS = ("train", "val", "test")  # `val` begins `valid` and `validation` too
 IMAGE_COLUMNS = ("img", "image", "picture", "pixels")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 
 
 def parquet_files(root: Path) -> dict[str, list[Path]]:
-    """The files of each part, `train`, `val` and `test`; a part without files is left out.
+    """The files of each split, `train`, `val` and `test`; a split without files is left out.
 
     Args:
-        root: One parquet file, or a folder with `train*.parquet`, `val*.parquet`, `test*.parquet` in it or in
-            its `data` folder. A single file of any name is all of train.
+        root: One parquet file, or a folder with `train*.parquet`, `val*.parquet` (or `dev*.parquet`),
+            `test*.parquet` in it or in its `data` folder. A single file of any name is all of train.
     """
     if root.is_file():
         return {"train": [root]}
     for folder in (root, root / "data"):
         files = sorted(folder.glob("*.parquet"))
-        found = {part: [file for file in files if file.name.startswith(part)] for part in PARTS}
-        if found["train"]:
-            return {part: some for part, some in found.items() if some}
+        splits = {
+            split: matching
+            for split, prefixes in SPLITS.items()
+            for prefix in reversed(prefixes)  # the last one assigned stays
+            if (matching := [file for file in files if file.name.startswith(prefix)])
+        }
+        if "train" in splits:
+            return splits
         if len(files) == 1:
             return {"train": files}
     return {}
@@ -41,15 +46,15 @@ def parquet_files(root: Path) -> dict[str, list[Path]]:
 def read_parquet(
     root: Path, *, size: tuple[int, int] | None, memory_gb: float
 ) -> tuple[dict[str, Images], list[str], Skipped]:
-    """Decode all parts into memory, in RGB.
+    """Decode all splits into memory, in RGB.
 
     Args:
         root: As `parquet_files` takes it.
-        size: Height and width; None: those of the first picture.
+        size: Height and width; None: those of the first image.
         memory_gb: Largest size of the decoded pixels.
 
     Returns:
-        The parts, the label names (of the schema's Hugging Face metadata, else the sorted distinct values of
+        The splits, the label names (of the schema's Hugging Face metadata, else the sorted distinct values of
         train), and the rows that could not be decoded, each with a reason.
 
     Raises:
@@ -63,26 +68,26 @@ def read_parquet(
     try:
         schema = parquet.read_schema(files["train"][0])
         image, label = _image_column(schema, root), _label_column(schema, root)
-        rows = sum(parquet.read_metadata(file).num_rows for some in files.values() for file in some)
+        rows = sum(parquet.read_metadata(file).num_rows for group in files.values() for file in group)
         size = size or _first_size(files["train"][0], image)
         check_memory(root, rows, size, memory_gb)
-        labels, lookup = _labels(schema, files["train"], label)
-        parts: dict[str, Images] = {}
+        labels, classes = _labels(schema, files["train"], label)
+        splits: dict[str, Images] = {}
         skipped: Skipped = []
-        for part, some in files.items():
-            parts[part] = _read_part(part, some, image, label, lookup, Preprocess(*size), skipped)
+        for split, group in files.items():
+            splits[split] = _read_split(split, group, image, label, classes, Preprocess(*size), skipped)
     except (ArrowException, OSError) as error:
-        said = " ".join(str(error).split())
-        raise VitError(f"cannot read the parquet files in {root}: {said}; fetch them again") from None
-    return parts, labels, skipped
+        message = " ".join(str(error).split())
+        raise VitError(f"cannot read the parquet files in {root}: {message}; fetch them again") from None
+    return splits, labels, skipped
 
 
-def _read_part(
-    part: str,
+def _read_split(
+    split: str,
     files: list[Path],
     image: str,
     label: str,
-    lookup: dict[Any, int],
+    classes: dict[Any, int],
     preprocess: Preprocess,
     skipped: Skipped,
 ) -> TensorImages:
@@ -96,17 +101,18 @@ def _read_part(
     for file in files:
         for batch in ParquetFile(file).iter_batches(1024, columns=[image, label]):
             values = batch.column(label).to_pylist()
-            for value, found in zip(values, decoded(_encoded(batch.column(image)), preprocess), strict=True):
-                name = f"{part}/{row:05d}"
+            images = decode_images(_encoded(batch.column(image)), preprocess)
+            for value, decoded in zip(values, images, strict=True):
+                name = f"{split}/{row:05d}"
                 row += 1
-                if isinstance(found, DecodeError):
-                    skipped.append((name, found.reason))
+                if isinstance(decoded, DecodeError):
+                    skipped.append((name, decoded.reason))
                     continue
-                if value not in lookup:
-                    known = ", ".join(map(str, lookup))
+                if value not in classes:
+                    known = ", ".join(map(str, classes))
                     raise VitError(f"{file}: {label} of {name} is {value!r}, expected one of {known}")
-                pixels[len(names)] = found
-                targets.append(lookup[value])
+                pixels[len(names)] = decoded
+                targets.append(classes[value])
                 names.append(name)
     return TensorImages(pixels[: len(names)], torch.tensor(targets, dtype=torch.int64), names)
 
@@ -114,12 +120,12 @@ def _read_part(
 def _labels(schema: "Schema", files: list[Path], column: str) -> tuple[list[str], dict[Any, int]]:
     """The names of the classes, and the class of each value of the column."""
     if names := label_names(schema, column):
-        return names, {place: place for place in range(len(names))}
+        return names, {index: index for index in range(len(names))}
     from pyarrow.parquet import read_table
 
     values = {value for file in files for value in read_table(file, columns=[column])[column].to_pylist()}
     ordered = sorted(value for value in values if value is not None)
-    return [str(value) for value in ordered], {value: place for place, value in enumerate(ordered)}
+    return [str(value) for value in ordered], {value: index for index, value in enumerate(ordered)}
 
 
 def label_names(schema: "Schema", column: str) -> list[str]:
@@ -132,7 +138,7 @@ def label_names(schema: "Schema", column: str) -> list[str]:
 
 
 def _image_column(schema: "Schema", root: Path) -> str:
-    """A column of bytes, or of structs with bytes; one with a usual name before the others."""
+    """A column of bytes, or of structs with bytes; columns with a usual name come first."""
     from pyarrow import types
 
     def holds_bytes(kind: Any) -> bool:
@@ -170,7 +176,7 @@ def _first_size(file: Path, image: str) -> tuple[int, int]:
     for batch in ParquetFile(file).iter_batches(64, columns=[image]):
         for encoded in _encoded(batch.column(image)):
             try:
-                width, height = open_picture(encoded).size
+                width, height = open_image(encoded).size
             except DecodeError:
                 continue
             return height, width

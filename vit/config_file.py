@@ -1,0 +1,168 @@
+"""Reading and writing of `Config`: YAML files, command line options, a run's config. Imports no torch."""
+
+from argparse import ArgumentError
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+
+from vit.config import Config, nearest
+from vit.errors import UsageError
+
+
+def config_folder() -> Path:
+    """The folder of the shipped configs: inside the installed package, or next to it in a checkout."""
+    inside = Path(__file__).parent / "configs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def _find(name: str) -> Path:
+    """A path, or the name of a shipped config.
+
+    Raises:
+        UsageError: It is neither; the nearest shipped name is given.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = {file.stem: file for file in sorted(config_folder().glob("*.yaml"))}
+    if name in shipped:
+        return shipped[name]
+    raise UsageError(f"--config {name}: no such file or shipped config{nearest(name, list(shipped))}")
+
+
+def add_config_arguments(parser: ArgumentParser, choices: Mapping[str, Iterable[str]]) -> None:
+    """Add `--config` and an option for every field of `Config`.
+
+    Args:
+        parser: Gets the options.
+        choices: Keys whose values are the names of a roster, with these names; for `--help` alone.
+    """
+    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file or a shipped config's name")
+    parser.add_class_arguments(Config)
+    for action in parser._actions:
+        if action.dest in choices:
+            action.metavar = f"{{{','.join(choices[action.dest])}}}"
+
+
+def resolve_config(argv: list[str]) -> list[str]:
+    """Put `--config` first, as the path of a file that has been checked, so that every option overrides it.
+
+    Args:
+        argv: The arguments after the verb. Without `--config` it is `cifar10`.
+
+    Raises:
+        UsageError: No such config, more than one, or a key in it that does not exist.
+    """
+    options, configs = [], []
+    arguments = iter(argv)
+    for argument in arguments:
+        if argument == "--config":
+            configs.append(next(arguments, ""))
+        elif argument.startswith("--config="):
+            configs.append(argument.removeprefix("--config="))
+        else:
+            options.append(argument)
+    if len(configs) > 1:
+        raise UsageError(f"--config is given {len(configs)} times, expected once")
+    file = _find(configs[0] if configs else "cifar10")
+    _check_keys(file)
+    return [f"--config={file}", *options]
+
+
+def _check_keys(file: Path) -> None:
+    """Refuse keys that do not exist, and values that are not plain, before objects are made of them."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{file} cannot be read: {_one_line(error)}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{file} holds {type(content).__name__}, expected sections such as data and model")
+    sections: dict[str, Any] = {field.name: field.default_factory for field in fields(Config)}
+    for key, value in content.items():
+        if key not in sections:
+            raise UsageError(f"{file}: unknown key {key}{nearest(str(key), list(sections))}")
+        section = sections[key]
+        if section is MISSING:
+            continue
+        if not isinstance(value, dict):
+            raise UsageError(f"{file}: {key} is {value!r}, expected a section with keys of its own")
+        known = [f"{key}.{field.name}" for field in fields(section)]
+        for name, entry in value.items():
+            if isinstance(entry, dict) or (isinstance(entry, str) and "${" in entry):
+                raise UsageError(
+                    f"{file}: {key}.{name} is {entry!r}, expected a plain value: nothing is substituted"
+                )
+            if f"{key}.{name}" not in known:
+                raise UsageError(f"{file}: unknown key {key}.{name}{nearest(f'{key}.{name}', known)}")
+
+
+def to_yaml(config: Config) -> str:
+    """The whole config as YAML that runs again."""
+    return yaml.safe_dump(_plain(asdict(config)), sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples become lists: YAML has no tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+def to_config(arguments: Namespace) -> Config:
+    """The parsed arguments as a `Config`."""
+    sections = {
+        field.name: field.default_factory(**vars(arguments[field.name]))
+        for field in fields(Config)
+        if field.default_factory is not MISSING
+    }
+    return Config(seed=arguments.seed, **sections)
+
+
+def stored_config(file: Path) -> Config:
+    """The config that a run has written to its folder.
+
+    Raises:
+        UsageError: It has unknown keys, or values of the wrong type.
+    """
+    _check_keys(file)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Config)
+    try:
+        return to_config(parser.parse_path(file))
+    except (ArgumentError, TypeError) as error:
+        raise UsageError(f"{file}: {_one_line(error)}") from None
+
+
+# Keys of `trainer` that may change when a run is resumed.
+OPEN_TO_CHANGE = (
+    "max_epochs", "max_time", "accelerator", "devices", "num_nodes", "save_every", "progress", "overlays",
+    "overlay_method",
+)  # fmt: skip
+
+
+def first_difference(file: Path, config: Config) -> str | None:
+    """The first key in which a stored config and this one differ, as one line; None where there is none.
+
+    The keys of `OPEN_TO_CHANGE` are not compared.
+    """
+    stored = asdict(stored_config(file))
+    current = asdict(config)
+    for name in OPEN_TO_CHANGE:
+        current["trainer"][name] = stored["trainer"][name]
+    for key, now in current.items():
+        before = stored[key]
+        if before == now:
+            continue
+        if not isinstance(now, dict):
+            return f"{key} is {now}, and was {before} in {file}"
+        name = next(name for name, value in now.items() if before[name] != value)
+        return f"{key}.{name} is {now[name]}, and was {before[name]} in {file}"
+    return None
