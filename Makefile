@@ -1,15 +1,17 @@
-# Every target makes the virtual environment itself when it is missing.
+# Every target creates the virtual environment if it is missing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One process per core, each with one thread of torch (tests/conftest.py).
+PARALLEL := -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-all fuzz check format clean
 
-help:  ## say what there is
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-install: $(VENV)/installed  ## make .venv with vit and all that its tests need
+install: $(VENV)/installed  ## create .venv with vit and everything that its tests need
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vit needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -21,22 +23,22 @@ quickstart: $(VENV)/installed  ## train on handwritten digits, predict a folder,
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/quickstart.py
 
 test: $(VENV)/installed check  ## the checks and the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
-test-all: $(VENV)/installed check  ## the checks and all tests, the slow ones too
-	$(BIN)/python -m pytest -m ''
+test-all: $(VENV)/installed check  ## the checks and all tests, including the slow ones
+	$(BIN)/python -m pytest $(PARALLEL) -m ''
 
-fuzz: $(VENV)/installed  ## damaged pictures and bundles, two minutes each
+fuzz: $(VENV)/installed  ## fuzz the readers of images and bundles, two minutes each
 	$(BIN)/python -m pip install --quiet atheris
 	$(BIN)/python scripts/fuzz.py --seconds 120
 
-check: $(VENV)/installed  ## style, types, and the import rule
+check: $(VENV)/installed  ## style, types, and the import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/installed  ## put the code in its shape
+format: $(VENV)/installed  ## fix and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

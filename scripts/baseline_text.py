@@ -1,8 +1,8 @@
-"""The linear baseline beside the text tower: words and pairs of words, logistic regression.
+"""A linear baseline for the text tower: logistic regression on TF-IDF of words and pairs of words.
 
     VIT_DATA=... python scripts/baseline_text.py sst2 trec
 
-TF-IDF of single words and pairs, C chosen on validation, test looked at once. The splits are those of vit.
+C is chosen on validation; test is used once. The splits are those of vit.
 """
 
 import argparse
@@ -11,39 +11,40 @@ import sys
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from vit.config import TEXTS
 from vit.data.datasets import load_texts
-from vit.data.texts import Sentences
+from vit.data.roster import DATASETS
+from vit.data.texts import RawTexts
 
-STRENGTHS = (0.3, 1, 3, 10, 30, 100)
+STRENGTHS = (0.3, 1, 3, 10, 30, 100)  # C: inverse strength of regularisation
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("data", nargs="+", choices=TEXTS)
-    for name in parser.parse_args(words).data:
+    texts = [name for name, dataset in DATASETS.items() if dataset.kind == "text"]
+    parser.add_argument("data", nargs="+", choices=texts)
+    for name in parser.parse_args(argv).data:
         splits = load_texts(name)
         assert splits.test is not None
-        found = baseline(splits.train, splits.val, splits.test)
+        result = baseline(splits.train, splits.val, splits.test)
         print(
-            f"{name}: C = {found['C']}, val {100 * found['val']:.2f} % (n = {len(splits.val.texts)}), "
-            f"test {100 * found['test']:.2f} % (n = {len(splits.test.texts)})"
+            f"{name}: C = {result['C']}, val {100 * result['val']:.2f} % (n = {len(splits.val.texts)}), "
+            f"test {100 * result['test']:.2f} % (n = {len(splits.test.texts)})"
         )
     return 0
 
 
-def baseline(train: Sentences, val: Sentences, test: Sentences) -> dict[str, float]:
-    """Accuracy on validation and test of the model that validates best."""
+def baseline(train: RawTexts, val: RawTexts, test: RawTexts) -> dict[str, float]:
+    """C, validation and test accuracy of the model with the best validation accuracy."""
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-    learned = vectorizer.fit_transform(train.texts)
-    models = [LogisticRegression(C=c, max_iter=1000).fit(learned, train.targets.numpy()) for c in STRENGTHS]
-    held, final = (vectorizer.transform(part.texts) for part in (val, test))
-    scores = [model.score(held, val.targets.numpy()) for model in models]
+    x_train = vectorizer.fit_transform(train.texts)
+    x_val, x_test = (vectorizer.transform(split.texts) for split in (val, test))
+    models = [LogisticRegression(C=c, max_iter=1000).fit(x_train, train.targets.numpy()) for c in STRENGTHS]
+    scores = [model.score(x_val, val.targets.numpy()) for model in models]
     best = scores.index(max(scores))
     return {
         "C": STRENGTHS[best],
         "val": scores[best],
-        "test": float(models[best].score(final, test.targets.numpy())),
+        "test": float(models[best].score(x_test, test.targets.numpy())),
     }
 
 

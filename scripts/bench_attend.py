@@ -1,14 +1,14 @@
-"""Our attribution methods and those of other libraries, on the same pictures: faithfulness, speed, memory.
+"""Attribution methods of vit and of other libraries on the same images: faithfulness, speed, memory.
 
-pip install grad-cam captum torchcam zennit   # the other libraries; one that is absent is a row saying so
+pip install grad-cam captum torchcam zennit   # the other libraries; those not installed are reported as such
 python scripts/bench_attend.py runs/cifar10 --pictures 1000 --output bench_attend.json
-python scripts/bench_attend.py --cost         # what a map costs beside a forward pass; needs no run
+python scripts/bench_attend.py --cost         # time and memory of a map against a forward pass; needs no run
 
-The other libraries run as their documentation says, a choice of theirs taken in their favour: the maps of
-grad-cam and torchcam are taken on the grid of tokens, before they are stretched over the pixels, and pixel
-attributions are summed over the channels and meaned over each patch, `captum_ig_abs` with the sign taken off
-after the channels as captum's own viewer does. Their layer is the first norm of the last block, which is
-grad-cam's advice for vision transformers; --cam-layer takes another.
+The other libraries run as documented; where there is a choice, it is the one that favours them. The maps of
+grad-cam and torchcam are taken on the grid of tokens, before they are interpolated to pixels. Attributions of
+pixels are summed over channels and averaged over each patch; `captum_ig_abs` takes the absolute value after
+the sum over channels, as captum's own viewer does. The layer of grad-cam and torchcam is the first norm of
+the last block, which grad-cam recommends for vision transformers; --cam-layer chooses another.
 """
 
 import argparse
@@ -29,10 +29,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, one_hot
 
-from vit.attribution.explain import METHODS, explain
-from vit.attribution.rollout import rollout
-from vit.config import QUICK_METHODS
-from vit.core import record_attention
+import vit
+from vit.attribution.methods.rollout import rollout
+from vit.attribution.roster import METHODS, QUICK_METHODS
+from vit.core import BlockSpec
 from vit.data.loader import loader
 from vit.data.preprocess import match_channels
 from vit.device import best_device
@@ -42,15 +42,15 @@ from vit.evaluation.removal import BASELINES
 from vit.recipes.data import load_data, named_data
 from vit.training.environment import environment
 from vit.vision import VisionTransformer
-from vit.weights.models import fingerprint, load_model
+from vit.weights.models import fingerprint
 
 LIBRARIES = ("grad-cam", "captum", "torchcam", "zennit")
 ATTENTION, ACTIVATIONS, BACKWARD, PASSES = "attention", "activations", "one backward", "many passes"
-KINDS = {"raw": ATTENTION, "rollout": ATTENTION, "occlusion": PASSES, "rise": PASSES}  # others: one backward
+KINDS = {"raw": ATTENTION, "rollout": ATTENTION, "occlusion": PASSES, "rise": PASSES}  # others: BACKWARD
 TARGET_ROLLOUT, TARGET_RISE = 5.0, 0.5
-IG_STEPS_AT_ONCE = 256  # captum would run all 50 steps of a batch in one pass, which is gigabytes
+IG_STEPS_AT_ONCE = 256  # by default captum runs all 50 steps of a batch in one pass, which takes gigabytes
 
-Maps = Callable[[Tensor, Tensor], Tensor]  # pictures (B, C, height, width), classes (B,) -> (B, rows, cols)
+Maps = Callable[[Tensor, Tensor], Tensor]  # images (B, C, height, width), classes (B,) -> (B, rows, cols)
 
 
 class Entry(NamedTuple):
@@ -61,44 +61,44 @@ class Entry(NamedTuple):
     maps: Maps
 
 
-def main(words: list[str] | None = None) -> int:
-    arguments = _parse(words)
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parse(argv)
     device = torch.device(arguments.device) if arguments.device else best_device()
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "environment": environment(),
         "libraries": {name: _version(name) for name in LIBRARIES},
         "device": str(device),
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # captum's, about hooks that it sets and removes
+        warnings.simplefilter("ignore")  # captum warns about the hooks that it sets and removes
         if arguments.model:
-            found |= compare(arguments, device)
+            results |= compare(arguments, device)
         if arguments.cost:
-            found["cost"] = cost(arguments.repetitions, device)
-    Path(arguments.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            results["cost"] = cost(arguments.repetitions, device)
+    Path(arguments.output).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {arguments.output}", file=sys.stderr)
     return 0
 
 
-def _parse(words: list[str] | None) -> argparse.Namespace:
+def _parse(argv: list[str] | None) -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
         description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", nargs="?", metavar="MODEL", help="run folder, bundle folder, timm:NAME")
-    parser.add_argument("--pictures", type=int, default=1000, help="the first of a seeded order")
-    parser.add_argument("--methods", help="names with commas between (default: all)")
+    parser.add_argument("--pictures", type=int, default=1000, help="the first of a seeded random order")
+    parser.add_argument("--methods", help="names separated by commas (default: all)")
     parser.add_argument("--data", default="cifar10", help="a dataset's name, class folders, or parquet")
     parser.add_argument("--split", default="test", choices=("train", "val", "test"))
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--rise-samples", type=int, default=500)
-    parser.add_argument("--steps", type=int, default=16, help="parts in which the patches are taken away")
+    parser.add_argument("--steps", type=int, default=16, help="steps in which the patches are removed")
     parser.add_argument("--cam-layer", help="module for grad-cam and torchcam (default: last attention_norm)")
-    parser.add_argument("--cost", action="store_true", help="measure time and memory beside a forward pass")
+    parser.add_argument("--cost", action="store_true", help="measure time and memory against a forward pass")
     parser.add_argument("--repetitions", type=int, default=15, help="of --cost")
     parser.add_argument("--device", help="default: the accelerator, or the CPU")
     parser.add_argument("--output", default="bench_attend.json")
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     if not arguments.model and not arguments.cost:
         parser.error("nothing to do: name a MODEL, or --cost, or both")
     return arguments
@@ -108,18 +108,18 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
 
 
 def entries(model: VisionTransformer, layer: str | None, rise_samples: int) -> dict[str, Entry]:
-    """All methods by name, ours first."""
-    found = {}
+    """All methods by name, those of vit first."""
+    methods = {}
     for name in METHODS:
-        own = {"samples": rise_samples} if name == "rise" else {}
-        found[name] = Entry("vit", KINDS.get(name, BACKWARD), partial(_ours, model, name, own))
-    place = model.get_submodule(layer or f"encoder.blocks.{len(model.encoder.blocks) - 1}.attention_norm")
+        options = {"samples": rise_samples} if name == "rise" else {}
+        methods[name] = Entry("vit", KINDS.get(name, BACKWARD), partial(_ours, model, name, options))
+    module = model.get_submodule(layer or f"encoder.blocks.{len(model.encoder.blocks) - 1}.attention_norm")
     for name, theirs in {"gradcam": "GradCAM", "hirescam": "HiResCAM", "layercam": "LayerCAM"}.items():
-        found[name] = Entry("grad-cam", BACKWARD, partial(_grad_cam, model, place, theirs))
-    found["eigencam"] = Entry("grad-cam", ACTIVATIONS, partial(_grad_cam, model, place, "EigenCAM"))
+        methods[name] = Entry("grad-cam", BACKWARD, partial(_grad_cam, model, module, theirs))
+    methods["eigencam"] = Entry("grad-cam", ACTIVATIONS, partial(_grad_cam, model, module, "EigenCAM"))
     for name, theirs in {"gradcam": "GradCAM", "layercam": "LayerCAM"}.items():
-        found[f"torchcam_{name}"] = Entry("torchcam", BACKWARD, partial(_torchcam, model, place, theirs))
-    found["torchcam_legrad"] = Entry("torchcam", BACKWARD, partial(_torchcam_legrad, model))
+        methods[f"torchcam_{name}"] = Entry("torchcam", BACKWARD, partial(_torchcam, model, module, theirs))
+    methods["torchcam_legrad"] = Entry("torchcam", BACKWARD, partial(_torchcam_legrad, model))
     window = (model.channels, *model.patch_size)
     few: dict[str, Any] = {"internal_batch_size": IG_STEPS_AT_ONCE}
     for name, kind, theirs, options in (
@@ -130,17 +130,17 @@ def entries(model: VisionTransformer, layer: str | None, rise_samples: int) -> d
         ("ig_abs", PASSES, "IntegratedGradients", few),
         ("occlusion", PASSES, "Occlusion", {"sliding_window_shapes": window, "strides": window}),
     ):
-        work = partial(_captum, model, theirs, options, name.endswith("_abs"))
-        found[f"captum_{name}"] = Entry("captum", kind, work)
-    found["zennit_lrp"] = Entry("zennit", BACKWARD, partial(_zennit, model))
-    return found
+        run = partial(_captum, model, theirs, options, name.endswith("_abs"))
+        methods[f"captum_{name}"] = Entry("captum", kind, run)
+    methods["zennit_lrp"] = Entry("zennit", BACKWARD, partial(_zennit, model))
+    return methods
 
 
 def _ours(
     model: VisionTransformer, name: str, options: dict[str, Any], images: Tensor, targets: Tensor
 ) -> Tensor:
-    target = targets if METHODS[name].of_a_class else None
-    return explain(model, images, name, target, **options).maps
+    target = targets if METHODS[name].explains_class else None
+    return vit.attend(model, images, name, target, **options)
 
 
 def _grad_cam(
@@ -152,7 +152,7 @@ def _grad_cam(
     rows, cols = grid = model.grid(images)
     shape = partial(as_channels, grid=grid, prefix=model.prefix)
     with getattr(pytorch_grad_cam, name)(model, [layer], reshape_transform=shape) as cam:
-        cam.get_target_width_height = lambda images: (cols, rows)  # else stretched over the pixels
+        cam.get_target_width_height = lambda images: (cols, rows)  # no interpolation to pixels
         maps = cam(images, [ClassifierOutputTarget(target) for target in targets.tolist()])
     model.zero_grad()  # it leaves gradients in the weights
     return torch.from_numpy(maps)
@@ -205,7 +205,7 @@ def _zennit(model: VisionTransformer, images: Tensor, targets: Tensor) -> Tensor
 
 
 def as_channels(tokens: Tensor, grid: tuple[int, int], prefix: int) -> Tensor:
-    """(B, N, D) -> (B, D, rows, cols), without the prefix tokens: what libraries made for CNNs want."""
+    """(B, N, D) -> (B, D, rows, cols) without the prefix tokens, as libraries written for CNNs expect."""
     return tokens[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
 
 
@@ -218,23 +218,24 @@ def per_patch(pixels: Tensor, patch_size: tuple[int, int]) -> Tensor:
 
 
 def compare(arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """Run all methods on the same pictures, print the table, return what goes to the file."""
-    model = load_model(arguments.model).to(device)
+    """Run all methods on the same images, print the table, return the contents of the JSON file."""
+    model = vit.load_model(arguments.model).to(device)
     known = entries(model, arguments.cam_layer, arguments.rise_samples)
     chosen = arguments.methods.split(",") if arguments.methods else list(known)
-    if strange := [name for name in chosen if name not in known]:
-        raise VitError(f"method is {strange[0]!r}, expected some of: {', '.join(known)}")
+    if unknown := [name for name in chosen if name not in known]:
+        raise VitError(f"method is {unknown[0]!r}, expected some of: {', '.join(known)}")
 
     failed: dict[str, str] = {}
-    seconds: dict[str, list[float]] = defaultdict(list)  # per picture, batch by batch
-    ratios: dict[str, list[float]] = defaultdict(list)
-    faithful = Faithfulness(model, steps=arguments.steps)
+    seconds: dict[str, list[float]] = defaultdict(list)  # per image, batch by batch
+    ratios: dict[str, list[float]] = defaultdict(list)  # to a forward pass, batch by batch
+    faithfulness = Faithfulness(model, steps=arguments.steps)
     measuring, first = 0.0, 0
-    for images in _pictures(arguments, model, device):
+    for images in _images(arguments, model, device):
         with torch.no_grad():
             targets = model(images).argmax(1)
         if not first:
-            failed = {name: why for name in chosen if (why := _trial(known[name], model, images, targets))}
+            reasons = {name: _trial(known[name], model, images, targets) for name in chosen}
+            failed = {name: reason for name, reason in reasons.items() if reason}
         maps = {}
         for name in chosen:
             if name in failed:
@@ -243,61 +244,61 @@ def compare(arguments: argparse.Namespace, device: torch.device) -> dict[str, An
             taken, maps[name] = _timed(device, partial(known[name].maps, images, targets))
             seconds[name].append(taken / len(images))
             ratios[name].append(taken / forward)
-        taken, _ = _timed(device, partial(faithful.add, images, targets, maps, first))
+        taken, _ = _timed(device, partial(faithfulness.add, images, targets, maps, first))
         measuring += taken
         first += len(images)
         print(f"\r{first} of {arguments.pictures} pictures", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
 
-    figures = faithful.rows()
+    rows = faithfulness.rows()
     speed = {
         name: {
             "library": known[name].library,
             "kind": known[name].kind,
             "batches": len(seconds[name]),
-            "pictures_per_second": _spread([1 / part for part in seconds[name]]),
+            "pictures_per_second": _spread([1 / second for second in seconds[name]]),
             "forward_passes": _spread(ratios[name]),
         }
         for name in chosen
         if name not in failed
     }
-    _print_comparison(chosen, known, failed, speed, figures)
-    summary = _summary(known, figures)
+    _print_comparison(chosen, known, failed, speed, rows)
+    summary = _summary(known, rows)
     print("\n" + summary.pop("line"))
     return {
         "model": {"word": str(arguments.model), "fingerprint": fingerprint(model)},
         "settings": vars(arguments),
         "pictures": first,
         "speed": speed,
-        "faithfulness": figures,
+        "faithfulness": rows,
         "failed": failed,
         "seconds_measuring_faithfulness": measuring,
         "summary": summary,
     }
 
 
-def _pictures(
+def _images(
     arguments: argparse.Namespace, model: VisionTransformer, device: torch.device
 ) -> Iterator[Tensor]:
     preprocess = model.preprocess
     config = named_data(arguments.data)
     config.image_size = (preprocess.height, preprocess.width)
-    part = getattr(load_data(config), arguments.split)
-    if part is None:
+    split = getattr(load_data(config), arguments.split)
+    if split is None:
         raise VitError(f"{arguments.data} has no {arguments.split} split")
-    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))
-    for pixels, _, _ in loader(part.subset(order[: arguments.pictures]), arguments.batch_size):
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+    for pixels, _, _ in loader(split.subset(order[: arguments.pictures]), arguments.batch_size):
         yield preprocess.normalise(match_channels(pixels, preprocess.channels)).to(device)
 
 
 def _trial(entry: Entry, model: VisionTransformer, images: Tensor, targets: Tensor) -> str | None:
-    """Why a method cannot be measured, or None: two pictures, which warm it up too."""
+    """Run a method on two images, which also warms it up; return why it cannot be measured, or None."""
     two = images[:2]
     try:
         maps = entry.maps(two, targets[:2])
     except ImportError as error:
         return f"not installed ({error.name})"
-    except Exception as error:  # whatever another library raises is a row of the table
+    except Exception as error:  # anything that another library raises is reported in the table
         return f"does not work ({type(error).__name__}: {error})"
     expected = (len(two), *model.grid(two))
     if maps.shape != expected:
@@ -311,7 +312,7 @@ def _forward(model: VisionTransformer, images: Tensor) -> Tensor:
 
 
 def _timed(device: torch.device, work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what the work returned."""
+    """Seconds that `work` takes, and its result."""
     _finish(device)
     start = time.perf_counter()
     result = work()
@@ -334,9 +335,9 @@ def _print_comparison(
     known: dict[str, Entry],
     failed: dict[str, str],
     speed: dict[str, Any],
-    figures: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
 ) -> None:
-    by_name = {(row["method"], row["baseline"]): row for row in figures}
+    by_name = {(row["method"], row["baseline"]): row for row in rows}
     lines = [
         ["method", "library", "kind", "pictures/s", "(quartiles)", "x forward"]
         + [f"LeRF-MoRF, {baseline}" for baseline in BASELINES]
@@ -363,49 +364,50 @@ def _with_interval(row: dict[str, Any]) -> str:
     return f"{row['difference']:6.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
-def _summary(known: dict[str, Entry], figures: list[dict[str, Any]]) -> dict[str, Any]:
-    """The two ratios that the documentation speaks of, and the control."""
-    rows = {row["method"]: row for row in figures if row["baseline"] == "mean colour"}
-    found = {name: row["difference"] for name, row in rows.items()}
-    one = [name for name in found if name in known and known[name].kind == BACKWARD]
-    ours = max((name for name in one if known[name].library == "vit"), key=found.__getitem__, default=None)
-    theirs = max((name for name in one if known[name].library != "vit"), key=found.__getitem__, default=None)
-    best = None if ours is None else found[ours]
+def _summary(known: dict[str, Entry], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The two ratios that the documentation reports, and whether the random control is near zero."""
+    by_method = {row["method"]: row for row in rows if row["baseline"] == "mean color"}
+    gain = {name: row["difference"] for name, row in by_method.items()}
+    quick = [name for name in gain if name in known and known[name].kind == BACKWARD]
+    ours = max((name for name in quick if known[name].library == "vit"), key=gain.__getitem__, default=None)
+    theirs = max((name for name in quick if known[name].library != "vit"), key=gain.__getitem__, default=None)
+    best = None if ours is None else gain[ours]
     summary: dict[str, Any] = {"best_one_backward": ours, "best_one_backward_of_others": theirs}
     parts = []
     for reference, target in (("rollout", TARGET_ROLLOUT), ("rise", TARGET_RISE)):
-        below = found.get(reference)
+        below = gain.get(reference)
         ratio = None if best is None or not below or below <= 0 else best / below
         summary[f"over_{reference}"] = ratio
         shown = "no ratio" if ratio is None else f"{ratio:.2f} x"
         parts.append(f"{shown} {reference} (target {target:g})")
-    random = rows["random"]
+    random = by_method["random"]
     zero = None if random["low"] is None else random["low"] <= 0 <= random["high"]
     summary["random_contains_zero"] = zero
-    other = "none" if theirs is None else f"{theirs}, {found[theirs]:.3f}"
+    other = "none" if theirs is None else f"{theirs}, {gain[theirs]:.3f}"
     name = "none" if ours is None else f"{ours}, {best:.3f}"
     summary["line"] = (
-        f"mean colour, best of ours with one backward pass ({name}; of others: {other}): {', '.join(parts)}; "
+        f"mean color, best of ours with one backward pass ({name}; of others: {other}): {', '.join(parts)}; "
         f"the random control's interval contains zero: {zero}"
     )
     return summary
 
 
-# --- what a map costs beside the forward pass ---
+# --- what a map costs, against the forward pass ---
 
 
 class Setting(NamedTuple):
-    """A model of random weights to measure cost on."""
+    """A model with random weights on which cost is measured."""
 
     batch: int
     timed: bool
     classes: int
     image_size: tuple[int, int]
+    block: BlockSpec
     arguments: dict[str, Any]
 
     def build(self) -> VisionTransformer:
         torch.manual_seed(0)
-        model = VisionTransformer(self.classes, self.image_size, **self.arguments).eval()
+        model = VisionTransformer(self.classes, self.image_size, self.block, **self.arguments).eval()
         nn.init.normal_(model.head.get_parameter("weight"), std=0.02)
         return model
 
@@ -413,31 +415,31 @@ class Setting(NamedTuple):
         return torch.randn(self.batch, 3, *self.image_size, generator=torch.Generator().manual_seed(0))
 
 
-_SMALL = {"patch_size": (4, 4), "width": 192, "depth": 9, "heads": 3, "mlp_ratio": 2.0}
-_VIT_S = {"patch_size": (16, 16), "width": 384, "depth": 12, "heads": 6, "mlp_ratio": 4.0}
+_SMALL = BlockSpec(width=192, heads=3, mlp_ratio=2.0), {"patch_size": (4, 4), "depth": 9}
+_VIT_S = BlockSpec(width=384, heads=6, mlp_ratio=4.0), {"patch_size": (16, 16), "depth": 12}
 SETTINGS = {
-    "32 px, 9 x 192": Setting(32, True, 10, (32, 32), _SMALL),
-    "224 px, ViT-S/16": Setting(8, True, 1000, (224, 224), _VIT_S),
-    "384 px, ViT-S/16": Setting(2, False, 1000, (384, 384), _VIT_S),  # where the maps outweigh the MLP
+    "32 px, 9 x 192": Setting(32, True, 10, (32, 32), *_SMALL),
+    "224 px, ViT-S/16": Setting(8, True, 1000, (224, 224), *_VIT_S),
+    "384 px, ViT-S/16": Setting(2, False, 1000, (384, 384), *_VIT_S),  # maps are larger than the MLP's states
 }
 
 
 def cost(repetitions: int, device: torch.device) -> dict[str, Any]:
-    """Time and memory of our methods against the fused forward pass; memory always on the CPU."""
+    """Time and memory of the methods of vit against the fused forward pass; memory always on the CPU."""
     expected, seen = meter_check()
     print(f"\nmeter: {seen} bytes seen at the peak of two tensors of {expected // 2} bytes each")
-    found: dict[str, Any] = {"meter": {"expected": expected, "seen": seen}}
+    results: dict[str, Any] = {"meter": {"expected": expected, "seen": seen}}
     for name, setting in SETTINGS.items():
         model, images = setting.build(), setting.images()
         memory = _memory(model, images)
         timing = _cost_in_time(model.to(device), images.to(device), repetitions) if setting.timed else {}
-        found[name] = {"batch": setting.batch, "memory": memory, "time": timing}
+        results[name] = {"batch": setting.batch, "memory": memory, "time": timing}
         _print_cost(name, setting, memory, timing)
-    return found
+    return results
 
 
 def _cost_in_time(model: VisionTransformer, images: Tensor, repetitions: int) -> dict[str, Any]:
-    """Interleaved: each method with a forward pass of its own right before it."""
+    """Interleaved: each run of a method comes right after a forward pass of its own."""
     ratios: dict[str, list[float]] = defaultdict(list)
     forwards = []
     for repetition in range(repetitions + 1):
@@ -455,9 +457,9 @@ def _cost_in_time(model: VisionTransformer, images: Tensor, repetitions: int) ->
 
 
 def _costly(model: VisionTransformer, images: Tensor) -> dict[str, Callable[[], Any]]:
-    """Our methods, and what any backward pass takes: forward and backward to the pictures, weights frozen."""
+    """The quick methods, and as a reference the gradient of the images with frozen weights."""
     work: dict[str, Callable[[], Any]] = {
-        name: partial(explain, model, images, name) for name in QUICK_METHODS
+        name: partial(vit.attend, model, images, name) for name in QUICK_METHODS
     }
     return {"gradient of the pictures": partial(_gradient, model, images)} | work
 
@@ -469,8 +471,8 @@ def _gradient(model: VisionTransformer, images: Tensor) -> Tensor:
 
 
 def _memory(model: VisionTransformer, images: Tensor) -> dict[str, Any]:
-    """Peaks in bytes, and in units of one layer's maps and of one matrix for each picture."""
-    with torch.no_grad(), record_attention(model) as tape:
+    """Peaks in bytes, and in units of one layer's maps and of one matrix for each image."""
+    with torch.no_grad(), vit.record_attention(model) as tape:
         model(images)
     matrix, layer = next(iter(tape))[:, 0].nbytes, next(iter(tape)).nbytes
 
@@ -485,19 +487,19 @@ def _memory(model: VisionTransformer, images: Tensor) -> dict[str, Any]:
 
 
 def peak_bytes(work: Callable[[], Any]) -> int:
-    """The most bytes of CPU tensors alive at once of those that the work allocates, by torch's profiler.
+    """Peak bytes of the CPU tensors that `work` allocates, measured by torch's profiler.
 
-    Memory that libraries below torch allocate for themselves (oneDNN, MKL) is not seen.
+    Memory that libraries below torch allocate for themselves (oneDNN, MKL) is not counted.
     """
-    work()  # caches that stay are not the work's
+    work()  # so that caches that outlive a run are not counted
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profiler:
         work()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "trace.json"
-        profiler.export_chrome_trace(str(place))
-        events = json.loads(place.read_text(encoding="utf-8", errors="replace"))["traceEvents"]
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text(encoding="utf-8", errors="replace"))["traceEvents"]
     sizes: dict[int, int] = {}
     alive = peak = 0
     for event in sorted(
@@ -516,7 +518,7 @@ def peak_bytes(work: Callable[[], Any]) -> int:
 
 
 def meter_check() -> tuple[int, int]:
-    """Bytes that a known piece of work has alive at its peak, and the bytes that the meter sees."""
+    """The known peak of two of three tensors of equal size, in bytes, and what `peak_bytes` measures."""
 
     def work() -> None:
         first = torch.empty(1000, 1000)
@@ -549,9 +551,9 @@ def _print_cost(name: str, setting: Setting, memory: dict[str, Any], timing: dic
 
 
 def _print_table(lines: list[list[str]]) -> None:
-    """Columns as wide as their widest cell; a line that ends early may end in a sentence."""
-    whole = [line for line in lines if len(line) == len(lines[0])]
-    widths = [max(len(line[column]) for line in whole) for column in range(len(lines[0]))]
+    """Print columns as wide as their widest cell. Shorter lines end in a message, which widens no column."""
+    complete = [line for line in lines if len(line) == len(lines[0])]
+    widths = [max(len(line[column]) for line in complete) for column in range(len(lines[0]))]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
         print("  ".join(cells).rstrip())

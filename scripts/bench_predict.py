@@ -1,14 +1,14 @@
-"""Label photographs with a ViT: this library, timm's loop, and transformers' pipeline, interleaved.
+"""Speed of labelling photographs: this library, timm's loop and transformers' pipeline, interleaved.
 
 python scripts/bench_predict.py                                # ViT-S/16 at 224, 1,000 photographs made here
 python scripts/bench_predict.py --photographs my_pictures      # one folder of readable pictures
 
-All get random weights, timm and this library the same: speed does not depend on them. timm runs as its
-inference script does, with its own dataset, loader, workers and transform, in float32; transformers as its
-documentation has it, `pipeline("image-classification", ...)` over the paths, in batches of 64; here it is
-`vit.inference.predict`, with its table written to disk. The photographs are divided into parts, and all label
-a part before anybody labels the next, in one process. Agreement is that of the first label with our own
-float32.
+All have random weights, timm and this library the same: speed does not depend on them. timm runs as in its
+inference script, with its own dataset, loader, workers and transform, in float32; transformers as in its
+documentation, `pipeline("image-classification", ...)` over the paths, in batches of 64; this library as in
+`vit predict`, with the table written to disk. The photographs are divided into parts; each candidate labels a
+part before the next part begins, all in one process. Agreement is the share of first labels that are those of
+this library in float32.
 """
 
 import argparse
@@ -32,7 +32,8 @@ from torch import nn
 from vit import from_timm
 from vit.data.preprocess import Preprocess
 from vit.device import autocast_dtype, best_device
-from vit.inference.predict import labeller, write_rows
+from vit.inference.predict import labeller
+from vit.inference.rows import write_rows
 from vit.training.environment import environment
 from vit.vision import VisionTransformer
 from vit.weights.models import multiplications
@@ -40,56 +41,57 @@ from vit.weights.models import multiplications
 REFERENCE = "timm, float32"
 
 
-def main(words: list[str] | None = None) -> int:
-    arguments = _parse(words)
-    found: dict[str, Any] = {"environment": environment(), "model": arguments.model}
-    with tempfile.TemporaryDirectory() as place:
-        photographs = Path(arguments.photographs or place + "/photographs")
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parse(argv)
+    results: dict[str, Any] = {"environment": environment(), "model": arguments.model}
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        photographs = Path(arguments.photographs or place / "photographs")
         if not arguments.photographs:
             make_photographs(photographs, arguments.pictures)
-        parts = divide(photographs, Path(place) / "parts", arguments.parts)
-        found |= compare(arguments.model, parts, Path(place), arguments.rounds, arguments.workers)
-    print(table(found["rows"]))
+        parts = divide(photographs, place / "parts", arguments.parts)
+        results |= compare(arguments.model, parts, place, arguments.rounds, arguments.workers)
+    print(table(results["rows"]))
     if arguments.output:
-        Path(arguments.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        Path(arguments.output).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(f"wrote {arguments.output}", file=sys.stderr)
     return 0
 
 
-def _parse(words: list[str] | None) -> argparse.Namespace:
+def _parse(argv: list[str] | None) -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
         description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="vit_small_patch16_224", help="a timm vision transformer")
-    parser.add_argument("--photographs", help="a folder (default: made from those of scikit-image)")
-    parser.add_argument("--pictures", type=int, default=1000, help="how many are made")
-    parser.add_argument("--parts", type=int, default=10, help="they take turns on each")
+    parser.add_argument("--photographs", help="a folder (default: generated from those of scikit-image)")
+    parser.add_argument("--pictures", type=int, default=1000, help="how many are generated")
+    parser.add_argument("--parts", type=int, default=10, help="the candidates take turns on each")
     parser.add_argument("--rounds", type=int, default=1, help="over all parts")
     parser.add_argument("--workers", type=int, default=2, help="timm's loader processes (its default)")
     parser.add_argument("--output", metavar="JSON")
-    return parser.parse_args(words)
+    return parser.parse_args(argv)
 
 
 def make_photographs(folder: Path, count: int, longest: int = 4000) -> None:
-    """JPEGs of 400 pixels to `longest`: windows of real photographs, as cameras and the web save them."""
+    """JPEGs of 400 to `longest` pixels: crops of real photographs, with the usual sizes and qualities."""
     from skimage import data
 
     sources = [data.chelsea(), data.astronaut(), data.coffee(), data.rocket()]
-    chance = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for index in range(count):
         source = Image.fromarray(sources[index % len(sources)])
-        part = chance.uniform(0.4, 1.0) * min(source.size)
-        left, top = chance.uniform(0, source.width - part), chance.uniform(0, source.height - part)
-        side = int(400 * (longest / 400) ** chance.uniform(0, 1))
+        part = generator.uniform(0.4, 1.0) * min(source.size)
+        left, top = generator.uniform(0, source.width - part), generator.uniform(0, source.height - part)
+        side = int(400 * (longest / 400) ** generator.uniform(0, 1))
         size = (side, int(side * 0.75)) if index % 3 else (int(side * 0.75), side)
-        window = source.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + part, top + part))
-        window.save(folder / f"{index:05}.jpg", quality=int(chance.integers(80, 96)))
+        crop = source.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + part, top + part))
+        crop.save(folder / f"{index:05}.jpg", quality=int(generator.integers(80, 96)))
 
 
 def divide(photographs: Path, place: Path, count: int) -> list[Path]:
-    """Folders of links, each to every `count`-th photograph."""
+    """`count` folders, each with links to every `count`-th photograph."""
     names = sorted(os.listdir(photographs))
     parts = [place / f"{number:03}" for number in range(min(count, len(names)))]
     for number, part in enumerate(parts):
@@ -100,10 +102,10 @@ def divide(photographs: Path, place: Path, count: int) -> list[Path]:
 
 
 def compare(name: str, parts: list[Path], place: Path, rounds: int, workers: int) -> dict[str, Any]:
-    """Rows of the table: pictures/s of each candidate, its ratio to the reference, its agreement."""
+    """Rows of the table: each candidate's pictures/s, ratio to the reference, and agreement."""
     torch.manual_seed(0)
     theirs = timm.create_model(name).eval()
-    torch.nn.init.normal_(theirs.head.weight, std=1.0)  # timm's own initial head says the same of everything
+    torch.nn.init.normal_(theirs.head.weight, std=1.0)  # timm's initial head gives all classes the same score
     device = best_device()
     ours = from_timm(theirs).eval().to(device)
     settings = timm.data.resolve_model_data_config(theirs)
@@ -139,25 +141,25 @@ def compare(name: str, parts: list[Path], place: Path, rounds: int, workers: int
     sizes = [len(os.listdir(part)) for part in parts] * rounds
     exact = labels["vit, float32"]
     rows = []
-    for candidate, taken in seconds.items():
+    for candidate, times in seconds.items():
         same = [
             ours_ == theirs_
-            for part, found in labels[candidate].items()
-            if found is not None
-            for ours_, theirs_ in zip(exact[part] or [], found, strict=True)
+            for part, part_labels in labels[candidate].items()
+            if part_labels is not None
+            for ours_, theirs_ in zip(exact[part] or [], part_labels, strict=True)
         ]
-        rates = [size / one for size, one in zip(sizes, taken, strict=True)]
+        rates = [size / second for size, second in zip(sizes, times, strict=True)]
         rows.append(
             {
                 "candidate": candidate,
                 "rounds": rounds,
                 "parts": len(parts),
                 "pictures": sum(sizes) // rounds,
-                "all": sum(sizes) / sum(taken),
+                "all": sum(sizes) / sum(times),
                 "median": statistics.median(rates),
                 "low": min(rates),
                 "high": max(rates),
-                "ratio": statistics.median(b / a for a, b in zip(taken, seconds[REFERENCE], strict=True)),
+                "ratio": statistics.median(b / a for a, b in zip(times, seconds[REFERENCE], strict=True)),
                 "agreement": sum(same) / len(same) if same else None,
             }
         )
@@ -188,7 +190,7 @@ def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], worke
 
 
 def _pipeline(model: nn.Module, device: torch.device) -> Any:
-    """A pipeline around a model of transformers of the same sizes as timm's, with its own weights."""
+    """A pipeline with a model of transformers that has the sizes of timm's, and weights of its own."""
     import transformers
 
     height, width = model.patch_embed.img_size
@@ -212,7 +214,7 @@ def _pipeline(model: nn.Module, device: torch.device) -> Any:
 
 
 def _piped(pipeline: Any, photographs: Path) -> None:
-    """The pipeline over every path; its weights are its own, so its labels agree with nobody's."""
+    """The pipeline over every path; its weights are its own, so its labels are not compared."""
     for _ in pipeline(sorted(str(file) for file in photographs.iterdir())):
         pass
 
@@ -224,7 +226,7 @@ def _ours(model: VisionTransformer, half: torch.dtype | None, photographs: Path,
     with output.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     if bad := [row["path"] for row in rows if row["status"] != "ok"]:
-        sys.exit(f"{bad[0]} cannot be read, expected pictures that both can read: take it out of the folder")
+        sys.exit(f"{bad[0]} cannot be read, expected readable pictures: remove it from the folder")
     return [int(row["index"]) for row in rows]
 
 

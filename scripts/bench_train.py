@@ -5,10 +5,10 @@ python scripts/bench_train.py --compile                # and the same under torc
 python scripts/bench_train.py --attention              # plain products against the fused kernel, by length
 python scripts/bench_train.py --growth growth.png      # cost against width, depth, tokens and batch
 
-A step is forward, loss, backward and clearing the gradients, on random pictures; neither optimiser nor data.
-One process takes the candidates in turn, so that what else the machine does meets them all. The bound is
-that of the matrix products alone, at the rate this machine reaches on the best of them. On a GPU it is left
-out.
+A step is forward, loss, backward and clearing the gradients, on random images, without optimiser or data
+loading. The candidates take turns in one process, so that other load on the machine slows all of them. The
+bound is the time of the matrix products alone, at the rate this machine reaches on the fastest of them. On a
+GPU there is no bound.
 """
 
 import argparse
@@ -29,13 +29,13 @@ from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from vit.core import attention_weights
 from vit.device import best_device
 from vit.training.environment import environment
-from vit.vision import VisionTransformer
+from vit.weights.models import make_tower
 
 CLASSES = 10
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 REFERENCE = "timm as it comes"
 LENGTHS = (64, 197, 257, 577, 1025)  # tokens
-TOKENS_AT_ONCE = 8192  # of a batch, whatever their length
+TOKENS_AT_ONCE = 8192  # per batch, at every length
 GROWTH = {  # one axis at a time, from the model of the defaults
     "width": (64, 128, 192, 384, 768),
     "depth": (3, 6, 9, 12),
@@ -44,25 +44,25 @@ GROWTH = {  # one axis at a time, from the model of the defaults
 }
 
 
-def main(words: list[str] | None = None) -> int:
-    arguments = _parse(words)
-    found: dict[str, Any] = {"environment": environment(), "shape": _shape(vars(arguments))}
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parse(argv)
+    figures: dict[str, Any] = {"environment": environment(), "shape": _shape(vars(arguments))}
     if arguments.growth:
-        found["growth"] = growth(found["shape"], arguments.rounds)
-        draw(found["growth"], Path(arguments.growth))
+        figures["growth"] = growth(figures["shape"], arguments.rounds)
+        draw(figures["growth"], Path(arguments.growth))
     elif arguments.attention:
-        found["attention"] = attention(arguments.rounds)
-        print(attention_table(found["attention"]))
+        figures["attention"] = attention(arguments.rounds)
+        print(attention_table(figures["attention"]))
     else:
-        found |= compare(found["shape"], arguments.rounds, arguments.compile)
-        print(table(found["rows"]))
+        figures |= compare(figures["shape"], arguments.rounds, arguments.compile)
+        print(table(figures["rows"]))
     if arguments.output:
-        Path(arguments.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        Path(arguments.output).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         print(f"wrote {arguments.output}", file=sys.stderr)
     return 0
 
 
-def _parse(words: list[str] | None) -> argparse.Namespace:
+def _parse(argv: list[str] | None) -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
         description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -74,12 +74,12 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--patch-size", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=9, help="steps of each candidate that are counted")
+    parser.add_argument("--rounds", type=int, default=9, help="measured steps of each candidate")
     parser.add_argument("--compile", action="store_true", help="add torch.compile of both (needs a compiler)")
-    parser.add_argument("--attention", action="store_true", help="measure the paths of attention instead")
+    parser.add_argument("--attention", action="store_true", help="measure plain and fused attention instead")
     parser.add_argument("--growth", metavar="PNG", help="measure growth instead, and draw it")
     parser.add_argument("--output", metavar="JSON", help="write all figures")
-    return parser.parse_args(words)
+    return parser.parse_args(argv)
 
 
 def _shape(values: dict[str, Any]) -> dict[str, Any]:
@@ -91,18 +91,10 @@ def _shape(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def ours(shape: dict[str, Any]) -> nn.Module:
-    model = VisionTransformer(
-        CLASSES,
-        (shape["image_size"],) * 2,
-        patch_size=(shape["patch_size"],) * 2,
-        width=shape["width"],
-        depth=shape["depth"],
-        heads=shape["heads"],
-        mlp_ratio=shape["mlp_ratio"],
-        class_token=False,
-        pool="mean",
-    )
-    nn.init.normal_(model.head.weight, std=0.02)  # it starts at zero, and nobody's backward pass is zeros
+    sizes = {name: (shape[name],) * 2 for name in ("image_size", "patch_size")}
+    block = {name: shape[name] for name in ("width", "heads", "mlp_ratio", "depth")}
+    model = make_tower({"classes": CLASSES, "class_token": False, "pool": "mean"} | sizes | block)
+    nn.init.normal_(model.head.weight, std=0.02)  # else zero, and so would be most gradients
     return model
 
 
@@ -150,7 +142,7 @@ def compare(shape: dict[str, Any], rounds: int, compiled: bool) -> dict[str, Any
                 "precision": precision,
                 "n": rounds,
                 **images_per_second(taken, shape["batch_size"]),
-                # Of the two steps of each round, which met the same machine.
+                # The two steps of a round run one after the other, under the same load.
                 "ratio": statistics.median(b / a for a, b in zip(taken, against, strict=True)),
             }
         )
@@ -182,7 +174,7 @@ def stepper(
 
 
 def interleaved(steps: dict[Any, Callable[[], None]], rounds: int) -> dict[Any, list[float]]:
-    """Seconds of each candidate's steps; the candidates take turns, and one round goes uncounted."""
+    """Seconds of each candidate's steps; the candidates take turns, and the first round is not counted."""
     seconds: dict[Any, list[float]] = {name: [] for name in steps}
     for round_ in range(rounds + 1):
         for name, step in steps.items():
@@ -201,7 +193,7 @@ def images_per_second(seconds: list[float], batch_size: int) -> dict[str, float]
 
 
 def seconds_of_products(shape: dict[str, Any], dtype: torch.dtype) -> float:
-    """A step's matrix products at the rate of the best of them: what a step would take that did nothing else.
+    """Seconds of a step's matrix products, at the rate of the fastest of them.
 
     Forward, gradient of the input and gradient of the weights each cost the same; the first layer has no
     gradient of its input.
@@ -218,7 +210,7 @@ def seconds_of_products(shape: dict[str, Any], dtype: torch.dtype) -> float:
 
 
 def rate(rows: int, inner: int, cols: int, dtype: torch.dtype) -> float:
-    """Operations per second of (rows, inner) @ (inner, cols), the best of some."""
+    """Operations per second of (rows, inner) @ (inner, cols), the best of 12 tries."""
     left, right = torch.randn(rows, inner).to(dtype), torch.randn(inner, cols).to(dtype)
     best = float("inf")
     for _ in range(12):
@@ -239,21 +231,21 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-# --- the paths of attention ---
+# --- plain and fused attention ---
 
 
 def attention(rounds: int) -> list[dict[str, Any]]:
-    """Milliseconds of `softmax(Q K^T) V` by plain products and by the fused kernel, 64 numbers a head."""
+    """Milliseconds of `softmax(Q K^T) V` by plain products and by the fused kernel, for heads of width 64."""
     device = best_device()
     rows = []
     for precision, dtype in PRECISIONS.items():
         for tokens in LENGTHS:
             batch = max(1, TOKENS_AT_ONCE // tokens)
             shape = (batch, 3, tokens, 64)
-            given = [torch.randn(shape, device=device, dtype=dtype).requires_grad_() for _ in range(3)]
+            inputs = [torch.randn(shape, device=device, dtype=dtype).requires_grad_() for _ in range(3)]
             out = torch.randn(shape, device=device, dtype=dtype)
             steps = {
-                (path, train): _attending(path, given, out, train)
+                (path, train): _attending(path, inputs, out, train)
                 for train in (False, True)
                 for path in ("plain", "fused")
             }
@@ -274,12 +266,12 @@ def attention(rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _attending(path: str, given: list[Tensor], out: Tensor, train: bool) -> Callable[[], None]:
-    scale = given[0].shape[-1] ** -0.5
+def _attending(path: str, inputs: list[Tensor], out: Tensor, train: bool) -> Callable[[], None]:
+    scale = inputs[0].shape[-1] ** -0.5
 
     def work() -> None:
         with torch.set_grad_enabled(train):
-            query, key, value = given
+            query, key, value = inputs
             if path == "plain":
                 mixed = attention_weights(query, key, None, scale) @ value
             else:
@@ -310,16 +302,16 @@ def attention_table(rows: list[dict[str, Any]]) -> str:
 
 
 def growth(shape: dict[str, Any], rounds: int) -> list[dict[str, Any]]:
-    """One point per value of each axis, each in a process of its own, whose peak memory is its own."""
+    """One point per value of each axis, each in its own process, to measure its peak memory."""
     spawn = multiprocessing.get_context("spawn")
     points = []
     for axis, values in GROWTH.items():
         for value in values:
-            there = shape | {axis: value}
+            point_shape = shape | {axis: value}
             if axis == "width":
-                there["heads"] = value // (shape["width"] // shape["heads"])
+                point_shape["heads"] = value // (shape["width"] // shape["heads"])
             with spawn.Pool(1) as pool:
-                points.append({"axis": axis, "value": value} | pool.apply(_point, (there, rounds)))
+                points.append({"axis": axis, "value": value} | pool.apply(_point, (point_shape, rounds)))
             print(json.dumps(points[-1]), file=sys.stderr)
     return points
 
@@ -330,11 +322,11 @@ def _point(shape: dict[str, Any], rounds: int) -> dict[str, float]:
     model = ours(shape).to(device)
     before = _peak_memory(device)
     seconds = interleaved({"": stepper(model, shape, device, dtype)}, rounds)[""]
-    found = images_per_second(seconds, shape["batch_size"])
-    found["memory_mb"] = (_peak_memory(device) - before) / 1e6
+    figures = images_per_second(seconds, shape["batch_size"])
+    figures["memory_mb"] = (_peak_memory(device) - before) / 1e6
     if device.type == "cpu":
-        found["bound"] = shape["batch_size"] / seconds_of_products(shape, torch.bfloat16)
-    return found
+        figures["bound"] = shape["batch_size"] / seconds_of_products(shape, torch.bfloat16)
+    return figures
 
 
 def _peak_memory(device: torch.device) -> int:
@@ -356,20 +348,19 @@ def draw(points: list[dict[str, Any]], file: Path) -> None:
     titles = {
         "width": "width D",
         "depth": "depth L",
-        "image_size": "pixels of a side",
-        "batch_size": "pictures per batch",
+        "image_size": "pixels per side",
+        "batch_size": "images per batch",
     }
     figure, axes = pyplot.subplots(2, len(GROWTH), figsize=(13, 5.2), sharex="col", layout="constrained")
     for column, axis in enumerate(GROWTH):
-        mine = [point for point in points if point["axis"] == axis]
-        values = [point["value"] for point in mine]
+        chosen = [point for point in points if point["axis"] == axis]
+        values = [point["value"] for point in chosen]
         speed, memory = axes[0, column], axes[1, column]
-        speed.plot(values, [point["median"] for point in mine], "o-", color="#2f6db3", label="measured")
-        if all("bound" in point for point in mine):
-            speed.plot(
-                values, [point["bound"] for point in mine], "--", color="#888888", label="products alone"
-            )
-        memory.plot(values, [point["memory_mb"] for point in mine], "o-", color="#b35a2f")
+        speed.plot(values, [point["median"] for point in chosen], "o-", color="#2f6db3", label="measured")
+        if all("bound" in point for point in chosen):
+            bounds = [point["bound"] for point in chosen]
+            speed.plot(values, bounds, "--", color="#888888", label="products alone")
+        memory.plot(values, [point["memory_mb"] for point in chosen], "o-", color="#b35a2f")
         for panel in (speed, memory):
             panel.set_xscale("log", base=2)
             panel.set_yscale("log")

@@ -1,13 +1,12 @@
-"""Kill `vit train` at random moments, go on with --resume, and compare what it becomes, bit for bit.
+"""Kill `vit train` at random moments, resume it, and compare it with an uninterrupted run, bit for bit.
 
 python scripts/crash_train.py                     # digits, 20 kills
 python scripts/crash_train.py --kills 3 --epochs 2
 
-The run has dropout, stochastic depth, mixup, cutmix, erasing and averaged weights. Each trial starts it anew,
-and kills it with SIGKILL at a moment drawn from the time of a whole run: in a step, in a save, in a
-validation, at an epoch's edge. Compared are the weights in the bundle; of the last checkpoint the weights,
-the averaged ones, the optimiser, the schedule and the state of chance; and the log of steps. Checkpoints are
-written every half second.
+The run has dropout, stochastic depth, mixup, cutmix, erasing and averaged weights. Each trial starts a new
+run and kills it with SIGKILL at a random moment of a whole run's time: in a step, in a save, in a validation,
+between epochs. Compared are the weights in the bundle; the last checkpoint's weights, averaged weights,
+optimiser, schedule and random state; and the log of steps. Checkpoints are written every half second.
 """
 
 import argparse
@@ -35,82 +34,82 @@ RUN = (
 )
 
 
-def main(words: list[str] | None = None) -> int:
-    arguments = _parse(words)
-    chance = random.Random(arguments.seed)
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parse(argv)
+    generator = random.Random(arguments.seed)
     trials = []
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
+        folder = Path(name)
         train = [sys.executable, "-m", "vit.cli", "train", *RUN.split()]
         train += ["--trainer.max_epochs", str(arguments.epochs), *arguments.options]
         started = time.monotonic()
-        finish([*train, "--name", "whole"], place)
+        finish([*train, "--name", "whole"], folder)
         whole = time.monotonic() - started
-        expected = state(place / "runs" / "whole")
-        first = _first_checkpoint(place / "runs" / "whole", whole)
+        expected = state(folder / "runs" / "whole")
+        first = _first_checkpoint(folder / "runs" / "whole", whole)
         while len(trials) < arguments.kills:
-            moment = chance.uniform(first, whole)
-            trial = crash(train, place, f"run{len(trials)}", moment)
+            moment = generator.uniform(first, whole)
+            trial = crash(train, folder, f"run{len(trials)}", moment)
             if trial is None:
                 continue
-            found = state(place / "runs" / f"run{len(trials)}")
-            trials.append(trial | {"different": differences(expected, found)})
+            resumed = state(folder / "runs" / f"run{len(trials)}")
+            trials.append(trial | {"different": differences(expected, resumed)})
             print(line(len(trials), trials[-1]), flush=True)
     good = sum(not trial["different"] for trial in trials)
     print(f"{good} of {len(trials)} equal bit for bit; a whole run takes {whole:.1f} s")
     if arguments.output:
-        found = {"environment": environment(), "run": RUN, "seconds": whole, "trials": trials}
-        Path(arguments.output).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        figures = {"environment": environment(), "run": RUN, "seconds": whole, "trials": trials}
+        Path(arguments.output).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return 0 if good == len(trials) else 1
 
 
-def _parse(words: list[str] | None) -> argparse.Namespace:
+def _parse(argv: list[str] | None) -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
         description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0, help="decides the moments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
     parser.add_argument("--output", metavar="JSON")
-    parser.add_argument("options", nargs="*", help="further options of vit train, behind --")
-    return parser.parse_args(words)
+    parser.add_argument("options", nargs="*", help="further options of vit train, after --")
+    return parser.parse_args(argv)
 
 
-def finish(command: list[str], place: Path) -> None:
-    ended = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+def finish(command: list[str], folder: Path) -> None:
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if ended.returncode:
         sys.exit(f"{' '.join(command)} ended with {ended.returncode}: {ended.stderr}")
 
 
 def _first_checkpoint(run: Path, whole: float) -> float:
-    """Seconds into a run of which only the training was logged."""
+    """Seconds from the start of a run until its training starts."""
     with (run / "metrics.csv").open() as stream:
         training = float(list(csv.DictReader(stream))[-1]["seconds"])
     return max(whole - training, 0.0)
 
 
-def crash(train: list[str], place: Path, name: str, moment: float) -> dict[str, Any] | None:
-    """Kill a run after `moment` seconds and resume it; None if it had no checkpoint yet, or was through."""
+def crash(train: list[str], folder: Path, name: str, moment: float) -> dict[str, Any] | None:
+    """Kill a run after `moment` seconds and resume it; None if it had no checkpoint yet, or had ended."""
     running = subprocess.Popen(
         [*train, "--name", name, "--overwrite"],
-        cwd=place,
+        cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     time.sleep(moment)
     os.kill(running.pid, signal.SIGKILL)
-    if running.wait() != -signal.SIGKILL or not list((place / "runs" / name).glob("checkpoints/*.ckpt")):
+    if running.wait() != -signal.SIGKILL or not list((folder / "runs" / name).glob("checkpoints/*.ckpt")):
         return None
-    steps = (place / "runs" / name / "steps.csv").read_text().count("\n") - 1
-    finish([*train, "--name", name, "--resume"], place)
+    steps = (folder / "runs" / name / "steps.csv").read_text().count("\n") - 1
+    finish([*train, "--name", name, "--resume"], folder)
     return {"moment": moment, "steps": steps}
 
 
 def state(run: Path) -> dict[str, Any]:
-    """All that must be equal, as name -> tensor or text."""
-    found: dict[str, Any] = {}
-    flatten(load_file(run / "model" / "model.safetensors"), "bundle", found)
+    """Everything that must be equal, as name -> tensor or text."""
+    values: dict[str, Any] = {}
+    flatten(load_file(run / "model" / "model.safetensors"), "bundle", values)
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     kept = (
         "state_dict",
@@ -121,10 +120,10 @@ def state(run: Path) -> dict[str, Any]:
         "global_step",
     )
     for part in kept:
-        flatten(checkpoint.get(part), f"checkpoint {part}", found)
-    flatten(checkpoint["callbacks"]["RNGState"], "chance", found)
-    found["steps.csv"] = (run / "steps.csv").read_text()
-    return found
+        flatten(checkpoint.get(part), f"checkpoint {part}", values)
+    flatten(checkpoint["callbacks"]["RNGState"], "random state", values)
+    values["steps.csv"] = (run / "steps.csv").read_text()
+    return values
 
 
 def flatten(value: Any, name: str, into: dict[str, Any]) -> None:
@@ -132,8 +131,8 @@ def flatten(value: Any, name: str, into: dict[str, Any]) -> None:
         for key, part in value.items():
             flatten(part, f"{name} {key}", into)
     elif isinstance(value, (list, tuple)):
-        for place, part in enumerate(value):
-            flatten(part, f"{name} {place}", into)
+        for index, part in enumerate(value):
+            flatten(part, f"{name} {index}", into)
     else:
         into[name] = value
 
@@ -151,8 +150,8 @@ def _equal(one: Any, other: Any) -> bool:
 
 def line(number: int, trial: dict[str, Any]) -> str:
     different = trial["different"]
-    told = "equal bit for bit" if not different else f"DIFFERENT: {', '.join(different[:5])}"
-    return f"{number:3}  killed after {trial['moment']:6.2f} s, {trial['steps']:4} steps logged: {told}"
+    result = "equal bit for bit" if not different else f"DIFFERENT: {', '.join(different[:5])}"
+    return f"{number:3}  killed after {trial['moment']:6.2f} s, {trial['steps']:4} steps logged: {result}"
 
 
 if __name__ == "__main__":

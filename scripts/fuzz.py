@@ -1,11 +1,11 @@
-"""Feed the readers of strangers' files with damaged ones, guided by coverage, and see what they make of them.
+"""Fuzz the readers of untrusted files, guided by coverage.
 
 pip install atheris
 python scripts/fuzz.py --seconds 300
 
-Two targets: the picture loader, from bytes, and the bundle reader, from a `config.json` and a
-`model.safetensors`. Each may return, or raise the one error that it documents; anything else is a finding,
-and the input that caused it is kept in `--findings`.
+Two targets: the decoder of image files, and the reader of bundles (`config.json` and `model.safetensors`).
+Each may return, or raise the error that it documents; anything else is a finding, and the input that caused
+it is saved in `--findings`.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-SPLIT = b"\0\0SPLIT\0\0"  # between the description and the weights of a bundle, in one input
+SPLIT = b"\0\0SPLIT\0\0"  # between config.json and model.safetensors in one input
 
 
-def main(words: list[str] | None = None) -> int:
-    arguments = _parse(words)
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parse(argv)
     if arguments.target:
         return fuzz(arguments.target, arguments.rest)
     arguments.findings.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def main(words: list[str] | None = None) -> int:
     return 1 if worst else 0
 
 
-def _parse(words: list[str] | None) -> argparse.Namespace:
+def _parse(argv: list[str] | None) -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
         description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -53,11 +53,11 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--findings", type=Path, default=Path("findings"))
     parser.add_argument("--target", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
-    return parser.parse_args(words)
+    return parser.parse_args(argv)
 
 
 def fuzz(target: str, options: list[str]) -> int:
-    """Run one target in this process, which the fuzzer ends."""
+    """Run one target in this process, which the fuzzer terminates."""
     import atheris
 
     with atheris.instrument_imports(include=["vit", "PIL"]):
@@ -71,10 +71,10 @@ def fuzz(target: str, options: list[str]) -> int:
 
 
 def read_picture(content: bytes) -> None:
-    from vit.data.decode import DecodeError, open_picture
+    from vit.data.decode import DecodeError, open_image
 
     try:
-        picture = open_picture(content, max_pixels=4_000_000)
+        picture = open_image(content, max_pixels=4_000_000)
     except DecodeError:
         return
     assert picture.mode in ("RGB", "L"), picture.mode
@@ -96,7 +96,7 @@ def read_bundle(content: bytes) -> None:
 
 
 def seed_pictures(folder: Path) -> None:
-    """A small picture of each format."""
+    """A small image in each format."""
     from PIL import Image
 
     from vit.data.decode import FORMATS

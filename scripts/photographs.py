@@ -1,4 +1,4 @@
-"""Write the photographs that scikit-image carries as PNG files, to try a model on.
+"""Write photographs that come with scikit-image as PNG files, to try a model on.
 
 python scripts/photographs.py photographs
 vit attend cifar10 photographs --output overlays
@@ -14,7 +14,7 @@ NAMES = ("chelsea", "astronaut", "coffee", "rocket")
 
 
 def main(folder: Path) -> None:
-    """Write them."""
+    """Write the photographs into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         Image.fromarray(getattr(data, name)()).save(folder / f"{name}.png")

@@ -1,8 +1,8 @@
-"""Put the model of a run into the package, in half precision, with its card.
+"""Put the model of a run into the package: weights in half precision, and a model card.
 
 VIT_DATA=... python scripts/ship_model.py runs/cifar10_30min cifar10 --title "CIFAR-10 in half an hour"
 
-The figures on the card are measured here, on what is shipped: the test split is looked at once, now.
+The scores on the card are measured here, on the weights as shipped; this is the only use of the test split.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from vit.config import stored_config, to_yaml
+from vit.config_file import stored_config, to_yaml
 from vit.data.loader import loader
 from vit.device import best_device
 from vit.evaluation.metrics import Evaluation, evaluate
@@ -25,56 +25,56 @@ LIMIT_MB = 8.0
 
 CARD = """# {name}
 
-{title}. A vision transformer of {parameters:.2f} M parameters that reads pictures of {height} x {width}
-pixels and tells {classes} classes apart: {labels}.
+{title}. A vision transformer of {parameters:.2f} M parameters that classifies images of {height} x {width}
+pixels into {classes} classes: {labels}.
 
     vit predict {name} PHOTOGRAPHS --output labels.csv
     vit attend {name} PHOTOGRAPHS --output overlays
 
 ## Data
 
-{data} {train:,} pictures to learn from, {val:,} held out to choose by, {test:,} measured for the figures
-below and nothing else.
+{data} {train:,} images for training,
+{val:,} for validation, {test:,} for the test figures below and nothing else.
 
 ## Training
 
 {minutes:.0f} minutes of wall clock on {cores} cores ({cpu}), {epochs:.1f} epochs, seed {seed}, torch {torch}.
-`config.yaml` beside this file runs it again:
+`config.yaml` in this folder runs it again:
 
     VIT_DATA=... vit train --config config.yaml --name again
 
 ## Figures
 
-Of the weights as shipped, rounded to float16; every picture once.
+Measured on the weights as shipped, rounded to float16; every image once.
 
 | | n | accuracy | top-5 | cross-entropy | calibration error, 15 bins |
 | --- | --- | --- | --- | --- | --- |
 {figures}
 
-| class, test split | accuracy | most often taken for |
+| class, test split | accuracy | most often mistaken for |
 | --- | --- | --- |
 {by_class}
 
 ## Limits
 
-- It always answers with one of its {classes} classes, also for a picture of something else; its score does
-  not say that it has never seen such a thing.
-- Photographs are cropped to their centre and reduced to {height} x {width} pixels: what is small in them is
-  gone.
+- It always predicts one of its {classes} classes, also for an image of something else; its score does not
+  show that an image is out of distribution.
+- Photographs are cropped to their centre and reduced to {height} x {width} pixels: small details are
+  lost.
 - One run, with one seed.
 {limits}"""
 
 DATA = {
     "cifar10": "CIFAR-10 (Krizhevsky 2009), in the JPEG copy of Hugging Face's parquet files: re-encoded at "
-    "quality 75,\nwhich costs 2 to 3 points against the original pixels by others' reports."
+    "quality 75,\nwhich according to others costs 2 to 3 points compared with the original pixels."
 }
 LIMITS = {
-    "cifar10": "- It has seen small pictures filled by one object each, gathered from the web with search "
-    "words, and carries\n  that selection.\n"
+    "cifar10": "- It was trained on small images filled by one object each, collected from the web with "
+    "search terms, and has\n  the biases of that selection.\n"
 }
 
 
-def main(words: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     first, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
         description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -83,7 +83,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("name")
     parser.add_argument("--title", required=True, help="one line for the card")
     parser.add_argument("--into", type=Path, default=SHIPPED)
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(argv)
     run: Path = arguments.run
     config = stored_config(run / "config.yaml")
     machine = json.loads((run / "env.json").read_text(encoding="utf-8"))
@@ -148,7 +148,7 @@ def _row(split: str, result: Evaluation) -> str:
 
 
 def _by_class(result: Evaluation, labels: list[str]) -> str:
-    """One row per class, with the class it is most often mistaken for."""
+    """Rows of the table of classes: accuracy, and the class that each is most often mistaken for."""
     accuracy = result.by_class(labels)
     wrong = result.confusion.clone().fill_diagonal_(0)
     total = result.confusion.sum(1)
@@ -156,9 +156,9 @@ def _by_class(result: Evaluation, labels: list[str]) -> str:
     for index, label in enumerate(labels):
         if not total[index]:
             continue
-        taken = int(wrong[index].argmax())
-        part = float(wrong[index, taken] / total[index])
-        lines.append(f"| {label} | {100 * accuracy[label]:.1f} % | {labels[taken]}, {100 * part:.1f} % |")
+        mistaken = int(wrong[index].argmax())
+        share = float(wrong[index, mistaken] / total[index])
+        lines.append(f"| {label} | {100 * accuracy[label]:.1f} % | {labels[mistaken]}, {100 * share:.1f} % |")
     return "\n".join(lines)
 
 

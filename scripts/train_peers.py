@@ -1,14 +1,14 @@
-"""Other people's small transformers on CIFAR-10, in the same wall-clock budget and on the same files.
+"""Train small vision transformers of other libraries on CIFAR-10: same data, same wall-clock time.
 
 pip install vit-pytorch                                            # for CCT
 VIT_DATA=... python scripts/train_peers.py timm --minutes 30
 VIT_DATA=... python scripts/train_peers.py cct --minutes 30
 
 `timm` is its VisionTransformer with 4 x 4 patches, 6 blocks of width 192 and 3 heads; `cct` is CCT-2/3x2 from
-vit-pytorch, a compact convolutional transformer made for CIFAR-10. The recipe is the usual one: AdamW at
-0.001, weight decay 0.05, gradients clipped at 1, warm-up and cosine to zero when the time is over, shifts and
-flips, label smoothing 0.1, batches of 128, bf16 where the hardware has it. The checkpoint is chosen on
-validation; the test split is measured once, at the end.
+vit-pytorch, a compact convolutional transformer designed for CIFAR-10. The recipe is the usual one: AdamW,
+learning rate 0.001, weight decay 0.05, gradients clipped at 1, warm-up and cosine to zero at the end of the
+time, shifts and flips, label smoothing 0.1, batches of 128, bf16 where the hardware has it. The checkpoint is
+chosen on validation; the test split is measured once, at the end.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from vit.data.loader import loader
 from vit.device import best_device, resolve_precision
 from vit.evaluation.metrics import evaluate
 from vit.recipes.data import load_data, preprocess_for
-from vit.recipes.run import picture_classifier
+from vit.recipes.image import image_classifier
 from vit.training.datamodule import RunDataModule
 from vit.training.environment import environment
 from vit.training.fit import best_weights, fit
 
 
-def main(words: list[str] | None = None) -> int:
-    arguments = _parse(words)
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parse(argv)
     hours, minutes = divmod(arguments.minutes, 60)
     config = Config(
         seed=arguments.seed,
@@ -49,7 +49,7 @@ def main(words: list[str] | None = None) -> int:
     folder = Path("runs") / f"peer_{arguments.peer}_{arguments.minutes}min_{config.seed}"
     folder.mkdir(parents=True)
     trainer = fit(
-        picture_classifier(config, model, len(splits.labels), preprocess),
+        image_classifier(config, model, len(splits.labels), preprocess),
         RunDataModule(splits, config.data.batch_size, config.seed),
         folder,
         max_epochs=arguments.epochs,
@@ -60,7 +60,7 @@ def main(words: list[str] | None = None) -> int:
     )
     model.load_state_dict(best_weights(trainer))
     model.to(best_device()).eval()
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "peer": arguments.peer,
         "seed": config.seed,
         "minutes": arguments.minutes,
@@ -70,27 +70,27 @@ def main(words: list[str] | None = None) -> int:
     }
     for name, images in (("val", splits.val), ("test", splits.test)):
         assert images is not None
-        result = evaluate(model, loader(images, 250), preprocess.normalise, len(splits.labels))
-        found[name] = result.figures()
-    (folder / "result.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        evaluation = evaluate(model, loader(images, 250), preprocess.normalise, len(splits.labels))
+        result[name] = evaluation.figures()
+    (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(
-        f"{arguments.peer}: {found['parameters'] / 1e6:.2f} M parameters, {found['epochs']:.1f} epochs, "
-        f"val {100 * found['val']['accuracy']:.2f} %, test {100 * found['test']['accuracy']:.2f} %"
+        f"{arguments.peer}: {result['parameters'] / 1e6:.2f} M parameters, {result['epochs']:.1f} epochs, "
+        f"val {100 * result['val']['accuracy']:.2f} %, test {100 * result['test']['accuracy']:.2f} %"
     )
     return 0
 
 
-def _parse(words: list[str] | None) -> argparse.Namespace:
+def _parse(argv: list[str] | None) -> argparse.Namespace:
     first, _, rest = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
         description=first, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("peer", choices=tuple(PEERS))
     parser.add_argument("--minutes", type=int, default=30)
-    parser.add_argument("--epochs", type=int, help="end sooner")
+    parser.add_argument("--epochs", type=int, help="stop after this many epochs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", default="cifar10")
-    return parser.parse_args(words)
+    return parser.parse_args(argv)
 
 
 def _timm(classes: int, side: int, channels: int) -> nn.Module:

@@ -12,6 +12,10 @@ from PIL import Image
 
 from vit.cli import main
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each process of tests, and for those that it starts
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:

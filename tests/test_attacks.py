@@ -1,4 +1,4 @@
-"""Files that want to run something: a canary would tell if one did."""
+"""Malicious files: each would create a canary file if any of its code ran."""
 
 import hashlib
 import io
@@ -20,10 +20,10 @@ from PIL import Image
 from vit.cli import main
 from vit.training.checkpoints import DurableIO
 
-MODULE = "canary_of_the_tests"  # importing it is an offence of its own
+MODULE = "canary_of_the_tests"  # importing it is forbidden too
 
 
-def module_that_tells(canary: Path) -> Path:
+def module_with_canary(canary: Path) -> Path:
     """A folder with a module whose import touches the canary."""
     folder = canary.parent / "path"
     folder.mkdir()
@@ -35,7 +35,7 @@ def module_that_tells(canary: Path) -> Path:
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file that must not be there at the end."""
     file = tmp_path / "canary"
-    monkeypatch.syspath_prepend(module_that_tells(file))
+    monkeypatch.syspath_prepend(module_with_canary(file))
     monkeypatch.chdir(tmp_path)
     yield file
     assert not file.exists(), "it ran"
@@ -53,7 +53,7 @@ class Calls:
 
 
 def by_name(module: str, name: str, argument: str) -> bytes:
-    """A pickle that calls what it only names; written by hand, for here it must not be imported either."""
+    """A pickle that calls a function by its name; written by hand, so that this file need not import it."""
     return b"\x80\x02c" + f"{module}\n{name}\n".encode() + pickle.dumps((argument,), 2)[2:-1] + b"R."
 
 
@@ -80,13 +80,13 @@ def attacks(canary: Path) -> dict[str, bytes]:
 
 
 def as_torch_file(content: bytes) -> bytes:
-    """The same in the zip that torch.save writes."""
-    plain, made = io.BytesIO(), io.BytesIO()
+    """The same pickle in a zip archive as torch.save writes it."""
+    plain, packed = io.BytesIO(), io.BytesIO()
     torch.save({"a": torch.zeros(1)}, plain)
-    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(made, "w") as target:
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w") as target:
         for name in source.namelist():
             target.writestr(name, content if name.endswith("data.pkl") else source.read(name))
-    return made.getvalue()
+    return packed.getvalue()
 
 
 KINDS = sorted(attacks(Path("canary")))
@@ -94,17 +94,17 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {"bare": bytes, "zip": as_torch_
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    told = capsys.readouterr().err
-    assert told.startswith("vit: ")
-    assert told.count("\n") == 1
-    return told
+    error = capsys.readouterr().err
+    assert error.startswith("vit: ")
+    assert error.count("\n") == 1
+    return error
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_attacks_work(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On whoever unpickles them: a canary that cannot sing would prove nothing."""
+    """Under pickle.load they create the canary; else the other tests would prove nothing."""
     file = tmp_path / "canary"
-    monkeypatch.setenv("PYTHONPATH", str(module_that_tells(file)))
+    monkeypatch.setenv("PYTHONPATH", str(module_with_canary(file)))
     (tmp_path / "attack").write_bytes(attacks(file)[kind])
     program = "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))"
     subprocess.run(
@@ -115,7 +115,7 @@ def test_the_attacks_work(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_pickles_in_the_place_of_weights(
+def test_pickles_instead_of_weights(
     kind: str, packing: str, canary: Path, digits_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = PACKINGS[packing](attacks(canary)[kind])
@@ -133,7 +133,7 @@ def test_pickles_in_the_place_of_weights(
 
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_pickles_in_the_place_of_a_checkpoint(
+def test_pickles_instead_of_a_checkpoint(
     kind: str, packing: str, canary: Path, digits_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(digits_run, "runs/small")
@@ -141,15 +141,15 @@ def test_pickles_in_the_place_of_a_checkpoint(
     content = PACKINGS[packing](attacks(canary)[kind])
     (folder / "last.ckpt").write_bytes(content)
     (folder / "best.ckpt").write_bytes(content)
-    assert main(["info", "runs/small"]) == 0, "a model is its bundle; checkpoints are not looked at"
+    assert main(["info", "runs/small"]) == 0, "a model is its bundle; checkpoints are not read"
     capsys.readouterr()
-    # Whoever can write the file can write the list of checksums too.
+    # An attacker who can write the file can write the list of checksums too.
     (folder / "SHA256SUMS").write_text(f"{hashlib.sha256(content).hexdigest()}  last.ckpt\n")
     assert main(["train", "--name", "small", "--resume", "--trainer.max_epochs", "3"]) == 1
     assert "last.ckpt" in one_line(capsys)
 
 
-def test_words_in_a_checkpoint_choose_nothing(canary: Path, digits_run: Path) -> None:
+def test_class_names_in_a_checkpoint_are_not_imported(canary: Path, digits_run: Path) -> None:
     shutil.copytree(digits_run, "runs/small")
     last = Path("runs/small/checkpoints/last.ckpt")
     checkpoint = torch.load(last, weights_only=True)
@@ -161,7 +161,7 @@ def test_words_in_a_checkpoint_choose_nothing(canary: Path, digits_run: Path) ->
     assert main(["train", "--name", "small", "--resume", "--trainer.max_epochs", "3"]) == 0
 
 
-def test_a_picture_that_is_a_pickle(canary: Path, digits_run: Path) -> None:
+def test_an_image_that_is_a_pickle(canary: Path, digits_run: Path) -> None:
     Path("pictures").mkdir()
     for kind, content in attacks(canary).items():
         Path("pictures", f"{kind}.png").write_bytes(content)
@@ -171,7 +171,7 @@ def test_a_picture_that_is_a_pickle(canary: Path, digits_run: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pickles_in_the_place_of_cifar(kind: str, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pickles_instead_of_cifar(kind: str, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path("data/cifar-10-batches-py")
     folder.mkdir(parents=True)
     for name in ("batches.meta", "test_batch", *(f"data_batch_{n}" for n in range(1, 6))):
@@ -196,19 +196,17 @@ YAMLS = {
 
 
 @pytest.mark.parametrize("kind", YAMLS)
-def test_a_config_names_only_what_is_ours(
-    kind: str, canary: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_config_cannot_name_classes(kind: str, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("evil.yaml").write_text(YAMLS[kind])
     before = set(sys.modules)
     assert main(["train", "--config", "evil.yaml", "--name", "run"]) in (1, 2)
     one_line(capsys)
-    if kind != "import":  # that one is a word that Lightning refuses, once it is there
+    if kind != "import":  # Lightning refuses that one, after it has been imported
         assert "torch" in before or "torch" not in sys.modules
     assert not Path("runs/run").exists()
 
 
-def test_a_description_chooses_nothing(
+def test_a_bundle_cannot_name_classes(
     canary: Path, digits_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(digits_run / "model", "bundle")

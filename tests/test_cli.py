@@ -62,7 +62,7 @@ def test_version() -> None:
         (["predict", "m", "x"], "--output"),
         (["predict", "m", "x", "--output", "o.csv", "--topk", "0"], "--topk is 0, expected at least 1"),
         (["attend", "m", "x", "--output", "o", "--method", "lime"], "expected one of: raw, rollout"),
-        (["attend", "m", "x", "--output", "o", "--target", "cat"], "looks at no class"),
+        (["attend", "m", "x", "--output", "o", "--target", "cat"], "explains no class"),
         (["attend", "m", "--output", "o"], "give either INPUT"),
         (["evaluate", "m", "--split", "tset"], "did you mean test?"),
         (["info"], "model"),
@@ -81,7 +81,7 @@ def test_wrong_usage_is_2_and_one_line(
     ("words", "says"),
     [
         (["info", "nowhere"], "nowhere is not a model"),
-        (["info", "hf:bert"], "hf:bert is no folder here"),
+        (["info", "hf:bert"], "hf:bert is not a folder"),
         (["info", "timm:vit_tiny_patch16_2240"], "did you mean vit_tiny_patch16_224?"),
         (["data", "nowhere"], "neither a dataset's name nor a path"),
         (["data", "cifar"], "did you mean cifar10?"),

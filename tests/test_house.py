@@ -5,9 +5,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from vit.attribution.roster import METHODS, runner
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "vit").rglob("*.py"))
@@ -24,7 +27,27 @@ def test_attention_is_written_once() -> None:
 
 
 def test_modules_are_of_one_idea() -> None:
-    assert [str(p) for p in SOURCES if len(p.read_text().splitlines()) > 400] == []
+    assert [str(p) for p in SOURCES if len(p.read_text().splitlines()) > 300] == []
+    packages = Counter(path.parent for path in SOURCES)
+    assert {str(package): count for package, count in packages.items() if count > 14} == {}
+
+
+def test_the_blocks_are_walked_in_one_place() -> None:
+    """Positions and masks that a block will need are then passed in one place."""
+    walks = re.compile(r"\bfor\b[^\n]*\bin\b[^\n]*\.blocks\b(?!\))")
+    found = {str(p.relative_to(ROOT)) for p in SOURCES if walks.search(p.read_text())}
+    assert found == {"vit/core/encoder.py"}
+
+
+def test_nothing_asks_for_the_class_of_a_tower() -> None:
+    asks = re.compile(r"isinstance\([^)]*(?:VisionTransformer|TextTransformer)")
+    assert [str(p.relative_to(ROOT)) for p in SOURCES if asks.search(p.read_text())] == []
+
+
+def test_every_method_of_the_roster_has_its_module() -> None:
+    files = {path.stem for path in (ROOT / "vit" / "attribution" / "methods").glob("*.py")}
+    assert files - {"__init__"} == METHODS.keys()
+    assert all(callable(runner(method)) for method in METHODS)
 
 
 @pytest.mark.slow

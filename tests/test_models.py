@@ -11,7 +11,7 @@ from PIL import Image
 
 import vit
 from vit.cli import main
-from vit.config import stored_config
+from vit.config_file import stored_config
 from vit.data.datasets import load
 from vit.device import best_device
 from vit.weights.models import SHIPPED, shipped_models

@@ -66,7 +66,7 @@ def made_up(root: Path) -> Path:
 def real() -> Path:
     root = Path(os.environ.get("VIT_DATA", ""))
     if not (root / "text" / "dpr" / "test.tsv").is_file():
-        pytest.skip("DPR is not there: set VIT_DATA to a folder with text/dpr/{train,test}.tsv in it")
+        pytest.skip("DPR does not exist: set VIT_DATA to a folder with text/dpr/{train,test}.tsv in it")
     return root
 
 
@@ -76,7 +76,7 @@ def test_mentions_are_whole_words_of_any_case(probe: ModuleType) -> None:
     shown = [text[start:stop] for start, stop in (item.pronoun, *item.candidates)]
     assert shown == ["it", "the cat", "a mat"]
     assert item.candidates[0][0] == text.index("the cat")  # the first of two
-    assert item.pronoun[0] == text.index("it was red")  # behind both, and the first of those
+    assert item.pronoun[0] == text.index("it was red")  # the first after both
     assert item.answer == -1
     assert probe.locate(row(text, "A mat", "the cat", "A mat")).answer == 1
 
@@ -84,7 +84,7 @@ def test_mentions_are_whole_words_of_any_case(probe: ModuleType) -> None:
 @pytest.mark.parametrize(
     "missing",
     [
-        row("It hid because the cat saw the mat.", "the cat", "the mat", "the cat"),  # no pronoun behind them
+        row("It hid because the cat saw the mat.", "the cat", "the mat", "the cat"),  # no pronoun after them
         row("The cat saw the matter, it was bad.", "the cat", "the mat", "the cat"),
         row("The cat saw the mat, it was bad.", "the cat", "the mat", "it"),
     ],
@@ -116,7 +116,7 @@ def test_says_what_data_is_missing(
     probe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIT_DATA", str(tmp_path))
-    with pytest.raises(VitError, match=r"dpr/test\.tsv is not there: set VIT_DATA"):
+    with pytest.raises(VitError, match=r"dpr/test\.tsv does not exist: set VIT_DATA"):
         probe.read("test")
 
 
@@ -124,16 +124,16 @@ def test_tokens_are_those_of_the_mention(probe: ModuleType, tokenizer: Tokenizer
     text = "The dogcat  chased the cat because it was hungry."
     item = probe.locate(row(text, "the dogcat", "the cat", "the cat"))
     pieces = tokenizer.pieces(text).tokens
-    found = probe.tokens_of(item, tokenizer)
+    found = probe.mention_tokens(item, tokenizer)
     assert ["".join(pieces[index] for index in tokens) for tokens in found] == ["it", "Thedogcat", "thecat"]
     assert len(found[1]) > 2  # of several pieces
-    assert found[1][0] == 1  # behind the special one
+    assert found[1][0] == 1  # after the special token
     assert found[2][0] > found[1][-1]  # and no piece of the same letters
 
 
-def test_pieces_that_look_are_meaned_and_pieces_looked_at_summed(probe: ModuleType) -> None:
+def test_attention_is_averaged_over_queries_and_summed_over_keys(probe: ModuleType) -> None:
     weights = np.random.default_rng(0).random((3, 5, 11, 11))
-    found = probe.given(weights, [8, 9], [1, 2, 3], [5])
+    found = probe.attention_between(weights, [8, 9], [1, 2, 3], [5])
     assert found.shape == (2, 2, 3, 5)
     there = (weights[2, 4, 8, 1:4].sum() + weights[2, 4, 9, 1:4].sum()) / 2
     back = weights[2, 4, 5, 8] + weights[2, 4, 5, 9]
@@ -151,10 +151,10 @@ def test_the_head_that_points_right_is_chosen(probe: ModuleType, direction: int)
         right = candidates[0] if answer == 1 else candidates[1]
         source, target = (pronoun, right) if direction == 0 else (right, pronoun)
         weights[1, 2, source, target] += 3
-        found.append(probe.given(weights.softmax(-1).numpy(), pronoun, *candidates))
+        found.append(probe.attention_between(weights.softmax(-1).numpy(), pronoun, *candidates))
     lean = np.stack(found)[:, :, 0] - np.stack(found)[:, :, 1]
     right = probe.correct(lean, answers)
-    assert probe.best(right) == (direction, 1, 2)
+    assert probe.best_head(right) == (direction, 1, 2)
     assert right.mean(0)[direction, 1, 2] == 1
     assert probe.correct(-lean, answers).mean(0)[direction, 1, 2] == 0
     assert probe.correct(0 * lean, answers).mean() == 0.5  # ties
@@ -182,12 +182,12 @@ def test_interval_resamples_twins(probe: ModuleType) -> None:
     assert (low, high) == pytest.approx((0.75 - spread, 0.75 + spread), abs=0.005)
 
 
-def test_fresh_weights_have_the_same_sizes(probe: ModuleType, small: TextTransformer) -> None:
-    first, again, other = (probe.fresh(small, seed) for seed in (0, 0, 1))
+def test_random_weights_have_the_same_sizes(probe: ModuleType, small: TextTransformer) -> None:
+    first, again, other = (probe.random_weights(small, seed) for seed in (0, 0, 1))
     sizes = {name: tensor.shape for name, tensor in small.state_dict().items()}
     assert {name: tensor.shape for name, tensor in first.state_dict().items()} == sizes
-    assert torch.equal(first.words.weight, again.words.weight)
-    assert not torch.equal(first.words.weight, other.words.weight)
+    assert torch.equal(first.token_embedding.weight, again.token_embedding.weight)
+    assert not torch.equal(first.token_embedding.weight, other.token_embedding.weight)
     assert first.encoder.blocks[0].attention.heads == 5
     assert first.preprocess is small.preprocess
 
@@ -206,20 +206,20 @@ def test_probes_from_end_to_end(
     monkeypatch.setattr(vit, "load_model", lambda word: small)
     monkeypatch.setattr(probe, "STRENGTHS", [0.01, 1.0])
     monkeypatch.setattr(probe, "SEEDS", (0,) if data else ())
-    place = tmp_path / "coreference.json"
-    assert probe.main(["--output", str(place)]) == 0
-    found = json.loads(place.read_text())
-    assert tuple(found["n"].values()) == n
-    assert found["left out"] == {"train": 0, "test": 0}
-    rows = {each["reader"]: each for each in found["rows"]}
+    file = tmp_path / "coreference.json"
+    assert probe.main(["--output", str(file)]) == 0
+    results = json.loads(file.read_text())
+    assert tuple(results["n"].values()) == n
+    assert results["left out"] == {"train": 0, "test": 0}
+    rows = {row["reader"]: row for row in results["rows"]}
     assert len(rows) == (2 + 3 + 2 if data else 2 + 3)
     for name in ("nearest mention", "first mention"):  # the same for both twins
         assert (rows[name]["test"], rows[name]["interval"], rows[name]["both twins"]) == (0.5, [0.5, 0.5], 0)
-    head = next(each for name, each in rows.items() if name.startswith("best head"))
-    place_of_head = 0 if found["direction"] == "pronoun -> mention" else 1, found["layer"], found["head"]
-    heads = np.array(found["test accuracy of all heads"])
+    head = next(row for name, row in rows.items() if name.startswith("best head"))
+    index = 0 if results["direction"] == "pronoun -> mention" else 1, results["layer"], results["head"]
+    heads = np.array(results["test accuracy of all heads"])
     assert heads.shape == (2, 3, 5)
-    assert head["test"] == pytest.approx(heads[place_of_head])
+    assert head["test"] == pytest.approx(heads[index])
     assert rows[next(name for name in rows if "at random" in name)]["test"] == pytest.approx(heads.mean())
     assert head["interval"][0] <= head["test"] <= head["interval"][1]
     shown = capsys.readouterr().out

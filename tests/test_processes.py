@@ -1,4 +1,4 @@
-"""Two processes under torchrun do what one does: train, evaluate, predict."""
+"""Two processes under torchrun give the result of one: train, evaluate, predict."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ GROW = "--augment.grow_from 0.5"
 CONV = f"{PLAIN} {GROW} --optim.name muon --model.tokenizer conv --model.class_token false --model.pool mean"
 
 
-def torchrun(words: str, place: Path, processes: int = 2) -> subprocess.CompletedProcess[str]:
+def torchrun(args: str, folder: Path, processes: int = 2) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
         "-m",
@@ -29,8 +29,8 @@ def torchrun(words: str, place: Path, processes: int = 2) -> subprocess.Complete
         str(processes),
     ]
     return subprocess.run(
-        [*command, "-m", "vit.cli", *words.split()],
-        cwd=place,
+        [*command, "-m", "vit.cli", *args.split()],
+        cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -39,10 +39,10 @@ def torchrun(words: str, place: Path, processes: int = 2) -> subprocess.Complete
     )
 
 
-def train(words: str, place: Path) -> Path:
-    ended = torchrun(f"train --name run {words}", place)
+def train(args: str, folder: Path) -> Path:
+    ended = torchrun(f"train --name run {args}", folder)
     assert ended.returncode == 0, ended.stderr
-    return place / "runs" / "run"
+    return folder / "runs" / "run"
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -54,14 +54,15 @@ def metrics(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-# A bias on all keys cancels in the softmax: its gradient is rounding, which AdamW blows up. "grow" has none.
-@pytest.mark.parametrize("words", ["", f"{GROW} --model.qkv_bias false"], ids=["plain", "grow"])
+# A bias on all keys cancels in the softmax: its gradient is rounding error, which AdamW scales up. "grow" has
+# no such bias.
+@pytest.mark.parametrize("args", ["", f"{GROW} --model.qkv_bias false"], ids=["plain", "grow"])
 def test_two_processes_train_as_one_with_batches_of_twice_the_size(
-    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    args: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = train(f"{PLAIN} {words} --data.batch_size 32", tmp_path)
+    both = train(f"{PLAIN} {args} --data.batch_size 32", tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert main(f"train --name alone {PLAIN} {words} --data.batch_size 64".split()) == 0
+    assert main(f"train --name alone {PLAIN} {args} --data.batch_size 64".split()) == 0
     alone = tmp_path / "runs" / "alone"
     assert [row["epoch"] for row in metrics(both)] == ["1", "2"]
     for ours, theirs in zip(metrics(both), metrics(alone), strict=True):
@@ -72,29 +73,29 @@ def test_two_processes_train_as_one_with_batches_of_twice_the_size(
         torch.testing.assert_close(tensor, expected[name], atol=2e-4, rtol=1e-3, msg=name)
 
 
-def test_divided_weights_learn_what_whole_ones_learn(tmp_path: Path) -> None:
-    for name in ("whole", "divided"):
+def test_sharded_weights_train_as_replicated_ones(tmp_path: Path) -> None:
+    for name in ("replicated", "sharded"):
         (tmp_path / name).mkdir()
-    whole = train(f"{CONV} --trainer.strategy ddp", tmp_path / "whole")
-    divided = train(f"{CONV} --trainer.strategy fsdp2", tmp_path / "divided")
-    expected = weights(whole)
-    for name, tensor in weights(divided).items():
+    replicated = train(f"{CONV} --trainer.strategy ddp", tmp_path / "replicated")
+    sharded = train(f"{CONV} --trainer.strategy fsdp2", tmp_path / "sharded")
+    expected = weights(replicated)
+    for name, tensor in weights(sharded).items():
         torch.testing.assert_close(tensor, expected[name], atol=2e-3, rtol=1e-2, msg=name)
-    assert (divided / "checkpoints" / "last.ckpt").is_file(), "one file, not a folder of parts"
-    assert (whole / "overlays").is_dir()
-    assert not (divided / "overlays").exists(), "no process has the weights to draw with"
-    ended = torchrun("train --name run --resume --trainer.max_epochs 3", tmp_path / "divided")
+    assert (sharded / "checkpoints" / "last.ckpt").is_file(), "one file, not a folder of parts"
+    assert (replicated / "overlays").is_dir()
+    assert not (sharded / "overlays").exists(), "no process has all weights"
+    ended = torchrun("train --name run --resume --trainer.max_epochs 3", tmp_path / "sharded")
     assert ended.returncode == 0, ended.stderr
-    assert [row["epoch"] for row in metrics(divided)] == ["1", "2", "3"]
+    assert [row["epoch"] for row in metrics(sharded)] == ["1", "2", "3"]
 
 
-def test_evaluation_counts_every_picture_once(
+def test_evaluation_counts_every_image_once(
     digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = f"evaluate {digits_run} --json --batch-size 100"
-    assert main(words.split()) == 0
+    args = f"evaluate {digits_run} --json --batch-size 100"
+    assert main(args.split()) == 0
     alone = json.loads(capsys.readouterr().out)
-    ended = torchrun(words, tmp_path)
+    ended = torchrun(args, tmp_path)
     assert ended.returncode == 0, ended.stderr
     together = json.loads(ended.stdout)
     assert together["n"] == alone["n"] == 359
@@ -113,8 +114,8 @@ def test_a_split_too_small_for_its_processes(digits_run: Path, tmp_path: Path, p
 
 
 def test_the_same_file_from_two_processes(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
-    words = f"predict {digits_run} {pictures} --output"
-    assert main([*words.split(), str(tmp_path / "one.csv")]) == 0
-    ended = torchrun(f"{words} {tmp_path / 'two.csv'}", tmp_path)
+    args = f"predict {digits_run} {pictures} --output"
+    assert main([*args.split(), str(tmp_path / "one.csv")]) == 0
+    ended = torchrun(f"{args} {tmp_path / 'two.csv'}", tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()

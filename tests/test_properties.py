@@ -12,7 +12,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vit.config import Config, resolve_config, stored_config, to_yaml
+from vit.config import Config
+from vit.config_file import resolve_config, stored_config, to_yaml
 from vit.core.attention import attend, attention_weights
 from vit.errors import UsageError
 from vit.evaluation.report import write_report

@@ -18,14 +18,14 @@ import vit
 Script = Callable[[str], ModuleType]
 
 
-def test_bench_train_measures_everybody(
+def test_bench_train_measures_all_candidates(
     script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = "--depth 1 --width 24 --heads 2 --image-size 8 --patch-size 2 --batch-size 4 --rounds 2"
-    place = tmp_path / "train.json"
-    assert script("bench_train").main([*small.split(), "--output", str(place)]) == 0
-    found = json.loads(place.read_text())
-    rows = {(row["candidate"], row["precision"]): row for row in found["rows"]}
+    output = tmp_path / "train.json"
+    assert script("bench_train").main([*small.split(), "--output", str(output)]) == 0
+    figures = json.loads(output.read_text())
+    rows = {(row["candidate"], row["precision"]): row for row in figures["rows"]}
     assert {name for name, _ in rows} >= {"timm as it comes", "timm, fused attention off", "vit"}
     assert all(row["median"] > 0 for row in rows.values())
     against = rows["timm as it comes", "bfloat16"]["median"]
@@ -33,7 +33,7 @@ def test_bench_train_measures_everybody(
     assert capsys.readouterr().out.count("\n") == len(rows) + 1
 
 
-def test_bench_train_measures_the_paths_of_attention(
+def test_bench_train_measures_plain_and_fused_attention(
     script: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench = script("bench_train")
@@ -73,15 +73,15 @@ def test_growth_is_drawn(script: Script, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_bench_predict_measures_everybody(
+def test_bench_predict_measures_all_candidates(
     script: Script, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench = script("bench_predict")
     bench.make_photographs(tmp_path / "photographs", 3, longest=500)
-    words = f"--model vit_tiny_patch16_224 --photographs {tmp_path / 'photographs'} --parts 2 --workers 0"
-    place = tmp_path / "predict.json"
-    assert bench.main([*words.split(), "--output", str(place)]) == 0
-    rows = json.loads(place.read_text())["rows"]
+    args = f"--model vit_tiny_patch16_224 --photographs {tmp_path / 'photographs'} --parts 2 --workers 0"
+    output = tmp_path / "predict.json"
+    assert bench.main([*args.split(), "--output", str(output)]) == 0
+    rows = json.loads(output.read_text())["rows"]
     assert [row["candidate"] for row in rows][:3] == [
         "timm, float32",
         "transformers, float32",
@@ -99,49 +99,49 @@ def test_bench_predict_measures_everybody(
 def test_the_same_rows_whatever_happens(
     script: Script, digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], processes: int
 ) -> None:
-    words = f"--model {digits_run} --pictures 1500 --kills 3 --processes {processes} --worlds 3"
-    place = tmp_path / "same.json"
-    assert script("same_rows").main([*words.split(), "--output", str(place)]) == 0
+    args = f"--model {digits_run} --pictures 1500 --kills 3 --processes {processes} --worlds 3"
+    output = tmp_path / "same.json"
+    assert script("same_rows").main([*args.split(), "--output", str(output)]) == 0
     assert "3 of 3: same bytes" in capsys.readouterr().out
-    found = json.loads(place.read_text())
-    assert (len(found["trials"]), [one["same"] for one in found["engines"]]) == (3, [True])
+    figures = json.loads(output.read_text())
+    assert (len(figures["trials"]), [engine["same"] for engine in figures["engines"]]) == (3, [True])
 
 
 def test_a_killed_training_becomes_the_same(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    place = tmp_path / "crash.json"
-    assert script("crash_train").main(["--kills", "2", "--epochs", "4", "--output", str(place)]) == 0
+    output = tmp_path / "crash.json"
+    assert script("crash_train").main(["--kills", "2", "--epochs", "4", "--output", str(output)]) == 0
     assert "2 of 2 equal bit for bit" in capsys.readouterr().out
-    assert all(trial["moment"] > 0 for trial in json.loads(place.read_text())["trials"])
+    assert all(trial["moment"] > 0 for trial in json.loads(output.read_text())["trials"])
 
 
 def test_many_names_are_measured(script: Script, digits_run: Path, tmp_path: Path) -> None:
-    place = tmp_path / "names.json"
-    words = f"--model {digits_run} --names 3 600 --place {tmp_path}"
-    assert script("bench_names").main([*words.split(), "--output", str(place)]) == 0
-    few, many = json.loads(place.read_text())["rows"]
+    output = tmp_path / "names.json"
+    args = f"--model {digits_run} --names 3 600 --place {tmp_path}"
+    assert script("bench_names").main([*args.split(), "--output", str(output)]) == 0
+    few, many = json.loads(output.read_text())["rows"]
     assert (few["names"], many["names"], few["exit"], many["exit"]) == (3, 600, 3, 3)
     assert 0 < few["first"] <= few["seconds"]
     assert few["memory"] > 50
 
 
-def test_a_peer_trains_and_says_how_well(
+def test_a_peer_is_trained_and_measured(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert script("train_peers").main(["timm", "--data", "digits", "--epochs", "1"]) == 0
-    found = json.loads((tmp_path / "runs" / "peer_timm_30min_0" / "result.json").read_text())
-    assert (found["val"]["n"], found["test"]["n"]) == (143, 359)
-    assert 0.05 < found["test"]["accuracy"] < 0.95
+    figures = json.loads((tmp_path / "runs" / "peer_timm_30min_0" / "result.json").read_text())
+    assert (figures["val"]["n"], figures["test"]["n"]) == (143, 359)
+    assert 0.05 < figures["test"]["accuracy"] < 0.95
     assert "1.0 epochs" in capsys.readouterr().out
 
 
 def test_a_model_is_shipped_with_its_card(script: Script, digits_run: Path, tmp_path: Path) -> None:
     ship = script("ship_model")
-    words = [str(digits_run), "small", "--title", "Digits in a moment", "--into", str(tmp_path)]
-    assert ship.main(words) == 0
+    args = [str(digits_run), "small", "--title", "Digits in a moment", "--into", str(tmp_path)]
+    assert ship.main(args) == 0
     card = (tmp_path / "small" / "README.md").read_text()
     assert "Digits in a moment" in card
     assert "{" not in card

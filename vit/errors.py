@@ -1,16 +1,16 @@
-"""The errors a person can mend: one line that says what, where, both values and the way out.
+"""Errors that the caller can fix: one line with what, where, both values and the way out.
 
 Everything under `vit/` raises one of these for bad input; `vit/cli.py` turns them into an exit code.
 """
 
 
 class VitError(ValueError):
-    """Bad input or a bad state, told in one line; the command exits with 1."""
+    """Bad input or a bad state; the command exits with 1."""
 
     exit_code = 1
 
 
 class UsageError(VitError):
-    """The command was asked for something that does not exist; it exits with 2."""
+    """A command line that asks for something that does not exist; the command exits with 2."""
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""The measure of maps, on scores whose answer is known."""
+"""Removal curves and faithfulness, on scores whose answer is known."""
 
 import numpy as np
 import pytest
@@ -28,12 +28,12 @@ BLANK = torch.zeros(1, 10, 21)
 
 
 def brightness(variants: Tensor) -> Tensor:
-    """The weighted sum of the patches that still stand."""
+    """The weighted sum of the patches that are not removed."""
     return (variants[:, 0, ::2, ::3] * WEIGHTS).sum((1, 2)) / WEIGHTS.sum()
 
 
 def test_curves_step_by_step() -> None:
-    """Against one picture at a time, patch by patch."""
+    """Against a reference that removes patch by patch, from one image at a time."""
     orders = ranking(torch.stack([WEIGHTS, random_map(GRID, 3)]))
     steps = 8
     curves = removal_curves(IMAGE, BLANK, orders, GRID, brightness, steps=steps)
@@ -46,8 +46,8 @@ def test_curves_step_by_step() -> None:
                 assert float(value) == pytest.approx(float(left.sum() / WEIGHTS.sum()), abs=1e-5)
 
 
-def test_insertion_is_lerf_backwards() -> None:
-    """Most relevant first onto a blank picture: the areas agree, step by step."""
+def test_insertion_is_lerf_reversed() -> None:
+    """Insertion, the most relevant patches first onto a blank image, agrees step by step."""
     order = ranking(random_map(GRID, 1)[None])
     (deletion,) = removal_curves(IMAGE, BLANK, order, GRID, brightness, steps=7)
     (insertion,) = removal_curves(BLANK, IMAGE, order, GRID, brightness, steps=7)
@@ -83,7 +83,7 @@ def test_all_steps_are_one_call() -> None:
     assert calls == [2 + 3 * 2 * 4]
 
 
-def test_ties_know_no_place() -> None:
+def test_ties_are_not_broken_by_index() -> None:
     order = ranking(torch.zeros(1, *GRID))[0]
     assert sorted(order.tolist()) == list(range(ROWS * COLS))
     assert abs(np.corrcoef(order.numpy(), np.arange(ROWS * COLS))[0, 1]) < 0.5
@@ -112,8 +112,8 @@ def test_baselines_and_controls() -> None:
     images = torch.rand(2, 3, 10, 21)
     for blank in BASELINES.values():
         assert blank(images, GRID).shape == images.shape
-    colours = BASELINES["mean colour"](images, GRID)
-    torch.testing.assert_close(colours[:, :, 3, 4], images.mean((2, 3)))
+    colors = BASELINES["mean color"](images, GRID)
+    torch.testing.assert_close(colors[:, :, 3, 4], images.mean((2, 3)))
     assert blurred(images, GRID).var() < 0.2 * images.var()
     flat = torch.full((1, 3, 8, 8), 0.7)
     torch.testing.assert_close(blurred(flat, (8, 8)), flat)

@@ -30,7 +30,7 @@ def row(epoch: int, **changes) -> dict:
 
 
 def drawn(figure) -> list[str]:
-    """All words of a figure; drawing it first, so that anything that cannot be drawn fails here."""
+    """All texts of a figure, which is drawn first, so that what cannot be drawn fails here."""
     assert png(figure, dpi=50).startswith(b"\x89PNG")
     return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
 
@@ -50,16 +50,16 @@ def report(folder, **changes) -> str:
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict]] = []
+        self.tags: list[tuple[str, dict]] = []
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
 def tags(page: str) -> list[tuple[str, dict]]:
     parser = Tags()
     parser.feed(page)
-    return parser.found
+    return parser.tags
 
 
 def test_curves_mark_the_best_epoch():

@@ -5,7 +5,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from vit.errors import VitError
-from vit.viewer import colour, contact_sheet, overlay
+from vit.viewer import color, contact_sheet, overlay
 
 SIDE = 384
 MARGIN, GAP = SIDE // 24, SIDE // 32
@@ -123,8 +123,8 @@ def test_a_side_too_small_for_text_is_refused():
         overlay(noise(32, 32), torch.rand(2, 2), side=12)
 
 
-def test_colour_grows_brighter_and_clamps():
-    table = colour(torch.tensor([[-1.0, 0.0, 0.5, 1.0, 2.0]]))
+def test_color_grows_brighter_and_clamps():
+    table = color(torch.tensor([[-1.0, 0.0, 0.5, 1.0, 2.0]]))
     assert table.shape == (1, 5, 3)
     assert table.dtype == torch.uint8
     assert (table[0, 0] == table[0, 1]).all()
@@ -154,13 +154,13 @@ def test_contact_sheet_of_nothing_is_refused():
 
 def test_the_marked_patch_is_outlined_and_out_of_the_range() -> None:
     heat = torch.full((3, 5), 0.1)
-    heat[0, 1], heat[2, 4] = 0.2, 50.0  # the patch that was asked from outshines all
+    heat[0, 1], heat[2, 4] = 0.2, 50.0  # the value of the query patch is far above all others
     picture = Image.new("RGB", (160, 96), (90, 90, 90))
     plain, marked = overlay(picture, heat, side=320), overlay(picture, heat, side=320, mark=(2, 4))
     assert plain.size == marked.size
     left = 320 // 24 + 320 + 320 // 32  # margin, first panel, gap
-    place = (left + 64 + 32, 320 // 24 + 32)  # the middle of patch 0,1
-    assert plain.getpixel(place)[0] < 60 < marked.getpixel(place)[0]
+    middle = (left + 64 + 32, 320 // 24 + 32)  # of patch 0,1
+    assert plain.getpixel(middle)[0] < 60 < marked.getpixel(middle)[0]
     corner = (320 // 24 + 4 * 64, 320 // 24 + 2 * 64)  # of the marked patch, in the first panel
     assert marked.getpixel(corner) != plain.getpixel(corner)
     with pytest.raises(VitError, match=r"mark is \(3, 0\), expected \(0, 0\) to \(2, 4\)"):

@@ -11,9 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from vit.attribution.heads import FUSIONS
 from vit.errors import VitError
-from vit.viewer.page import View, page
+from vit.viewer import Start, View, page
 from vit.viewer.quantise import pack, quantise
+from vit.viewer.view import page_fusions
 
 ROWS, COLS, HEADS, LAYERS, PREFIX, CLASSES = 5, 7, 2, 4, 3, 6
 PATCHES = ROWS * COLS
@@ -131,7 +133,7 @@ def test_a_row_of_zeros_stays_zeros_and_one_token_stays_one():
     assert levels[0, 1].tolist() == [0, 255, 0]
 
 
-def test_weights_are_packed_layer_head_query_key_behind_their_scales():
+def test_weights_are_packed_layer_head_query_key_after_their_scales():
     layers = attention(LAYERS, HEADS, TOKENS)
     block = zlib.decompress(base64.b64decode(pack(layers)))
     rows = LAYERS * HEADS * TOKENS
@@ -163,8 +165,8 @@ def test_no_string_gets_out_of_the_data(hostile):
     assert not re.search("[<>&]", data)
     assert "window.hacked" not in html.replace(data, "")
     expected = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(hostile.split()))
-    said = facts(html)
-    assert said["name"] == said["caption"] == said["classes"][0][0] == said["maps"][0][0] == expected
+    shown = facts(html)
+    assert shown["name"] == shown["caption"] == shown["classes"][0][0] == shown["maps"][0][0] == expected
 
     words = ["[CLS]", hostile, "cat", "sat", "[SEP]"]
     assert facts(page(text_view(tokens=words)))["words"][1] == expected
@@ -189,7 +191,7 @@ def test_the_policy_allows_exactly_the_script_and_the_style_of_the_page():
     assert not re.search(r"<[^>]*\s(style|on\w+)=", html.split("<style>")[0] + html.split("</style>")[1])
 
 
-def test_nothing_is_asked_of_a_network():
+def test_a_page_makes_no_network_requests():
     html = page(picture_view())
     assert not re.search(r"https?:|\burl\(|@import|fetch\(|XMLHttpRequest|WebSocket", html)
     assert re.findall(r'(?:src|href)="([^"]*)"', html) == ["data:,"]
@@ -209,9 +211,9 @@ def test_optional_parts_may_be_missing():
             picture=None, classes=[], maps={}, lens=None, lens_best=[], outliers=None, norms=None, caption=""
         )
     )
-    said = facts(bare)
-    assert said["picture"] is None
-    assert said["lens"] is said["outliers"] is said["norms"] is None
+    shown = facts(bare)
+    assert shown["picture"] is None
+    assert shown["lens"] is shown["outliers"] is shown["norms"] is None
     assert facts(page(text_view(classes=[], maps={})))["grid"] is None
 
 
@@ -264,3 +266,16 @@ def test_a_picture_whose_parts_do_not_fit_is_refused(changes, message):
 def test_a_text_whose_parts_do_not_fit_is_refused(changes, message):
     with pytest.raises(VitError, match=message):
         page(text_view(**changes))
+
+
+def test_the_page_computes_the_head_fusions_of_python():
+    assert page_fusions() == tuple(FUSIONS)
+
+
+@pytest.mark.parametrize("view", [picture_view, text_view])
+def test_a_head_fusion_that_the_page_does_not_know_is_refused(view):
+    for fusion in page_fusions():
+        assert facts(page(view(start=Start(fusion=fusion))))["start"]["fusion"] == fusion
+    expected = "head fusion 'median', expected one that the page knows: mean, max, min .*page_math.js"
+    with pytest.raises(VitError, match=expected):
+        page(view(start=Start(fusion="median")))

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vit.viewer.page import View, page
+from vit.viewer import View, page
+from vit.viewer.view import page_fusions
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install playwright"
@@ -284,6 +285,32 @@ def test_the_column_of_heads_together_follows_the_fusion(show):
         assert shown.evaluate("vit.column(9)") == exactly(fused[:, 9].tolist())
 
 
+def test_the_choice_of_fusions_is_the_list_that_python_reads(show):
+    shown = show(vision())
+    radios = shown.locator("#fusion input[type=radio]")
+    assert [radio.get_attribute("value") for radio in radios.all()] == list(page_fusions())
+    assert shown.locator("#fusion label").all_inner_texts() == list(page_fusions())
+    assert [radio.is_checked() for radio in radios.all()] == [True, False, False]
+
+
+@pytest.mark.parametrize("fusion", ["median", "constructor"])
+def test_an_unknown_head_fusion_is_refused_and_nothing_is_drawn(browser, tmp_path, fusion):
+    html = page(vision())
+    assert html.count('"fusion":"mean"') == 1
+    path = tmp_path / "page.html"
+    path.write_text(html.replace('"fusion":"mean"', f'"fusion":"{fusion}"'), encoding="utf-8")
+    with browser.new_context() as context:
+        shown = context.new_page()
+        errors = []
+        shown.on("pageerror", lambda error: errors.append(str(error)))
+        shown.goto(path.as_uri())
+        shown.get_by_text("This page could not be drawn").wait_for(timeout=20_000)
+        message = f"the head fusion is {fusion}, expected one of: mean, max, min"
+        assert shown.locator("#trouble").inner_text() == f"This page could not be drawn: {message}"
+        assert not shown.locator("main").is_visible()
+        assert len(errors) == 1
+
+
 def test_methods_the_lens_and_the_class_go_into_the_main_view(show):
     view = vision()
     shown = show(view)
@@ -315,7 +342,7 @@ def test_methods_the_lens_and_the_class_go_into_the_main_view(show):
 
 
 def heat_on(shown, host: str) -> np.ndarray:
-    """The colours of a map's cells, (rows, cols, 3)."""
+    """The colors of a map's cells, (rows, cols, 3)."""
     pixels = shown.locator(f"{host} canvas.heat").evaluate(
         "(canvas) => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)"
     )
@@ -354,7 +381,7 @@ def test_text_has_a_chip_for_each_token(show):
     chips.nth(2).hover()
     settle(shown)
     assert value(shown, "#value-row") == exactly(joint[2, 2])
-    others = [1, 3, 4, 5]  # colours span the words, without the tie of the query to itself
+    others = [1, 3, 4, 5]  # colors span the words, without the tie of the query to itself
     assert value(shown, "#high") == exactly(joint[2, others].max())
     assert value(shown, "#parts [data-part='special tokens']") == exactly(joint[2, 0] + joint[2, -1])
     chips.nth(2).click()
@@ -463,11 +490,11 @@ CONTRASTS = """() => {
   const linear = (part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
   const channel = (byte) => linear(byte / 255);
   const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
   const ground = (element) => {
     for (; element; element = element.parentElement) {
-      const colour = numbers(getComputedStyle(element).backgroundColor);
-      if (colour.length === 3 || colour[3] === 1) return colour;
+      const color = numbers(getComputedStyle(element).backgroundColor);
+      if (color.length === 3 || color[3] === 1) return color;
     }
   };
   const isText = (node) => node.nodeType === 3 && node.data.trim();

@@ -20,11 +20,11 @@ WORDS = ["not", "a", "bad", "film", "at", "all", "."]
 class Box(NamedTuple):
     left: int
     right: int
-    colour: tuple[int, ...]
+    color: tuple[int, ...]
 
 
 def boxes(page: Image.Image, line: int = 0, *, top: int = MARGIN, inset: int = 3) -> list[Box]:
-    """The words' grounds on one line, found a little below their upper edge, where no letter reaches."""
+    """The backgrounds of the words on one line, read a little below their upper edge, above all letters."""
     row = np.array(page).astype(int)[top + line * STEP + inset]
     filled = np.concatenate([[False], (row != 255).any(1), [False]])
     edges = np.flatnonzero(filled[1:] != filled[:-1])
@@ -38,7 +38,7 @@ def lines_of(page: Image.Image) -> int:
     return (page.height - 2 * MARGIN + STEP - HEIGHT) // STEP
 
 
-def colours(values: list[float]) -> list[tuple[int, ...]]:
+def colors(values: list[float]) -> list[tuple[int, ...]]:
     low, high = min(values), max(values)
     return [tuple(TABLE[round(255 * (value - low) / (high - low))].tolist()) for value in values]
 
@@ -55,10 +55,10 @@ def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
 
 
 def letters(page: Image.Image, box: Box, line: int = 0) -> tuple[int, ...]:
-    """The colour inside a word's ground that differs most from it: the ink of its letters."""
+    """The color inside a word's background that differs most from it: the ink of its letters."""
     top = MARGIN + line * STEP
     inside = np.array(page)[top + 4 : top + HEIGHT - 4, box.left + 4 : box.right - 4].reshape(-1, 3)
-    return max({tuple(pixel) for pixel in inside.tolist()}, key=lambda pixel: contrast(pixel, box.colour))
+    return max({tuple(pixel) for pixel in inside.tolist()}, key=lambda pixel: contrast(pixel, box.color))
 
 
 @pytest.fixture
@@ -67,21 +67,21 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
     plain = ImageDraw.ImageDraw.text
 
-    def text(self, place, text, *args, **kwargs):
+    def text(self, xy, text, *args, **kwargs):
         texts.append(text)
-        return plain(self, place, text, *args, **kwargs)
+        return plain(self, xy, text, *args, **kwargs)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
     return texts
 
 
-def test_every_word_stands_on_the_colour_of_its_heat() -> None:
+def test_every_word_stands_on_the_color_of_its_heat() -> None:
     heat = [-0.5, 0.25, 3.0, 0.0, -0.125, 1.5, 0.75]
     page = text_overlay(WORDS, torch.tensor(heat))
     assert page.mode == "RGB"
     assert page.width == 768
     found = boxes(page)
-    assert [box.colour for box in found] == colours(heat)
+    assert [box.color for box in found] == colors(heat)
     assert found[0].left - MARGIN in (0, 1)
     assert all(5 <= b.left - a.right <= 9 for a, b in pairwise(found))
     assert found[3].right - found[3].left > found[1].right - found[1].left  # film is longer than a
@@ -89,7 +89,7 @@ def test_every_word_stands_on_the_colour_of_its_heat() -> None:
 
 def test_equal_heat_is_flat() -> None:
     page = text_overlay(WORDS, torch.full((7,), -0.25))
-    assert {box.colour for box in boxes(page)} == {tuple(TABLE[128].tolist())}
+    assert {box.color for box in boxes(page)} == {tuple(TABLE[128].tolist())}
 
 
 @pytest.mark.parametrize("width", [256, 401, 768])
@@ -100,7 +100,7 @@ def test_words_wrap_in_reading_order(width, drawn) -> None:
     assert [text for text in drawn if text.startswith("w")] == words
 
     lines = [boxes(page, line) for line in range(lines_of(page))]
-    assert [box.colour for line in lines for box in line] == colours(heat.tolist())
+    assert [box.color for line in lines for box in line] == colors(heat.tolist())
     room = width - SCALE
     for line, below in pairwise(lines):
         first = below[0].right - below[0].left
@@ -112,10 +112,10 @@ def test_words_wrap_in_reading_order(width, drawn) -> None:
     assert (pixels[:, -MARGIN:] == 255).all()
 
 
-def test_letters_are_legible_on_every_colour() -> None:
+def test_letters_are_legible_on_every_color() -> None:
     page = text_overlay(["MM"] * 256, torch.arange(256))
     inks = {
-        box.colour: letters(page, box, line) for line in range(lines_of(page)) for box in boxes(page, line)
+        box.color: letters(page, box, line) for line in range(lines_of(page)) for box in boxes(page, line)
     }
     assert len(inks) == len({tuple(rgb) for rgb in TABLE.tolist()})
     assert set(inks.values()) == {INK, PAPER}
@@ -129,23 +129,23 @@ def test_special_words_are_smaller_round_and_muted() -> None:
     page = text_overlay(words, heat, special=[True, False, True])
     assert page.size == text_overlay(words, heat).size
     cls, film, sep = boxes(page, inset=HEIGHT // 2 - 9)
-    assert [cls.colour, film.colour, sep.colour] == colours(heat.tolist())
+    assert [cls.color, film.color, sep.color] == colors(heat.tolist())
     assert cls.right - cls.left < 0.9 * (plain[0].right - plain[0].left)
     assert film.right - film.left == pytest.approx(plain[1].right - plain[1].left, abs=2)
     assert len(boxes(page, inset=1)) == 1, "only the plain word is so high"
     column = np.array(page)[MARGIN : MARGIN + HEIGHT, (cls.left + cls.right) // 2 + 6]
     assert (column != 255).any(1).sum() == SMALL
     for box in (cls, sep):
-        muted = contrast(letters(page, box), box.colour)
-        assert 3 < muted < 0.9 * max(contrast(INK, box.colour), contrast(PAPER, box.colour))
+        muted = contrast(letters(page, box), box.color)
+        assert 3 < muted < 0.9 * max(contrast(INK, box.color), contrast(PAPER, box.color))
 
 
 def test_the_marked_word_is_framed_and_out_of_the_range() -> None:
-    heat = [0.1, 0.3, 50.0, 0.21, 0.16, 0.26, 0.12]  # the word that was asked from outshines all
+    heat = [0.1, 0.3, 50.0, 0.21, 0.16, 0.26, 0.12]  # the value of the query word is far above all others
     page = text_overlay(WORDS, torch.tensor(heat), mark=2)
     found = boxes(page, inset=6)
-    others = colours([value for value in heat if value != 50.0])
-    assert [box.colour for box in found] == [*others[:2], tuple(TABLE[255].tolist()), *others[2:]]
+    others = colors([value for value in heat if value != 50.0])
+    assert [box.color for box in found] == [*others[:2], tuple(TABLE[255].tolist()), *others[2:]]
     plain = text_overlay(WORDS, torch.tensor(heat))
     for index, box in enumerate(boxes(plain, inset=6)):
         middle = (box.left + box.right) // 2
@@ -157,7 +157,7 @@ def test_the_marked_word_is_framed_and_out_of_the_range() -> None:
 
 def test_a_single_word_may_be_marked() -> None:
     page = text_overlay(["film"], torch.tensor([2.0]), mark=0)
-    assert boxes(page, inset=6)[0].colour == tuple(TABLE[128].tolist())
+    assert boxes(page, inset=6)[0].color == tuple(TABLE[128].tolist())
 
 
 @pytest.mark.parametrize(
@@ -177,14 +177,14 @@ def test_odd_words_are_drawn_visibly(word, shown, drawn) -> None:
     page = text_overlay(["one", word, "two"], torch.tensor([0.0, 1.0, 2.0]))
     assert drawn.index("one") + 1 == drawn.index(shown) == drawn.index("two") - 1
     box = boxes(page)[1]
-    assert letters(page, box) != box.colour
+    assert letters(page, box) != box.color
 
 
 def test_words_of_any_script_keep_their_logical_order(drawn) -> None:
     words = ["שלום", "עולם", "abc", "مرحبا"]
     page = text_overlay(words, torch.arange(4))
     assert [text for text in drawn if text in words] == words
-    assert [box.colour for box in boxes(page)] == colours([0, 1, 2, 3])
+    assert [box.color for box in boxes(page)] == colors([0, 1, 2, 3])
 
 
 @pytest.mark.parametrize("width", [256, 768])
@@ -194,7 +194,7 @@ def test_a_word_wider_than_the_picture_loses_its_middle(width, drawn) -> None:
     assert shown.startswith("begin")
     assert shown.endswith("end")
     assert [len(boxes(page, line)) for line in range(3)] == [1, 1, 1]
-    assert boxes(page, 1)[0].right <= width - 2 * MARGIN - 60, "it leaves the scale its place"
+    assert boxes(page, 1)[0].right <= width - 2 * MARGIN - 60, "it leaves room for the color bar"
 
 
 def test_text_makes_room_for_itself_and_never_widens_the_page() -> None:

@@ -1,4 +1,4 @@
-"""Say what a dataset holds: classes, pictures or texts per split, their size, and what cannot be read.
+"""Show what a dataset holds: classes, pictures or texts per split, their size, and what cannot be read.
 
 example:
   vit data digits
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
     from vit.data.images import Images
-    from vit.data.texts import Sentences
+    from vit.data.texts import RawTexts
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
-    """Path."""
+    """The path, and `--json`."""
     parser.add_argument("path", metavar="PATH", help="a folder of class folders, parquet, texts, or a name")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -29,16 +29,12 @@ def run(arguments: "Namespace") -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from vit.config import TEXTS
-    from vit.recipes.data import load_data, named_data, read_sentences
+    from vit.recipes.data import load_data, named_data
 
-    config = named_data(arguments.path)
-    splits: Any = read_sentences(config) if config.name in TEXTS else load_data(config)
-    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    splits = load_data(named_data(arguments.path))
     counts = {
-        name: part.targets.bincount(minlength=len(splits.labels)).tolist()
-        for name, part in parts.items()
-        if part is not None
+        name: examples.targets.bincount(minlength=len(splits.labels)).tolist()
+        for name, examples in splits.as_dict().items()
     }
     facts, size = _size(splits.train)
     if arguments.json:
@@ -70,12 +66,12 @@ def run(arguments: "Namespace") -> int:
     return 3 if splits.skipped else 0
 
 
-def _size(part: "Images | Sentences") -> tuple[dict[str, Any], str]:
-    """How large a picture or a text is, for JSON and in words."""
-    from vit.data.texts import Sentences
+def _size(examples: "Images | RawTexts") -> tuple[dict[str, Any], str]:
+    """The size of an image or a text, for JSON and for the terminal."""
+    from vit.data.texts import RawTexts
 
-    if isinstance(part, Sentences):
-        characters = median(map(len, part.texts))
+    if isinstance(examples, RawTexts):
+        characters = median(map(len, examples.texts))
         return {"characters": characters}, f"texts of {characters:.0f} characters (median)"
-    height, width = part.size
-    return {"image_size": [height, width], "channels": part.channels}, f"{height} x {width} pixels"
+    height, width = examples.size
+    return {"image_size": [height, width], "channels": examples.channels}, f"{height} x {width} pixels"

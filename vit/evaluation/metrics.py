@@ -1,4 +1,4 @@
-"""A model's figures on a split: every picture counted once."""
+"""Metrics of a classifier on a dataset split; every example counts once."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -20,18 +20,18 @@ from vit.errors import VitError
 
 @dataclass
 class Evaluation:
-    """What a model did on a split.
+    """Metrics and predictions of a model on a split.
 
     Args:
-        n: Number of pictures, of all processes.
-        accuracy: Part whose best class is right.
-        accuracy_top5: Part whose five best classes hold the right one (all of them, below five classes).
+        n: Number of examples, over all processes.
+        accuracy: Share of examples whose most probable class is the true one.
+        accuracy_top5: Share whose true class is among the five most probable (fewer, below five classes).
         loss: Mean cross-entropy, in nats.
         calibration_error: Expected calibration error over 15 bins (Guo et al. 2017).
         confusion: int64, (classes, classes): rows true, columns predicted.
-        predicted: int64, in the order of the split, of this process's pictures.
-        scores: float32, the predicted class's probability, of the same.
-        targets: int64, of the same.
+        predicted: int64 (examples of this process,), predicted classes in the order of the split.
+        scores: float32, likewise, the probability of the predicted class.
+        targets: int64, likewise, the true class.
     """
 
     n: int
@@ -45,15 +45,15 @@ class Evaluation:
     targets: Tensor
 
     def figures(self) -> dict[str, Any]:
-        """The plain numbers, for JSON."""
+        """The metrics that are single numbers, as a dictionary for JSON."""
         names = ("n", "accuracy", "accuracy_top5", "loss", "calibration_error")
         return {name: getattr(self, name) for name in names}
 
     def by_class(self, labels: list[str]) -> dict[str, float]:
-        """Accuracy on the pictures of each class that has some; a label that comes twice gets its index."""
-        right, of = self.confusion.diagonal(), self.confusion.sum(1)
+        """Accuracy per class that has examples; the index is appended to labels that occur more than once."""
+        correct, total = self.confusion.diagonal(), self.confusion.sum(1)
         names = [label if labels.count(label) == 1 else f"{label} ({i})" for i, label in enumerate(labels)]
-        return {name: float(right[index] / of[index]) for index, name in enumerate(names) if of[index]}
+        return {name: float(correct[i] / total[i]) for i, name in enumerate(names) if total[i]}
 
 
 @torch.inference_mode()
@@ -67,19 +67,23 @@ def evaluate(
     flip: bool = False,
     together: bool = False,
 ) -> Evaluation:
-    """Run the model over uint8 batches.
+    """Compute the metrics of a model over batches of a split.
 
     Args:
-        model: In eval mode; images (B, C, height, width) -> logits (B, classes).
-        batches: (pixels, targets, indices), as `vit.data.loader` gives them.
-        normalise: Pixels -> float images.
-        classes: Number of the model's classes.
-        class_order: int64, the model's class for each of the dataset's; None: the same order.
-        flip: Average the probabilities of each picture and its mirror image.
-        together: Every process of torch.distributed's group has batches of its own; the figures are of all.
+        model: In eval mode; inputs -> logits (B, classes).
+        batches: (inputs, targets, indices) as `vit.data.loader` yields them; inputs are uint8 pixels
+            (B, C, height, width) or token ids (B, N).
+        normalise: From the inputs of a batch to those of the model, e.g. pixels -> float images.
+        classes: Number of classes of the model.
+        class_order: int64 (classes of the dataset,), the model's class for each; None: the same order.
+        flip: Average the probabilities of each image and its mirror image.
+        together: Each process of the torch.distributed group passes its own batches; metrics are over all.
+
+    Returns:
+        The metrics, and the predictions of this process.
 
     Raises:
-        VitError: No picture.
+        VitError: The split is empty.
     """
     device = next(model.parameters()).device
     common: dict[str, Any] = {"sync_on_compute": together}
@@ -89,12 +93,12 @@ def evaluate(
     confusion = MulticlassConfusionMatrix(classes, **common)
     loss = MeanMetric(**common).set_dtype(torch.float64)
     kept = []
-    for pixels, targets, _ in batches:
+    for raw, targets, _ in batches:
         truth = targets if class_order is None else class_order[targets]
-        images = normalise(pixels.to(device))
-        log_probabilities = model(images).float().log_softmax(-1)
+        inputs = normalise(raw.to(device))
+        log_probabilities = model(inputs).float().log_softmax(-1)
         if flip:
-            mirrored = model(images.flip(-1)).float().log_softmax(-1)
+            mirrored = model(inputs.flip(-1)).float().log_softmax(-1)
             log_probabilities = torch.logaddexp(log_probabilities, mirrored) - math.log(2)
         log_probabilities = log_probabilities.cpu()
         probabilities = log_probabilities.exp()
@@ -104,16 +108,16 @@ def evaluate(
         score, predicted = probabilities.max(-1)
         kept.append((predicted, score, truth))
     if not kept:
-        raise VitError("the split has no pictures: choose another with --split")
+        raise VitError("the split is empty: choose another with --split")
     predicted, scores, truths = (torch.cat(parts) for parts in zip(*kept, strict=True))
-    counted = confusion.compute()
+    counts = confusion.compute()
     return Evaluation(
-        n=int(counted.sum()),
+        n=int(counts.sum()),
         accuracy=float(top1.compute()),
         accuracy_top5=float(top5.compute()),
         loss=float(loss.compute()),
         calibration_error=float(calibration.compute()),
-        confusion=counted,
+        confusion=counts,
         predicted=predicted,
         scores=scores,
         targets=truths,

@@ -1,7 +1,7 @@
-"""What a training run looks like: its curves, its confusion matrix, its worst mistakes.
+"""Plots of a training run: loss and accuracy curves, confusion matrix, most confident mistakes.
 
-Each function returns a matplotlib Figure that belongs to nobody: pyplot and its global state are not used.
-`png` and `svg` write one out.
+Each function returns a matplotlib Figure without pyplot, whose global state would keep every figure alive.
+`png` and `svg` turn one into a file.
 """
 
 import io
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 ACCENT, INK, FAINT, GRID = "#2f6fb5", "#22262c", "#7a828c", "#e6e8eb"
-WIDTH = 9.0  # inches; at 100 dots per inch the 900 pixels of a README's column
-COUNTS_UP_TO = 20  # classes; beyond it numbers no longer fit their cells
-LABELS_UP_TO = 50  # classes; beyond it no text is legible
-LABEL_LETTERS = 18  # longer names are cut
+WIDTH = 9.0  # inches; 900 pixels, the width of a README, at 100 dots per inch
+COUNTS_UP_TO = 20  # classes; with more, numbers do not fit into their cells
+LABELS_UP_TO = 50  # classes; with more, no text is legible
+LABEL_LETTERS = 18  # maximum length of a label; longer ones are shortened
 TILES_PER_ROW = 6
 
-Row = Mapping[str, Any]  # of metrics.csv: numbers, as such or as text; None or "" where nothing was measured
+Row = Mapping[str, Any]  # of metrics.csv: numbers or strings of them; None or "" where nothing was measured
 
 
 def curves(rows: Sequence[Row]) -> "Figure":
-    """Draw loss and accuracy against the epoch, side by side; train light, validation strong.
+    """Draw loss and accuracy against the epoch, side by side; training in a lighter line than validation.
 
     Args:
-        rows: one mapping per epoch with `epoch`, `seconds` (since the run's start), `train_loss`,
+        rows: One mapping per epoch with `epoch`, `seconds` (since the start of the run), `train_loss`,
             `val_loss`, and `train_accuracy`, `val_accuracy` in [0, 1]. Values may be missing, None, "" or
             not finite; such points are left out. Other keys are ignored.
 
     Returns:
         A figure. The best epoch (highest validation accuracy, or lowest validation loss where there is no
-        accuracy) is marked; minutes run along the top where `seconds` only grows and passes a minute.
+        accuracy) is marked. A top axis shows minutes if `seconds` increases throughout and exceeds a minute.
     """
     if not rows:
         return _note("No epoch was finished.")
@@ -60,7 +60,7 @@ def curves(rows: Sequence[Row]) -> "Figure":
             points = [(x, scale * y) for x, y in zip(epochs, _column(rows, f"{part}_{key}"), strict=True)]
             points = [point for point in points if math.isfinite(sum(point))]
             if points:
-                dot = "o" if len(points) == 1 else ""  # one point makes no line
+                dot = "o" if len(points) == 1 else ""  # a line needs two points
                 x, y = zip(*points, strict=True)
                 axes.plot(x, y, color=ACCENT, alpha=strength, linewidth=width, marker=dot, label=name)
         if axes.lines:
@@ -76,11 +76,11 @@ def curves(rows: Sequence[Row]) -> "Figure":
 
 
 def confusion(matrix: Tensor, labels: Sequence[str]) -> "Figure":
-    """Draw which class was taken for which: rows are true, columns predicted, colour the share of the row.
+    """Draw the confusion matrix: rows are true classes, columns predicted ones, color the share of the row.
 
     Args:
-        matrix: (classes, classes), integers: how many pictures of class `row` were predicted as `column`.
-        labels: one name per class. Drawn for up to 50 classes; counts are written for up to 20.
+        matrix: (classes, classes), integers: how many examples of class `row` were predicted as `column`.
+        labels: One name per class. Drawn for up to 50 classes; counts are written for up to 20.
 
     Raises:
         VitError: `matrix` is not square, or `labels` does not name each of its classes.
@@ -100,7 +100,7 @@ def confusion(matrix: Tensor, labels: Sequence[str]) -> "Figure":
     figure = _figure(7.8, 6.8)
     axes = figure.subplots()
     shades = LinearSegmentedColormap.from_list("shades", ["#ffffff", ACCENT, "#12304f"])
-    # The square root brings out rare confusions, which a linear scale hides beside the diagonal.
+    # The square root makes rare confusions visible, which a linear scale would hide beside the diagonal.
     image = axes.imshow(share, cmap=shades, norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
     _calm(axes, "")
     axes.grid(visible=False)
@@ -109,7 +109,7 @@ def confusion(matrix: Tensor, labels: Sequence[str]) -> "Figure":
     if classes <= LABELS_UP_TO:
         size = 9 if classes <= COUNTS_UP_TO else 6.5
         names = [_cut(label) for label in labels]
-        upright = max(map(len, names)) * classes > 70  # side by side they would touch
+        upright = max(map(len, names)) * classes > 70  # horizontal labels would touch
         axes.set_xticks(range(classes), names, fontsize=size, rotation=90 if upright else 0)
         axes.set_yticks(range(classes), names, fontsize=size)
         for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
@@ -128,8 +128,8 @@ def confusion(matrix: Tensor, labels: Sequence[str]) -> "Figure":
     bar.outline.set_visible(False)
     correct, total = int(counts.diagonal().sum()), int(counts.sum())
     if total:
-        told = f"{correct} of {total} right, {100 * correct / total:.1f} %"
-        axes.set_title(told, loc="left", color=INK, fontsize=11)
+        title = f"{correct} of {total} right, {100 * correct / total:.1f} %"
+        axes.set_title(title, loc="left", color=INK, fontsize=11)
     return figure
 
 
@@ -140,63 +140,63 @@ def wrongest(
     scores: Sequence[float],
     names: Sequence[str],
 ) -> "Figure":
-    """Draw the most confidently wrong pictures, in the order given, six to a row.
+    """Draw wrongly classified images with their labels, in the order given, six to a row.
 
     Args:
-        pictures: any mode and size; small ones keep their square pixels.
-        truths: the true label of each.
-        guesses: the predicted label of each.
-        scores: the predicted probability of `guesses`, in [0, 1].
-        names: what to find each by, say its file name.
+        pictures: Images of any mode and size; small ones are enlarged without interpolation.
+        truths: The true label of each.
+        guesses: The predicted label of each.
+        scores: The predicted probability of `guesses`, in [0, 1].
+        names: An identifier of each, for example its file name.
 
     Returns:
-        A figure; where there is no picture, one that says that none was wrong.
+        A figure; without images, one with the sentence that none was wrong.
 
     Raises:
-        VitError: the five differ in length.
+        VitError: The five sequences differ in length.
     """
     given = {"pictures": pictures, "truths": truths, "guesses": guesses, "scores": scores, "names": names}
     lengths = {name: len(values) for name, values in given.items()}
     if len(set(lengths.values())) > 1:
-        raise VitError(f"wrongest was given {lengths}, expected as many of each")
+        raise VitError(f"the arguments of wrongest have lengths {lengths}, expected the same for all")
     if not pictures:
         return _note("No validation picture was wrong.")
     lines = math.ceil(len(pictures) / TILES_PER_ROW)
     figure = _figure(WIDTH, 2.05 * lines)
     tiles = figure.subplots(lines, TILES_PER_ROW, squeeze=False).flatten()
     for axes in tiles:
-        axes.set_axis_off()  # of the empty tiles in the last row too
+        axes.set_axis_off()  # also of empty tiles in the last row
     for index, picture in enumerate(pictures):
         axes, crisp = tiles[index], max(picture.size) < 100
         axes.imshow(picture.convert("RGB"), interpolation="nearest" if crisp else "antialiased")
-        told = f"{_cut(truths[index])}\n→ {_cut(guesses[index], 12)}, {100 * scores[index]:.0f} %"
-        _plain(axes.set_title(told, loc="left", fontsize=8.5, color=INK, pad=4, linespacing=1.3))
+        title = f"{_cut(truths[index])}\n→ {_cut(guesses[index], 12)}, {100 * scores[index]:.0f} %"
+        _plain(axes.set_title(title, loc="left", fontsize=8.5, color=INK, pad=4, linespacing=1.3))
         name = _cut(names[index], 26)
         _plain(axes.text(0, -0.04, name, transform=axes.transAxes, fontsize=6.5, color=FAINT, va="top"))
     return figure
 
 
 def png(figure: "Figure", *, dpi: int = 200) -> bytes:
-    """Return `figure` as a PNG file; the default of 200 dots per inch is twice a README's resolution."""
+    """Return `figure` as the bytes of a PNG file, by default at twice the resolution of a README."""
     file = io.BytesIO()
-    with _unseen_glyphs_allowed():
+    with _missing_glyphs_allowed():
         figure.savefig(file, format="png", dpi=dpi)
     return file.getvalue()
 
 
 def svg(figure: "Figure") -> str:
-    """Return `figure` as an SVG document; the same figure gives the same text, for there is no date in it."""
+    """Return `figure` as an SVG document, without a date in it: equal figures give equal text."""
     from matplotlib import rc_context
 
     file = io.StringIO()
-    with _unseen_glyphs_allowed(), rc_context({"svg.hashsalt": "vit"}):
+    with _missing_glyphs_allowed(), rc_context({"svg.hashsalt": "vit"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()
 
 
 @contextmanager
-def _unseen_glyphs_allowed() -> Iterator[None]:
-    """Let a label in a script that the font lacks be drawn as boxes without a warning for each letter."""
+def _missing_glyphs_allowed() -> Iterator[None]:
+    """Silence matplotlib's warnings for characters that its font lacks, which it draws as boxes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
@@ -209,14 +209,14 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _note(text: str) -> "Figure":
-    """Return a low figure that holds one sentence."""
+    """Return a figure with one line of text."""
     figure = _figure(WIDTH, 1.2)
     figure.text(0.5, 0.5, text, ha="center", va="center", color=FAINT, fontsize=12)
     return figure
 
 
 def _calm(axes: "Axes", title: str) -> None:
-    """Give `axes` the house style: a light grid, no frame, quiet ticks, the title at the left."""
+    """Style `axes`: a light grid, no frame, no tick marks, the title at the left."""
     axes.set_title(title, loc="left", color=INK, fontsize=11)
     axes.spines[:].set_visible(False)
     axes.grid(color=GRID, linewidth=0.8)
@@ -224,32 +224,32 @@ def _calm(axes: "Axes", title: str) -> None:
     axes.tick_params(colors=FAINT, length=0, labelsize=9)
 
 
-def _mark(axes: "Axes", epoch: float, value: float, told: str) -> None:
-    """Ring the best epoch's point and name it above the panel, where no curve can cross the words."""
+def _mark(axes: "Axes", epoch: float, value: float, text: str) -> None:
+    """Mark the point of the best epoch and write `text` above the panel, where no curve crosses it."""
     if math.isfinite(epoch + value):
         axes.plot([epoch], [value], "o", color="white", mec=ACCENT, mew=2, markersize=7, zorder=5)
-        axes.set_title(f"best epoch {epoch:g}: {told}", loc="right", color=ACCENT, fontsize=9.5)
+        axes.set_title(f"best epoch {epoch:g}: {text}", loc="right", color=ACCENT, fontsize=9.5)
 
 
 def _minutes_on_top(axes: "Axes", epochs: list[float], seconds: list[float]) -> None:
-    """Write whole minutes since the start over the epochs, where the clock only grew and passed a minute."""
+    """Show minutes since the start on a top axis, if `seconds` increases throughout and exceeds a minute."""
     from matplotlib.ticker import MaxNLocator
 
-    clock = [*seconds, *epochs]
-    grows = all(earlier < later for earlier, later in pairwise(seconds))
-    if len(seconds) < 2 or not grows or seconds[-1] < 60 or not all(map(math.isfinite, clock)):
+    increasing = all(earlier < later for earlier, later in pairwise(seconds))
+    finite = all(map(math.isfinite, [*seconds, *epochs]))
+    if len(seconds) < 2 or not increasing or seconds[-1] < 60 or not finite:
         return
     ticks = MaxNLocator(nbins=4, integer=True).tick_values(seconds[0] / 60, seconds[-1] / 60)
     ticks = [minute for minute in ticks if seconds[0] <= 60 * minute <= seconds[-1]]
     top = axes.secondary_xaxis("top")
-    places = np.interp([60 * minute for minute in ticks], seconds, epochs)
-    top.set_xticks(places, [f"{minute:.0f} min" for minute in ticks])
+    positions = np.interp([60 * minute for minute in ticks], seconds, epochs)
+    top.set_xticks(positions, [f"{minute:.0f} min" for minute in ticks])
     top.spines[:].set_visible(False)
     top.tick_params(colors=FAINT, length=0, labelsize=8)
 
 
 def _column(rows: Sequence[Row], key: str) -> list[float]:
-    """Return the values under `key`; NaN, which matplotlib leaves out, for what is missing or infinite."""
+    """Return the values of `key`; NaN, which matplotlib leaves out, where they are missing or infinite."""
     values = (row.get(key) for row in rows)
     numbers = [math.nan if value is None or value == "" else float(value) for value in values]
     return [number if math.isfinite(number) else math.nan for number in numbers]
@@ -266,7 +266,7 @@ def _best(rows: Sequence[Row]) -> int | None:
 
 
 def _cut(text: str, letters: int = LABEL_LETTERS) -> str:
-    """Return `text` in at most `letters` letters, on one line, an ellipsis in its middle where cut."""
+    """Return `text` on one line of at most `letters` letters; an ellipsis replaces what is cut out."""
     text = one_line(text)
     if len(text) <= letters:
         return text
@@ -274,5 +274,5 @@ def _cut(text: str, letters: int = LABEL_LETTERS) -> str:
 
 
 def _plain(text: "Text") -> None:
-    """Take dollar signs in a label for dollar signs, not for mathematics."""
+    """Draw dollar signs in a label as they are, not as the delimiters of a formula."""
     text.set_parse_math(False)

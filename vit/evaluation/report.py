@@ -1,7 +1,7 @@
-"""What a training run leaves to read: one HTML file that needs nothing else, now or in ten years.
+"""The HTML report of a training run: one self-contained file.
 
-No script, no network, images inside. Whatever came from outside (labels, file names) is escaped, and the
-page's own policy forbids the browser to load or run anything should an escape ever be missing.
+It has no script, needs no network, and embeds its images. Text from outside (labels, file names) is escaped,
+and the Content-Security-Policy keeps the browser from loading or running anything if an escape is missing.
 """
 
 import base64
@@ -62,23 +62,23 @@ def write_report(
     config_yaml: str,
     environment: Mapping[str, str],
 ) -> Path:
-    """Write `folder/report.html`, whole or not at all: a half-written page never bears that name.
+    """Write `folder/report.html` atomically.
 
     Args:
-        folder: the run's folder; made where it is missing.
-        title: the headline, say the run's name.
-        facts: name -> value of the most important figures, drawn as cards in order, the first in colour.
-        rows: one mapping per epoch, as in metrics.csv: numbers, as such or as text, or None or "".
+        folder: The run folder; created if it is missing.
+        title: The headline, for example the name of the run.
+        facts: Name -> value of the most important results, shown as cards in this order, the first in color.
+        rows: One mapping per epoch, as in metrics.csv: numbers, strings of numbers, None or "".
             The columns are all keys, in order of first appearance; accuracies are shown in per cent.
-        figures: heading -> PNG file, drawn in this order at half their pixels, so sharp on fine screens.
-        config_yaml: the run's configuration, verbatim.
-        environment: name -> value, say versions and hardware.
+        figures: Heading -> PNG file, shown in this order at half their pixels, so sharp on fine screens.
+        config_yaml: The configuration of the run, verbatim.
+        environment: Name -> value, for example versions and hardware.
 
     Returns:
-        The path of the page.
+        The path of the report.
 
     Raises:
-        VitError: a figure is not a PNG file.
+        VitError: A figure is not a PNG file.
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -106,9 +106,9 @@ def write_report(
 """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    with replacing(path) as beside:
-        # File names may hold bytes that are no text (lone surrogates); they are shown as question marks.
-        beside.write_bytes(page.encode("utf-8", errors="replace"))
+    with replacing(path) as temporary:
+        # File names may contain undecodable bytes (lone surrogates); they are shown as question marks.
+        temporary.write_bytes(page.encode("utf-8", errors="replace"))
     return path
 
 
@@ -118,7 +118,7 @@ def _cards(facts: Mapping[str, str]) -> str:
 
 
 def _figure(name: str, image: bytes) -> str:
-    """Return a heading and the picture; its size is told so that the page does not jump while it loads."""
+    """Return a heading and the image, with its size so that the page does not jump while it loads."""
     if not image.startswith(PNG_SIGNATURE):
         raise VitError(f"figure {name!r} begins with {image[:8]!r}, expected a PNG file: {PNG_SIGNATURE!r}")
     width, height = (int.from_bytes(image[start : start + 4], "big") // 2 for start in (16, 20))
@@ -145,7 +145,7 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 
 def _cell(key: str, value: Any) -> str:
-    """Return a number as people read it: accuracies in per cent, others to four digits."""
+    """Format a value for the table: accuracies in per cent, other numbers with four digits."""
     if value is None or value == "":
         return "–"
     try:

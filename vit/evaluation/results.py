@@ -1,4 +1,4 @@
-"""What a finished run leaves to look at: plots and `report.html`."""
+"""Plots and `report.html` of a finished training run."""
 
 import csv
 import textwrap
@@ -10,13 +10,13 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from vit.atomic import replacing
 from vit.data.images import Images
-from vit.data.texts import Texts
+from vit.data.texts import TokenizedTexts
 from vit.evaluation.metrics import Evaluation
 from vit.evaluation.plots import confusion, curves, png, wrongest
 from vit.evaluation.report import write_report
 from vit.viewer.fonts import font, one_line
 
-WRONGEST = 12
+WRONGEST = 12  # mistakes in the plot
 
 
 def write_results(
@@ -24,7 +24,7 @@ def write_results(
     *,
     labels: list[str],
     parameters: int,
-    val: Images | Texts,
+    val: Images | TokenizedTexts,
     result: Evaluation,
     config_yaml: str,
     machine: dict[str, Any],
@@ -34,14 +34,14 @@ def write_results(
     Args:
         folder: The run folder, with its `metrics.csv`.
         labels: Class names.
-        parameters: Number of the model's parameters.
-        val: The validation pictures or texts, in the order of `result`.
-        result: What the best model did on them.
-        config_yaml: The run's config.
-        machine: The run's environment.
+        parameters: Number of parameters of the model.
+        val: The validation images or texts, in the order of `result`.
+        result: Predictions of the best model for them.
+        config_yaml: The config of the run.
+        machine: The environment of the run: versions and hardware.
     """
     rows = read_metrics(folder / "metrics.csv")
-    what = "texts" if isinstance(val, Texts) else "pictures"
+    what = "texts" if isinstance(val, TokenizedTexts) else "pictures"
     wrong = (result.predicted != result.targets).nonzero()[:, 0]
     worst = wrong[result.scores[wrong].argsort(descending=True)][:WRONGEST].tolist()
     figures = {
@@ -60,8 +60,8 @@ def write_results(
     plots = folder / "plots"
     plots.mkdir(exist_ok=True)
     for file, content in zip(("curves", "confusion", "wrongest"), figures.values(), strict=True):
-        with replacing(plots / f"{file}.png") as beside:
-            beside.write_bytes(content)
+        with replacing(plots / f"{file}.png") as temporary:
+            temporary.write_bytes(content)
     write_report(
         folder,
         title=folder.name,
@@ -82,7 +82,7 @@ def write_results(
 
 
 def read_metrics(file: Path) -> list[dict[str, float | None]]:
-    """The rows of `metrics.csv`, numbers as numbers, empty cells as None."""
+    """The rows of `metrics.csv`; empty cells are None."""
     with file.open(newline="", encoding="utf-8") as stream:
         return [
             {name: float(cell) if cell else None for name, cell in row.items()}
@@ -90,13 +90,13 @@ def read_metrics(file: Path) -> list[dict[str, float | None]]:
         ]
 
 
-def _picture(examples: Images | Texts, index: int) -> Image.Image:
-    """A picture as it is, a text written out."""
-    if not isinstance(examples, Texts):
+def _picture(examples: Images | TokenizedTexts, index: int) -> Image.Image:
+    """An image of one example: the image itself, or the text drawn on a card."""
+    if not isinstance(examples, TokenizedTexts):
         return to_pil_image(examples[[index]][0][0])
-    page = Image.new("RGB", (360, 270), (246, 247, 248))
+    card = Image.new("RGB", (360, 270), (246, 247, 248))
     lines = textwrap.wrap(one_line(examples.texts[index]), 32)[:9]
-    ImageDraw.Draw(page).multiline_text(
+    ImageDraw.Draw(card).multiline_text(
         (14, 12), "\n".join(lines), (34, 38, 44), font(20, "".join(lines)), spacing=7
     )
-    return page
+    return card

@@ -1,8 +1,10 @@
-"""Maps and pictures in, pictures to look at out. Knows no model: tensors and PIL pictures are all it sees."""
+"""Attribution maps drawn: PNG overlays and interactive HTML pages, from tensors and PIL images alone."""
 
-from vit.viewer.overlay import colour, overlay
-from vit.viewer.page import Start, View, page
+from vit.viewer.colors import color
+from vit.viewer.overlay import overlay
+from vit.viewer.page import page
 from vit.viewer.sheet import contact_sheet
 from vit.viewer.text import text_overlay
+from vit.viewer.view import Start, View
 
-__all__ = ["Start", "View", "colour", "contact_sheet", "overlay", "page", "text_overlay"]
+__all__ = ["Start", "View", "color", "contact_sheet", "overlay", "page", "text_overlay"]

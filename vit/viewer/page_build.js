@@ -294,8 +294,15 @@ function buildClasses() {
 }
 
 function buildControls() {
-  for (const radio of el("fusion").querySelectorAll("input")) {
-    radio.addEventListener("change", () => change({ fusion: radio.value }));
+  for (const fusion of Object.keys(FUSIONS)) {
+    const radio = make("input");
+    radio.type = "radio";
+    radio.name = "fusion";
+    radio.value = fusion;
+    radio.addEventListener("change", () => change({ fusion }));
+    const choice = make("label");
+    choice.append(radio, make("span", "", fusion));
+    el("fusion").append(choice);
   }
   el("discard").addEventListener("input", () => change({ discard: el("discard").valueAsNumber }));
   el("reset").addEventListener("click", () => {

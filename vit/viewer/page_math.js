@@ -48,8 +48,21 @@ function headColumn({ heads, tokens, scale, level }, layer, head, vector) {
   return out;
 }
 
-/** The heads of one layer as one matrix: their mean, max or min, entry by entry. */
+/** The head fusions, by name: `combine` adds the entry of one more head, `finish` gives the entry of the result.
+
+    The page offers what stands here, and view.py reads the names from this table: one line each. */
+const FUSIONS = {
+  mean: { combine: (sum, entry) => sum + entry, finish: (sum, heads) => sum / heads },
+  max: { combine: (largest, entry) => Math.max(largest, entry), finish: (largest) => largest },
+  min: { combine: (smallest, entry) => Math.min(smallest, entry), finish: (smallest) => smallest },
+};
+
+/** The heads of one layer as one matrix, entry by entry. */
 function fuse({ heads, tokens, scale, level }, layer, fusion) {
+  if (!Object.hasOwn(FUSIONS, fusion)) {
+    throw new Error(`the head fusion is ${fusion}, expected one of: ${Object.keys(FUSIONS).join(", ")}`);
+  }
+  const { combine, finish } = FUSIONS[fusion];
   const fused = new Float32Array(tokens * tokens);
   const line = new Float64Array(tokens);
   for (let query = 0; query < tokens; query++) {
@@ -57,18 +70,12 @@ function fuse({ heads, tokens, scale, level }, layer, fusion) {
       const row = (layer * heads + head) * tokens + query;
       const step = scale[row];
       const start = row * tokens;
-      if (head === 0) {
-        for (let key = 0; key < tokens; key++) line[key] = step * level[start + key];
-      } else if (fusion === "mean") {
-        for (let key = 0; key < tokens; key++) line[key] += step * level[start + key];
-      } else if (fusion === "max") {
-        for (let key = 0; key < tokens; key++) line[key] = Math.max(line[key], step * level[start + key]);
-      } else {
-        for (let key = 0; key < tokens; key++) line[key] = Math.min(line[key], step * level[start + key]);
+      for (let key = 0; key < tokens; key++) {
+        const entry = step * level[start + key];
+        line[key] = head === 0 ? entry : combine(line[key], entry);
       }
     }
-    const share = fusion === "mean" ? heads : 1;
-    for (let key = 0; key < tokens; key++) fused[query * tokens + key] = line[key] / share;
+    for (let key = 0; key < tokens; key++) fused[query * tokens + key] = finish(line[key], heads);
   }
   return fused;
 }

@@ -1,4 +1,4 @@
-"""Many pictures on one sheet."""
+"""Contact sheets: many images on one."""
 
 import math
 from collections.abc import Sequence
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from PIL import Image
 
 from vit.errors import VitError
+from vit.viewer.colors import PAPER
 
-PAPER = (255, 255, 255)
-GUTTER = 12  # pixels between pictures and around the sheet
+GUTTER = 12  # pixels between images and around the sheet
 
 
 def contact_sheet(pictures: Sequence[Image.Image], *, columns: int | None = None) -> Image.Image:
-    """Lay `pictures` out in reading order on one white RGB sheet, with equal gutters of 12 pixels.
+    """Lay `pictures` out in reading order on one white RGB sheet, 12 pixels apart.
 
-    Every cell is as wide as the widest picture and as high as the highest; smaller ones sit in its top left
-    corner, so that edges line up. `columns` defaults to the number that makes the sheet most nearly square.
+    Every cell is as wide as the widest image and as high as the highest; smaller ones are drawn at its top
+    left, so that edges line up. `columns` defaults to the number that makes the sheet most nearly square.
 
     Raises:
-        VitError: there is no picture, or `columns` is less than 1.
+        VitError: `pictures` is empty, or `columns` is less than 1.
     """
     if not pictures:
         raise VitError("contact_sheet was given 0 pictures, expected at least 1")

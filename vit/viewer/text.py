@@ -1,4 +1,4 @@
-"""One picture of a text: each word on the colour of its heat, the scale beside them, and two lines about it.
+"""The overlay of a text: each word on the color of its heat, a color bar, a title and a caption.
 
       title
       (CLS) [the] [words]   ▐ high
@@ -17,25 +17,25 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vit.errors import VitError
+from vit.viewer.colors import FAINT, INK, PAPER, color, color_bar, normalise
 from vit.viewer.fonts import font, shorten
-from vit.viewer.overlay import FAINT, INK, PAPER, _colour_bar, _normalise, colour
 
-SIDE = 384  # of the overlay whose margin, lettering and scale this picture has
-MARGIN, SPACE = SIDE // 24, SIDE // 64  # pixels around the picture; between words and title or caption
-NARROWEST = 256  # pixels; below it the scale leaves the words too little room
-LINES = 200  # of words at most: no picture is higher than 7,100 pixels
-STEP, GAP, PAD = 35, 7, 7  # pixels from line to line, between words, and beside a word's letters
+SIDE = 384  # pixels; margin, font sizes and color bar are those of an image overlay with this `side`
+MARGIN, SPACE = SIDE // 24, SIDE // 64  # pixels around everything; between words and title or caption
+NARROWEST = 256  # pixels; below it the color bar leaves the words too little room
+LINES = 200  # maximum number of lines of words, so that no overlay is higher than 7,100 pixels
+STEP, GAP, PAD = 35, 7, 7  # pixels from line to line, between words, and left and right of a word's letters
 LETTERS, HEIGHT, RADIUS = (18, 14), (28, 22), (4, 11)  # pixels, of a plain word and of a special one
-MUTED_INK = 0.8  # share of ink in the letters of a special word; the rest is the colour they stand on
-BLANK = "·"  # stands for a word of white space; the built-in font has no open box
-MIDDLE = 0.207  # luminance of a colour on which INK and PAPER have the same contrast
-LUMA = (0.2126, 0.7152, 0.0722)  # shares of red, green and blue in the luminance of sRGB
+MUTED_INK = 0.8  # share of ink in the letters of a special word; the rest is its background color
+BLANK = "·"  # drawn for a word of white space; Pillow's built-in font lacks the open box that the page uses
+MIDDLE = 0.207  # luminance of a background on which INK and PAPER have the same contrast
+LUMA = (0.2126, 0.7152, 0.0722)  # weights of red, green and blue in the luminance of sRGB
 RGB = tuple[int, ...]
-GREY: RGB = (226, 229, 232)  # what special words stand on that are set apart
+GREY: RGB = (226, 229, 232)  # background of special words with `apart`
 
 
 class Chip(NamedTuple):
-    """A word in its place: which line, counted from 0, and its ends in pixels from the line's start."""
+    """A word and its position: index of its line, left and right end in pixels from the start of the line."""
 
     text: str
     line: int
@@ -54,36 +54,36 @@ def text_overlay(
     mark: int | None = None,
     apart: bool = False,
 ) -> Image.Image:
-    """Draw `words` in their order, each on the colour of its heat, with a colour bar and two lines of text.
+    """Draw `words` in their order, each on the color of its heat, with a color bar and two lines of text.
 
     Args:
-        words: N words or tokens. They stand from left to right in logical order, whatever their script; white
-            space alone is drawn as a dot, and a word wider than the picture loses its middle. At most 200
-            lines are drawn; if there are more, the last one says how many words are not shown.
-        heat: (N,), real numbers on any device. Colours run from the smallest value to the largest; equal
-            values give one flat colour.
-        special: N flags, True for marks such as [CLS]: smaller, round and in muted ink; empty for none.
-        title: the line above, say label and score; shortened in its middle where too long.
-        caption: the line below, smaller, say file name and method; shortened likewise.
-        width: of the picture, in pixels; at least 256.
-        mark: the word that was asked from, counted from 0. It is outlined, and its own value, mostly far
-            above all others, takes no part in the range of colours.
-        apart: whether special words stand on grey, and their heat, which often outshines all words, takes no
-            part in the range of colours.
+        words: N words or tokens, drawn from left to right in logical order, whatever their script. White
+            space alone is drawn as a dot, and a word wider than the image loses its middle. At most 200 lines
+            are drawn; if there are more, the last one gives the number of words that are not shown.
+        heat: (N,), real numbers on any device. Colors run from the smallest value to the largest; equal
+            values all get the same color.
+        special: N flags, True for special tokens such as [CLS]: smaller, round, in muted ink; empty for none.
+        title: The line above, for example label and score; its middle is cut out where it is too long.
+        caption: The line below, smaller, for example file name and method; shortened in the same way.
+        width: Of the image, in pixels; at least 256.
+        mark: Index of the query word. It is outlined, and the range of colors leaves its value out, which is
+            mostly far above all others.
+        apart: Draw special words on grey and leave their heat, often far above that of all words, out of the
+            range of colors.
 
     Returns:
-        An RGB picture, `width` pixels wide and as high as its lines.
+        An RGB image, `width` pixels wide and as high as its lines need.
 
     Raises:
-        VitError: there is no word, `heat` is not (N,) or holds NaN or infinity, `special` has another
-            length, `width` is too small, or `mark` lies outside the words.
+        VitError: `words` is empty, `heat` is not (N,) or holds NaN or infinity, `special` has another length,
+            `width` is too small, or `mark` is not an index of `words`.
     """
     _check(words, heat, special, width, mark)
     flags = [bool(flag) for flag in special] or [False] * len(words)
     grey = torch.tensor(flags) if apart and not all(flags) else torch.zeros(len(flags), dtype=torch.bool)
     plain = heat.detach().cpu().masked_fill(grey, heat[~grey.to(heat.device)].min().item())
-    share, low, high = _normalise(plain[None], None if mark is None else (0, mark))
-    bar = _colour_bar(STEP + HEIGHT[0], low, high, SIDE)  # two lines high
+    stretched, low, high = normalise(plain[None], None if mark is None else (0, mark))
+    bar = color_bar(STEP + HEIGHT[0], low, high, SIDE)  # two lines high
     faces = [font(size, "".join(words)) for size in LETTERS]
     chips = _lay_out(words, flags, faces, width - 2 * MARGIN - 2 * SPACE - bar.width)
     hidden = len(words) - len(chips)
@@ -95,10 +95,10 @@ def text_overlay(
     end = bottom + (round(1.5 * small.size) + SPACE if caption.strip() else 0)
     page = Image.new("RGB", (width, end + MARGIN), PAPER)
     page.paste(bar, (width - MARGIN - bar.width, top))
-    for index, (chip, heated) in enumerate(zip(chips, colour(share[0]).tolist(), strict=False)):
-        ground = GREY if grey[index] else tuple(heated)
+    for index, (chip, heated) in enumerate(zip(chips, color(stretched[0]).tolist(), strict=False)):
+        background = GREY if grey[index] else tuple(heated)
         face = faces[flags[index]]
-        _draw_chip(page, chip, top, ground, face, special=flags[index], framed=index == mark)
+        _draw_chip(page, chip, top, background, face, special=flags[index], framed=index == mark)
     draw = ImageDraw.Draw(page)
     note = f"… {hidden:,} more words are not shown" if hidden else ""
     draw.text((MARGIN, bottom - HEIGHT[0] / 2), note, FAINT, small, anchor="lm")
@@ -124,7 +124,7 @@ def _check(words: Sequence[str], heat: Tensor, special: Sequence[bool], width: i
 def _lay_out(
     words: Sequence[str], flags: Sequence[bool], faces: Sequence[ImageFont.FreeTypeFont], room: int
 ) -> list[Chip]:
-    """ResumePosition `words` on lines of `room` pixels: all, or those that leave the last line to a note."""
+    """Break `words` into lines of `room` pixels; if they need more than `LINES`, keep the last one free."""
     chips: list[Chip] = []
     line = left = 0
     for word, special in zip(words, flags, strict=True):
@@ -143,27 +143,27 @@ def _draw_chip(
     page: Image.Image,
     chip: Chip,
     top: int,
-    ground: RGB,
+    background: RGB,
     face: ImageFont.FreeTypeFont,
     *,
     special: bool,
     framed: bool,
 ) -> None:
-    """Draw one word on its colour `ground`, in a frame if asked from; `top` is that of the first line."""
+    """Draw one word on its `background`, `framed` if it is the query; `top` is the y of the first line."""
     middle = top + chip.line * STEP + HEIGHT[0] // 2
-    for grown, fill in [(4, INK), (2, PAPER), (0, ground)] if framed else [(0, ground)]:
+    for grown, fill in [(4, INK), (2, PAPER), (0, background)] if framed else [(0, background)]:
         half = HEIGHT[special] // 2 + grown
         box = (MARGIN + chip.left - grown, middle - half, MARGIN + chip.right + grown, middle + half)
         _fill(page, box, RADIUS[special] + grown, fill)
-    luminance = sum(share * (c / 255) ** 2.2 for share, c in zip(LUMA, ground, strict=True))
+    luminance = sum(share * (c / 255) ** 2.2 for share, c in zip(LUMA, background, strict=True))
     ink: RGB = INK if luminance > MIDDLE else PAPER
     if special:
-        ink = tuple(round(MUTED_INK * a + (1 - MUTED_INK) * b) for a, b in zip(ink, ground, strict=True))
+        ink = tuple(round(MUTED_INK * a + (1 - MUTED_INK) * b) for a, b in zip(ink, background, strict=True))
     ImageDraw.Draw(page).text((box[0] + PAD, middle), chip.text, ink, face, anchor="lm")
 
 
 def _fill(page: Image.Image, box: tuple[int, int, int, int], radius: int, fill: RGB) -> None:
-    """Fill `box` with round corners; drawn four times as large and reduced, so that they are smooth."""
+    """Fill `box` with round corners, antialiased by drawing them four times as large and reducing."""
     mask = Image.new("L", (4 * (box[2] - box[0]), 4 * (box[3] - box[1])))
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, mask.width - 1, mask.height - 1), 4 * radius, fill=255)
     page.paste(fill, box, mask.reduce(4))
