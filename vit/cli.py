@@ -89,7 +89,7 @@ def _run(verb: str, args: list[str]) -> int:
 
 
 def _explain(parser: ArgumentParser, args: list[str], error: Exception) -> str:
-    """What is wrong with the arguments: an unknown option and the nearest known one, or argparse's message."""
+    """What is wrong with the arguments: an unknown option and the nearest one, or argparse's message."""
     known = sorted(option for action in parser._actions for option in action.option_strings)
     for arg in args:
         option = arg.partition("=")[0]

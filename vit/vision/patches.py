@@ -90,7 +90,7 @@ class ConvTokenizer(nn.Module):
         stem: Channels after each halving but the last, which has D. None: doubling from halving to halving.
 
     Raises:
-        ValueError: The stride is not a power of two, or `stem` does not have one entry per halving but the last.
+        ValueError: The stride is not a power of two, or `stem` does not have one entry fewer than halvings.
     """
 
     whiten: Tensor
