@@ -24,7 +24,7 @@ VERBS = {
     "embed": "turn texts or images into vectors, one row each",
     "attend": "draw what the model attended to",
     "info": "describe a model",
-    "models": "list the models at hand",
+    "models": "list the models that are available",
     "data": "describe a dataset",
 }
 

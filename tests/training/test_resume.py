@@ -136,6 +136,19 @@ def test_a_checkpoint_of_an_earlier_version(
     assert_same(state("run"), uninterrupted)
 
 
+def test_an_attention_pool_of_an_earlier_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had biases, whatever `model.qkv_bias` was."""
+    args = [*TRAIN.split(), "--model.pool", "attention", "--model.qkv_bias", "false", "--name", "run"]
+    with monkeypatch.context() as patch:
+        patch.setattr("vit.recipes.image.pool_arguments", lambda checkpoint: {})
+        at_step(patch, STEPS + 2, cut)
+        with pytest.raises(Cut):
+            main(args)
+    assert main(RESUME) == 0
+    names = [name for name in state("run")["weights"] if "query.bias" in name]
+    assert names == ["pool.attention.query.bias"]
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_cut_in_a_validation(
     number: int, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -448,9 +461,9 @@ def test_a_folder_that_another_process_has_created(
 ) -> None:
     plain = recipe.prepare
 
-    def slowly(config: Any) -> Any:
+    def slowly(*arguments: Any) -> Any:
         Path("runs/run/checkpoints").mkdir(parents=True)
-        return plain(config)
+        return plain(*arguments)
 
     monkeypatch.setattr(recipe, "prepare", slowly)
     assert main([*TRAIN.split(), "--name", "run"]) == 1

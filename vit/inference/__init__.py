@@ -1,1 +1,1 @@
-"""Models at work on folders of pictures: which files, in what order, and one row for each."""
+"""What a verb does to every input: predict, embed, attend."""

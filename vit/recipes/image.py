@@ -16,7 +16,7 @@ from vit.data.datasets import Splits
 from vit.data.images import Images, evenly_spaced
 from vit.data.preprocess import Preprocess
 from vit.recipes.data import load_data, preprocess_for
-from vit.recipes.run import PreparedRun, build_classifier, zero_init_branches
+from vit.recipes.run import PreparedRun, build_classifier, pool_arguments, zero_init_branches
 from vit.training.callbacks.overlays import Overlays, one_of_each
 from vit.training.module import Classifier
 from vit.vision import ConvTokenizer
@@ -26,15 +26,20 @@ WHITENING_IMAGES = 1024  # training images from which the conv tokenizer compute
 WHITENING_BATCH = 32
 
 
-def prepare_images(config: Config) -> PreparedRun:
+def prepare_images(config: Config, checkpoint: Path | None = None) -> PreparedRun:
     """Read the images and build the model that a config describes.
+
+    Args:
+        config: The run's config.
+        checkpoint: The one to resume from; its weights are not loaded here.
 
     Raises:
         VitError: The data are missing or broken, or the parts of the model do not fit each other.
     """
     splits = load_data(config.data)
     preprocess = preprocess_for(splits)
-    model = _build_tower(config.model, splits, preprocess)
+    arguments = _architecture(config.model, len(splits.labels), preprocess) | pool_arguments(checkpoint)
+    model = _build_tower(arguments, splits, preprocess)
     module = image_classifier(config, model, len(splits.labels), preprocess)
     return PreparedRun(splits, model, preprocess, preprocess.normalise, module)
 
@@ -78,9 +83,9 @@ def overlays(config: Config, run: PreparedRun, folder: Path) -> Sequence[Callbac
     return [Overlays(folder / "overlays", pixels, truths, splits.labels, run.normalise, maps, method)]
 
 
-def _build_tower(config: ModelConfig, splits: Splits[Images], preprocess: Preprocess) -> Tower:
+def _build_tower(arguments: dict[str, Any], splits: Splits[Images], preprocess: Preprocess) -> Tower:
     """A tower with initial weights; a conv tokenizer's whitening is computed from training images."""
-    model: Any = make_tower(_architecture(config, len(splits.labels), preprocess))
+    model: Any = make_tower(arguments)
     zero_init_branches(model)
     if isinstance(model.tokenizer, ConvTokenizer):
         batches = evenly_spaced(len(splits.train), WHITENING_IMAGES).split(WHITENING_BATCH)
@@ -95,7 +100,6 @@ def _architecture(config: ModelConfig, classes: int, preprocess: Preprocess) -> 
         "image_size": [preprocess.height, preprocess.width],
         "channels": preprocess.channels,
         "patch_size": _pair(config.patch_size),
-        "pool_block": None,  # as the blocks
     }
 
 

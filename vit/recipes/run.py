@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from vit.data.augmentation.mix import Mix
 from vit.data.datasets import Splits
 from vit.data.preprocess import Preprocess
 from vit.text import Tokenizer
+from vit.training.checkpoints import DurableIO
 from vit.training.module import Classifier
 from vit.training.optim import build_optimizer, lr_factor
 
@@ -83,6 +85,20 @@ def _optimizer(config: OptimConfig) -> Any:
         weight_decay=config.weight_decay,
         betas=config.betas,
     )
+
+
+def pool_arguments(checkpoint: Path | None) -> dict[str, Any]:
+    """Arguments of `make_tower` for an attention pool, which is built as the blocks are.
+
+    Args:
+        checkpoint: Of the run that is resumed. In runs of version 0.1 the pool has biases whatever
+            `model.qkv_bias` is, as `make_tower` builds it without `pool_block`.
+    """
+    if checkpoint is not None:
+        weights = DurableIO().load_checkpoint(checkpoint)["state_dict"]
+        if "model.pool.attention.query.bias" in weights:
+            return {}
+    return {"pool_block": None}
 
 
 def zero_init_branches(model: Tower) -> None:

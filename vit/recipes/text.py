@@ -1,5 +1,6 @@
 """The recipe for texts: data, tokenizer, tower, word dropout."""
 
+from pathlib import Path
 from typing import Any
 
 from vit.config import Config, ModelConfig, TextConfig
@@ -8,13 +9,17 @@ from vit.data.augmentation.tokens import TokenMasking
 from vit.errors import VitError
 from vit.recipes.checks import NOISES, SIZES
 from vit.recipes.data import load_data, tokenised, unchanged
-from vit.recipes.run import PreparedRun, build_classifier, zero_init_branches
+from vit.recipes.run import PreparedRun, build_classifier, pool_arguments, zero_init_branches
 from vit.text import Tokenizer, train_tokenizer
 from vit.weights.models import load_model, make_tower
 
 
-def prepare_texts(config: Config) -> PreparedRun:
+def prepare_texts(config: Config, checkpoint: Path | None = None) -> PreparedRun:
     """Read the texts, train or load the tokenizer, and build the model that a config describes.
+
+    Args:
+        config: The run's config.
+        checkpoint: The one to resume from; its weights are not loaded here.
 
     Raises:
         VitError: The data are missing or broken, `text.start` is not a text model, or the parts of the model
@@ -31,7 +36,8 @@ def prepare_texts(config: Config) -> PreparedRun:
             lowercase=text.lowercase,
             pieces=text.pieces,
         )
-        model: Any = make_tower(_architecture(config.model, classes, tokenizer))
+        arguments = _architecture(config.model, classes, tokenizer) | pool_arguments(checkpoint)
+        model: Any = make_tower(arguments)
         zero_init_branches(model)
     else:
         tokenizer, model = _pretrained(text, config.model, classes)
@@ -75,5 +81,4 @@ def _architecture(config: ModelConfig, classes: int, tokenizer: Tokenizer) -> di
         "neighbours": {"patch": 1, "conv": 3}[config.tokenizer],
         "encoder_norm": True,
         "norm_eps": 1e-6,
-        "pool_block": None,  # as the blocks
     }

@@ -80,7 +80,7 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
     folder = run_folder.path
     checkpoint, warning = _find_checkpoint(config, run_folder)
     L.seed_everything(config.seed, verbose=False)
-    run = prepare(config)
+    run = prepare(config, checkpoint)
     machine = environment()
     with run_folder.open():
         if is_rank_zero():
@@ -95,14 +95,18 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
         return _finish(config, run, trainer, folder, console, machine)
 
 
-def prepare(config: Config) -> PreparedRun:
+def prepare(config: Config, checkpoint: Path | None = None) -> PreparedRun:
     """Read the data and build the model that a config describes.
+
+    Args:
+        config: The run's config.
+        checkpoint: The one to resume from; its weights are not loaded here.
 
     Raises:
         VitError: The data are missing or broken, or the parts of the model do not fit each other.
     """
     recipes = {"image": prepare_images, "text": prepare_texts}
-    return recipes[DATASETS[config.data.name].kind](config)
+    return recipes[DATASETS[config.data.name].kind](config, checkpoint)
 
 
 def _find_checkpoint(config: Config, run_folder: RunFolder) -> tuple[Path | None, str | None]:

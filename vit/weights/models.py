@@ -22,10 +22,10 @@ SHIPPED = Path(__file__).parents[1] / "pretrained"
 
 
 TOWERS: dict[str, Any] = {"vision": VisionTransformer, "text": TextTransformer}
-# What a bundle may leave out, where it is not the default of `BlockSpec`.
+# What a bundle of version 0.1 may leave out, where it is not the default of `BlockSpec`.
 BLOCK_DEFAULTS: dict[str, dict[str, Any]] = {
-    "vision": {"width": 192, "heads": 3},
-    "text": {"width": 384, "heads": 12, "norm": "post", "norm_eps": 1e-12},
+    "vision": {"width": 192, "heads": 3, "mlp_ratio": 4.0},
+    "text": {"width": 384, "heads": 12, "mlp_ratio": 4.0, "norm": "post", "norm_eps": 1e-12},
 }
 IN_BLOCK = {field.name for field in fields(BlockSpec)}
 
