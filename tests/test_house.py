@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vit.attribution.roster import METHODS, runner
+from vit.attribution.roster import METHODS, load_method
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "vit").rglob("*.py"))
@@ -47,7 +47,7 @@ def test_nothing_asks_for_the_class_of_a_tower() -> None:
 def test_every_method_of_the_roster_has_its_module() -> None:
     files = {path.stem for path in (ROOT / "vit" / "attribution" / "methods").glob("*.py")}
     assert files - {"__init__"} == METHODS.keys()
-    assert all(callable(runner(method)) for method in METHODS)
+    assert all(callable(load_method(method)) for method in METHODS)
 
 
 @pytest.mark.slow

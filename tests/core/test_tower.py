@@ -147,3 +147,29 @@ def test_two_threads_record_one_model_at_once() -> None:
         thread.join()
     assert failures == []
     assert all(block.attention.recorders == {} for block in model.encoder.blocks)
+
+
+def test_a_tape_of_an_encoder_alone_and_of_a_wrapped_tower() -> None:
+    model = vision_tower(3, (8, 8), width=10, heads=2, depth=3, pool="attention", class_token=False).eval()
+    with torch.no_grad(), vit.record_attention(model) as tape:
+        model(IMAGES[:, :, :8, :8])
+    with torch.no_grad(), vit.record_attention(model.encoder) as alone:
+        model(IMAGES[:, :, :8, :8])
+    wrapper = nn.Sequential(model)
+    with torch.no_grad(), vit.record_attention(wrapper) as wrapped:
+        wrapper(IMAGES[:, :, :8, :8])
+    for other in (alone, wrapped):
+        assert all(map(torch.equal, tape.weights(), other.weights()))
+    pooled, expected = wrapped.pool_weights(), tape.pool_weights()
+    assert pooled is not None
+    assert expected is not None
+    assert torch.equal(pooled, expected)
+
+
+def test_a_pass_that_broke_off_leaves_no_mixture() -> None:
+    model = vision_tower(3, (8, 8), width=10, heads=2, depth=3).eval()
+    with torch.no_grad(), vit.record_attention(model) as tape:
+        model(IMAGES[:2, :, :8, :8])
+        next(model.encoder.layers(model.embed(IMAGES[:1, :, :8, :8])))
+        with pytest.raises(RuntimeError, match="holds 1 layers, expected 3"):
+            tape.weights()

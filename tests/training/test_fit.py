@@ -80,6 +80,21 @@ def test_a_wall_clock_budget_ends_the_run_with_the_rate_at_zero() -> None:
     assert float(last["lr"]) < 0.05 * 0.002
 
 
+def test_no_time_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *SMALL, "--name", "none", "--trainer.max_time", "00:00:00:00"]) == 1
+    error = capsys.readouterr().err
+    assert "the run ended before its first validation: give it more time" in error
+    assert error.count("\n") == 1
+
+
+def test_the_learning_rate_in_the_logs_is_that_of_adamw() -> None:
+    args = "--trainer.max_epochs 1 --optim.name muon --optim.lr 0.003 --optim.schedule constant"
+    run = train("muon", *args.split())
+    for name in ("metrics.csv", "steps.csv"):
+        with (run / name).open() as stream:
+            assert float(list(csv.DictReader(stream))[-1]["lr"]) == pytest.approx(0.003)
+
+
 def test_resume_continues_after_the_last_epoch_even_where_another_was_best() -> None:
     # With no learning every epoch has the same accuracy, and the first one stays the best.
     run = train("long", "--trainer.max_epochs", "3", "--optim.lr", "1e-12", "--optim.ema", "0")

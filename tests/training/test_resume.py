@@ -21,6 +21,7 @@ from vit.cli import main
 from vit.recipes import train as recipe
 from vit.training import checkpoints
 from vit.training.module import Classifier
+from vit.training.run_folder import LAST
 
 TRAIN = (
     "train --config digits --model.width 24 --model.depth 2 --model.drop_path 0.3 --model.dropout 0.1 "
@@ -170,7 +171,7 @@ def test_cut_in_a_save(
     saves = []
 
     def interrupted(*arguments: Any) -> None:
-        if before == "write" or Path(arguments[1]).name == checkpoints.LAST:
+        if before == "write" or Path(arguments[1]).name == LAST:
             saves.append(1)
             if len(saves) == number:
                 raise Cut
@@ -287,7 +288,11 @@ def test_other_data_are_refused(digits_run: Path, capsys: pytest.CaptureFixture[
     checkpoint = torch.load(last, weights_only=True)
     checkpoint["callbacks"]["DataGuard"]["the list of labels"] = ["cat", "dog"]
     checkpoints.DurableIO().save_checkpoint(checkpoint, last)
+    before = {name: Path("runs/small", name).read_bytes() for name in ("config.yaml", "env.json")}
+    Path("runs/small/env.json").write_bytes(before["env.json"] + b"\n")  # as another machine wrote it
+    before["env.json"] += b"\n"
     assert main("train --name small --resume --trainer.max_epochs 3".split()) == 1  # noqa: SIM905
+    assert {name: Path("runs/small", name).read_bytes() for name in before} == before
     error = capsys.readouterr().err
     assert "the list of labels is" in error
     assert "was ['cat', 'dog']" in error
@@ -449,11 +454,38 @@ def test_fewer_epochs_than_are_done(digits_run: Path, capsys: pytest.CaptureFixt
 
 def test_a_run_killed_before_it_replaced_another(digits_run: Path) -> None:
     shutil.copytree(digits_run, "runs/small.replaced")
-    Path("runs/small").mkdir()
-    shutil.copy(digits_run / "config.yaml", "runs/small")
+    Path("runs/small/checkpoints").mkdir(parents=True)
+    for unfinished in ("last.ckpt.tmp", "best.ckpt"):
+        Path("runs/small/checkpoints", unfinished).write_bytes(b"")
+    config = yaml.safe_load((digits_run / "config.yaml").read_text())
+    config["optim"]["lr"] *= 2  # what is resumed is the replaced run, with its own config
+    Path("runs/small/config.yaml").write_text(yaml.safe_dump(config))
     assert main("train --name small --resume --trainer.max_epochs 3".split()) == 0  # noqa: SIM905
     assert Path("runs/small/model/model.safetensors").is_file()
     assert not Path("runs/small.replaced").exists()
+
+
+def test_a_first_save_that_fails_keeps_the_replaced_run(
+    digits_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(digits_run, "runs/small")
+
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.torch, "save", full)
+    assert main([*TRAIN.split(), "--name", "small", "--overwrite"]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert Path("runs/small/report.html").is_file()
+    assert not Path("runs/small.replaced").exists()
+
+
+def test_resume_and_overwrite_together(digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(digits_run, "runs/small")
+    before = sorted(Path("runs").rglob("*"))
+    assert main("train --name small --resume --overwrite".split()) == 2  # noqa: SIM905
+    assert "--resume continues the run and --overwrite replaces it" in capsys.readouterr().err
+    assert sorted(Path("runs").rglob("*")) == before
 
 
 def test_a_folder_that_another_process_has_created(
@@ -463,6 +495,7 @@ def test_a_folder_that_another_process_has_created(
 
     def slowly(*arguments: Any) -> Any:
         Path("runs/run/checkpoints").mkdir(parents=True)
+        Path("runs/run/checkpoints", LAST).touch()
         return plain(*arguments)
 
     monkeypatch.setattr(recipe, "prepare", slowly)

@@ -10,7 +10,7 @@ import pytest
 from vit.config import Config
 from vit.config_file import to_yaml
 from vit.errors import VitError
-from vit.training.run_folder import RunFolder, prepare_run_folder
+from vit.training.run_folder import LAST, PREVIOUS, RunFolder, prepare_run_folder
 
 TRAIN = """
 import sys, time
@@ -28,6 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     run = Path("runs/run")
     (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / LAST).touch()
     (run / "config.yaml").write_text(to_yaml(Config()))
     return run
 
@@ -54,7 +55,32 @@ def test_the_lock_file_of_an_earlier_version(run: Path) -> None:
     with prepare_run_folder("run", Config(), overwrite=True).open():
         assert RunFolder(run).replaced.is_dir()
         (run / "checkpoints").mkdir()
+        (run / "checkpoints" / LAST).touch()
     assert not RunFolder(run).replaced.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "kept"),
+    [
+        ([], False),
+        (["best.ckpt", "last.ckpt.tmp"], False),
+        ([LAST], True),
+        ([PREVIOUS, "last.ckpt.tmp"], True),
+    ],
+)
+def test_a_replacement_counts_once_it_can_be_resumed(files: list[str], kept: bool, run: Path) -> None:
+    """Whatever of a first checkpoint a killed run has written."""
+    folder = RunFolder(run)
+    run.rename(folder.replaced)
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text("the new run's")
+    for name in files:
+        (run / "checkpoints" / name).touch()
+    resumed = folder.config_to_resume.read_text()
+    folder.put_back()
+    assert resumed == (run / "config.yaml").read_text()
+    assert (resumed == "the new run's") == kept
+    assert folder.replaced.exists() == kept
 
 
 def test_a_folder_is_refused_before_torch_is_imported(run: Path) -> None:

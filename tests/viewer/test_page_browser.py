@@ -293,7 +293,7 @@ def test_the_choice_of_fusions_is_the_list_that_python_reads(show):
     assert [radio.is_checked() for radio in radios.all()] == [True, False, False]
 
 
-@pytest.mark.parametrize("fusion", ["median", "constructor"])
+@pytest.mark.parametrize("fusion", ["nonsense", "constructor"])
 def test_an_unknown_head_fusion_is_refused_and_nothing_is_drawn(browser, tmp_path, fusion):
     html = page(vision())
     assert html.count('"fusion":"mean"') == 1
@@ -305,7 +305,7 @@ def test_an_unknown_head_fusion_is_refused_and_nothing_is_drawn(browser, tmp_pat
         shown.on("pageerror", lambda error: errors.append(str(error)))
         shown.goto(path.as_uri())
         shown.get_by_text("This page could not be drawn").wait_for(timeout=20_000)
-        message = f"the head fusion is {fusion}, expected one of: mean, max, min"
+        message = f"the head fusion is {fusion}, expected one of: {', '.join(page_fusions())}"
         assert shown.locator("#trouble").inner_text() == f"This page could not be drawn: {message}"
         assert not shown.locator("main").is_visible()
         assert len(errors) == 1

@@ -64,6 +64,11 @@ def test_no_pickle_is_read(folder: Path) -> None:
         ({"surprise": 1}, "surprise"),
         ({"architecture": {"classes": 3}}, "cannot be built"),
         ({"preprocess": {"height": 6}}, "preprocess"),
+        ({"labels": 3}, "labels is 3, expected a JSON array"),
+        ({"architecture": []}, "expected a JSON object"),
+        ({"architecture": {"classes": 3, "image_size": 32}}, "cannot be built"),
+        ({"architecture": {"classes": 3, "image_size": [8, 8], "heads": 0}}, "multiple of heads = 0"),
+        ({"architecture": {"tower": ["vision"]}}, "expected one of: vision, text"),
     ],
 )
 def test_a_changed_description_is_refused(folder: Path, change: dict[str, object], words: str) -> None:

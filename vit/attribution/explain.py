@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vit.attribution.query import parse_query
-from vit.attribution.roster import METHODS, Method, runner
+from vit.attribution.roster import METHODS, Method, load_method
 from vit.attribution.targets import as_targets
 from vit.core import Tower, attention_slots
 from vit.errors import UsageError, VitError
@@ -65,7 +65,7 @@ def explain(
         arguments.append(None if targets is None else targets.to(inputs.device))
     # Autocast would compute the maps themselves in half precision.
     with torch.autocast(inputs.device.type, enabled=False):
-        return runner(method)(*arguments, **options)
+        return load_method(method)(*arguments, **options)
 
 
 def check_method(model: Tower, method: str, target: Target, options: dict[str, Any]) -> Method:

@@ -92,7 +92,9 @@ class Watched(NamedTuple):
 
 @contextmanager
 def watch_gradients(model: Tower) -> Iterator[dict[Slot, Watched]]:
-    """Gradients by the mixed values of every layer, which are the leaves of the graph; weights get none.
+    """Gradients with respect to the mixed values of every layer; the model's weights stay out of the graph.
+
+    The weights' `requires_grad` is off meanwhile: do not train the same model object in another thread.
 
     Yields:
         What each layer computed, filled in during the forward pass.
@@ -136,11 +138,11 @@ def backward_rollout(
         fuse_pool: The attention pool's weights and gradient (B, H, 1, N) -> (B, 1, N).
         model: In eval mode, with a head.
         inputs: Images or ids.
-        query: Whose attention.
+        query: The token whose attention is explained.
         targets: int64 (B,); None: the predicted classes.
     """
     with watch_gradients(model) as watched:
-        tokens = model.embed(outside_inference(inputs))
+        tokens = model.embed(clone_if_inference(inputs))
         depth = 0
         for after in model.encoder.layers(tokens):
             tokens = after
@@ -185,7 +187,7 @@ def perturbed(
         to_score: Logits -> scores (B, classes).
         model: In eval mode, with a head.
         inputs: Images or ids.
-        query: Whose reading.
+        query: The token that is read.
         targets: int64 (B,); None: the predicted classes.
     """
     logits = model.read(model.encode(inputs))  # exact, whatever `model.autocast` is
@@ -233,13 +235,13 @@ def target_logits(logits: Tensor, targets: Tensor) -> Tensor:
     return logits.gather(1, targets[:, None])[:, 0]
 
 
-def outside_inference(inputs: Tensor) -> Tensor:
+def clone_if_inference(inputs: Tensor) -> Tensor:
     """The inputs; a copy where they were made under `torch.inference_mode()` and cannot enter a graph."""
     return inputs.clone() if inputs.is_inference() else inputs
 
 
 def require_depth(recorded: int, expected: int, what: str) -> None:
-    """Refuse a pass that recorded another number of layers than the model has.
+    """Raise if the number of recorded layers differs from the model's.
 
     Raises:
         RuntimeError: With both numbers.

@@ -1,4 +1,4 @@
-"""The roster of attribution methods. Help texts, command line options and error messages are made from it.
+"""The registry of attribution methods. Help texts, command line options and error messages are made from it.
 
 It imports no torch: `vit attend --help` reads it. A method is the module of its name in
 `vit/attribution/methods/`, whose `run` gets the model, the inputs, the query, for a method that explains a
@@ -16,7 +16,7 @@ class Option(NamedTuple):
     """An option of a method: a keyword of its `run`, and `--NAME` of `vit attend`.
 
     Args:
-        type: Of its value.
+        type: The type of its value.
         help: One line, without the methods that take it.
     """
 
@@ -41,6 +41,7 @@ class Method(NamedTuple):
         summary: One line.
         explains_class: Whether it explains the score of a class; otherwise it takes no target.
         quick: Whether it needs at most one backward pass.
+        is_attention: Whether its scores are shares of attention, which class token and registers have too.
         options: Names in `OPTIONS`.
         reads: The kinds of input that it applies to.
     """
@@ -48,13 +49,16 @@ class Method(NamedTuple):
     summary: str
     explains_class: bool
     quick: bool = True
+    is_attention: bool = False
     options: tuple[str, ...] = ()
     reads: tuple[str, ...] = ("image", "text")
 
 
 METHODS = {
-    "raw": Method("one layer's attention", False, options=("layer", "head", "fusion")),
-    "rollout": Method("attention through all layers", False, options=("fusion", "discard")),
+    "raw": Method("one layer's attention", False, is_attention=True, options=("layer", "head", "fusion")),
+    "rollout": Method(
+        "attention through all layers", False, is_attention=True, options=("fusion", "discard")
+    ),
     "grad_rollout": Method("rollout of gradient times attention, for a class", True, options=("discard",)),
     "relevance": Method("attention that raised a class's score, through all layers", True),
     "legrad": Method("gradients of a class's score in each layer", True),
@@ -65,11 +69,11 @@ METHODS = {
 }
 
 QUICK_METHODS = tuple(name for name, method in METHODS.items() if method.quick)
-CLASS_METHODS = tuple(name for name in QUICK_METHODS if METHODS[name].explains_class)
+QUICK_CLASS_METHODS = tuple(name for name in QUICK_METHODS if METHODS[name].explains_class)
 
 
-def runner(method: str) -> Callable[..., Any]:
-    """The function that runs a method; its module is imported on first use."""
+def load_method(method: str) -> Callable[..., Any]:
+    """The `run` of a method; its module is imported on first use."""
     return import_module(f"vit.attribution.methods.{method}").run
 
 

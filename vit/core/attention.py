@@ -61,7 +61,7 @@ class Attention(nn.Module):
             `vit.core.tape.watch_attention` adds one for the duration of a `with` block.
 
     Raises:
-        ValueError: `width` is not a multiple of `heads`.
+        ValueError: `width` is not a multiple of `heads`, or `heads` is below 1.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Attention(nn.Module):
         norm_eps: float = 1e-6,
     ):
         super().__init__()
-        if width % heads:
+        if heads < 1 or width % heads:
             raise ValueError(f"width is {width}, expected a multiple of heads = {heads}")
         self.heads = heads
         self.scale = (width // heads) ** -0.5

@@ -21,10 +21,9 @@ class BlockSpec:
         width: D.
         heads: H.
         mlp_ratio: Hidden width of the MLP over D.
-        norm: Where the norms stand: `pre`, on the inputs of attention and MLP (ViT), or `post`, on the sums
-            (BERT).
+        norm: Norm placement: `pre`, on the inputs of attention and MLP (ViT), or `post`, on the sums (BERT).
         norm_kind: A name in `vit.core.norms.NORMS`.
-        activation: Of the MLP: `gelu` (exact), `gelu_tanh`, `quick_gelu` or `relu`.
+        activation: MLP activation: `gelu` (exact), `gelu_tanh`, `quick_gelu` or `relu`.
         qkv_bias: Bias on the query, key and value projections: one flag for all, or three.
         output_bias: Bias on the output projection of attention and on both layers of the MLP.
         qk_norm: LayerNorm on queries and keys (Dehghani et al. 2023, section 2).
@@ -33,7 +32,7 @@ class BlockSpec:
         norm_eps: Epsilon of the norms.
 
     Raises:
-        ValueError: An unknown `norm` or `activation`, or a `qkv_bias` of another length than three.
+        ValueError: An unknown `norm` or `activation`, or a `qkv_bias` whose length is not 3.
     """
 
     width: int

@@ -18,7 +18,7 @@ from vit.core.encoder import Encoder
 
 
 class Slot(NamedTuple):
-    """Which attention layer of a model.
+    """Identifies an attention layer of a model.
 
     Args:
         stack: Path of the encoder that it belongs to (`encoder`), or of the module that holds it (`pool`).
@@ -41,14 +41,14 @@ def attention_slots(model: Any) -> dict[Slot, Attention]:
     encoders = [name for name, module in model.named_modules() if isinstance(module, Encoder)]
     if not encoders:
         raise TypeError(
-            f"{type(model).__name__} has no vit.core.Encoder, expected a model of vit: "
+            f"{type(model).__name__} has no vit.core.Encoder, expected a vit model: "
             "convert a timm model with vit.from_timm(model)"
         )
     slots: dict[Slot, Attention] = {}
     depths: dict[str, int] = {}
     for name, module in model.named_modules():
         if isinstance(module, Attention):
-            inside = [encoder for encoder in encoders if name.startswith(f"{encoder}.")]
+            inside = [encoder for encoder in encoders if not encoder or name.startswith(f"{encoder}.")]
             stack = inside[0] if inside else name.rpartition(".")[0]
             slots[Slot(stack, depths.get(stack, 0))] = module
             depths[stack] = depths.get(stack, 0) + 1
@@ -98,7 +98,10 @@ class Tape:
         self._recordings: dict[Slot, Recording] = {}
 
     def keep(self, slot: Slot, recording: Recording, values: Tensor, mixed: Tensor) -> None:
-        """Store one layer's recording; a new forward pass replaces the old one layer by layer."""
+        """Store a recording. The first layer of a stack starts a new pass: earlier recordings are dropped."""
+        if slot.layer == 0:
+            others = {key: kept for key, kept in self._recordings.items() if key.stack != slot.stack}
+            self._recordings = others
         self._recordings[slot] = recording
 
     def __len__(self) -> int:
@@ -143,7 +146,8 @@ class Tape:
 
     def pool_weights(self) -> Tensor | None:
         """The attention pool's weights over the patches, (B, H, 1, patches); None without such a pool."""
-        recording = self._recordings.get(POOL)
+        pools = (kept for slot, kept in self._recordings.items() if slot.stack.split(".")[-1] == POOL.stack)
+        recording = next(pools, None)
         return None if recording is None else recording.weights()
 
     def _stack(self) -> str:

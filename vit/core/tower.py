@@ -16,12 +16,13 @@ class Tower(Protocol):
 
     Attributes:
         reads: `image` or `text`.
-        labels: Class names in the order of the logits; empty where they are unknown.
-        preprocess: From an image or a text to an input; None where it is unknown.
+        labels: Class names in the order of the logits; empty if unknown.
+        preprocess: From an image or a text to an input; None if unknown.
         architecture: The constructor's arguments as plain values, and `tower`: which tower it is.
         autocast: Half-precision dtype of the matrix products of `__call__` and `features`; None: that of the
             weights.
         prefix: Number of tokens before the patches.
+        prefix_names: Their names: `class`, `register 1`, ...
         pool_kind: `cls`, `mean`, `cls_mean` or `attention`.
         encoder: The blocks.
         head: From pooled features to logits; an identity where there is none.
@@ -33,6 +34,7 @@ class Tower(Protocol):
     architecture: dict[str, Any]
     autocast: torch.dtype | None
     prefix: int
+    prefix_names: tuple[str, ...]
     pool_kind: str
     encoder: Encoder
     head: nn.Module
@@ -80,11 +82,11 @@ class Tower(Protocol):
         ...
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Of `torch.nn.Module`."""
+        """See `torch.nn.Module`."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Of `torch.nn.Module`."""
+        """See `torch.nn.Module`."""
         ...
 
 
@@ -107,7 +109,7 @@ def final_states(tower: Any, inputs: Tensor, *, exact: bool, **arguments: Any) -
 
 
 def plain_arguments(tower: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """A constructor's arguments as values that JSON can hold; those of its `BlockSpec` named `block` first.
+    """A constructor's arguments as values that JSON can hold; the fields of its `BlockSpec` first.
 
     Args:
         tower: The value of the key `tower`.

@@ -9,6 +9,7 @@ import torch
 
 from vit.attribution.explain import Explanation, explain
 from vit.attribution.mass import attention_mass
+from vit.attribution.roster import METHODS
 from vit.evaluation.faithfulness import FIELDS, Faithfulness
 from vit.inference.draw import FAITHFULNESS, Drawing, Request, class_columns, overlay_lines
 from vit.inference.page import view_of
@@ -68,7 +69,7 @@ class ImageDrawer:
         """Every file below the inputs."""
         return list_files(inputs, exclude=exclude)
 
-    def drawings(self, batch: list[DecodedImage], explained: int) -> Iterator[Drawing]:
+    def drawings(self, batch: list[DecodedImage], num_explained: int) -> Iterator[Drawing]:
         """Explain a batch. Files that could not be decoded keep their place, so that no other map changes."""
         model, request = self.model, self.request
         images = model.preprocess.normalise(torch.stack([item.pixels for item in batch]).to(self.device))
@@ -83,7 +84,7 @@ class ImageDrawer:
         if self.figures is not None and good:
             targets = found.logits.argmax(1) if found.targets is None else found.targets
             maps = {request.method: found.maps[good]}
-            self.figures.add(images[good], targets[good], maps, explained)
+            self.figures.add(images[good], targets[good], maps, num_explained)
 
     def _drawing(
         self, item: DecodedImage, row: dict[str, Any], image: torch.Tensor, heat: torch.Tensor
@@ -116,9 +117,9 @@ class ImageDrawer:
             return rows
         for row, count in zip(rows, found.outliers.sum(1).tolist(), strict=True):
             row["outliers"] = count
-        if found.targets is not None:
+        if not METHODS[self.request.method].is_attention:
             return rows
-        has_class_token = model.class_token is not None
+        has_class_token = "class" in model.prefix_names
         mass = attention_mass(found.tokens, model.prefix, has_class_token, found.outliers)
         kinds = {"class_mass": "class", "register_mass": "registers", "outlier_mass": "outliers"}
         if not has_class_token:

@@ -40,8 +40,8 @@ class ExplainedText(NamedTuple):
 def explain_text(model: Any, text: str, request: Request, *, merge: bool = True) -> ExplainedText:
     """Explain one text word by word.
 
-    `raw` and `rollout` merge each layer's weights to words before they fuse and multiply them. The other
-    methods explain tokens, and a word gets the sum of its pieces.
+    `raw` and `rollout` merge each layer's weights to words before they fuse and multiply them. Other methods
+    score tokens, and a word gets the sum of its pieces.
 
     Args:
         model: In eval mode, with `preprocess`.
@@ -56,7 +56,7 @@ def explain_text(model: Any, text: str, request: Request, *, merge: bool = True)
     check_method(model, method, request.target, options)
     reading = read_text(model, text, merge=merge)
     token = _token_query(query, reading)
-    if METHODS[method].explains_class:
+    if not METHODS[method].is_attention:
         found = explain(model, reading.inputs, method, request.target, token, **options)
         return ExplainedText(reading, reading.by_word(found.maps[0, 0].cpu()), found.targets)
     heat = reading.seed(query).to(reading.weights[0]) @ _word_matrix(reading.weights, request)
@@ -131,7 +131,7 @@ class TextDrawer:
             return [Record("text", self.text, None, "ok", "")]
         return list_texts(inputs, exclude=exclude)
 
-    def drawings(self, batch: list[TokenizedText], explained: int) -> Iterator[Drawing]:
+    def drawings(self, batch: list[TokenizedText], num_explained: int) -> Iterator[Drawing]:
         """Explain each text of a batch."""
         for item in batch:
             row: dict[str, Any] = {"path": item.name, "status": item.status, "error": item.error}
@@ -175,7 +175,7 @@ class TextDrawer:
         """The columns that follow from the explanation."""
         reading = found.reading
         facts = class_columns(self.model.labels, reading.logits[None], found.targets)[0]
-        if found.targets is None and reading.shown["special"][:1] == [True]:
+        if METHODS[self.request.method].is_attention and reading.shown["special"][:1] == [True]:
             facts["class_mass"] = round(float(found.heat[0] / found.heat.sum()), 6)
         return facts
 

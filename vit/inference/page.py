@@ -8,7 +8,7 @@ from torch import Tensor
 from vit.attribution.explain import explain
 from vit.attribution.heads import fuse_heads
 from vit.attribution.methods.rollout import rollout
-from vit.attribution.roster import CLASS_METHODS
+from vit.attribution.roster import QUICK_CLASS_METHODS
 from vit.inference.reading import Reading
 from vit.viewer import Start, View
 
@@ -58,7 +58,7 @@ def view_of(
         listed = probabilities.argsort(descending=True)[:LISTED_CLASSES].tolist()
         listed += [] if target is None or target in listed else [target]
         copies = reading.inputs.expand(len(listed), *reading.inputs.shape[1:])
-        for method in CLASS_METHODS:
+        for method in QUICK_CLASS_METHODS:
             class_maps = explain(model, copies, method, torch.tensor(listed)).maps
             maps[method] = reading.by_word(class_maps.flatten(1).cpu())
         lens = reading.lens()

@@ -70,13 +70,11 @@ def read_image(model: Any, image: Tensor, picture: Image.Image) -> Reading:
     Args:
         model: In eval mode.
         image: (C, height, width), preprocessed.
-        picture: The same, to be shown.
+        picture: The same image, to display.
     """
     forward = ForwardPass(model, image[None])
     weights = [recording.weights()[0].cpu() for recording in forward.layers()]
     last = forward.last.cpu().float()
-    has_class_token = model.class_token is not None
-    registers = [f"register {number}" for number in range(1, model.prefix - has_class_token + 1)]
     return Reading(
         model,
         image[None],
@@ -90,7 +88,7 @@ def read_image(model: Any, image: Tensor, picture: Image.Image) -> Reading:
             "grid": forward.grid,
             "picture": picture,
             "prefix": model.prefix,
-            "prefix_names": ["class"] * has_class_token + registers,
+            "prefix_names": list(model.prefix_names),
             "outliers": outlier_patches(last, model.prefix)[0],
             "norms": last[0, model.prefix :].norm(dim=-1),
         },

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, normalize
 
-from vit.core import BlockSpec, Encoder, SequencePositions, make_norm, make_pool
+from vit.core import BlockSpec, Encoder, SequencePositions, make_pool
 from vit.core.tower import final_states, plain_arguments
 
 POOLERS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -21,18 +21,18 @@ class Neighbours(nn.Module):
     Args:
         width: D.
         size: Kernel size in tokens, an odd number.
+        norm: The norm before it.
         dropout: Dropout rate of the convolution's output.
-        norm_eps: Epsilon of the norm before it.
 
     Raises:
         ValueError: An even size, or one below 1.
     """
 
-    def __init__(self, width: int, size: int, *, dropout: float = 0.0, norm_eps: float = 1e-6):
+    def __init__(self, width: int, size: int, norm: nn.Module, *, dropout: float = 0.0):
         super().__init__()
         if size < 1 or size % 2 == 0:
             raise ValueError(f"neighbours is {size}, expected an odd number of tokens")
-        self.norm = make_norm(width, norm_eps)
+        self.norm = norm
         self.conv = nn.Conv1d(width, width, size, padding=size // 2)
         self.dropout = nn.Dropout(dropout)
 
@@ -72,8 +72,8 @@ class TextTransformer(nn.Module):
         drop_path: Stochastic depth of the last block.
 
     Attributes:
-        labels: Class names, in the order of the logits; empty where they are unknown.
-        preprocess: Text to ids, int64 (N,) (`vit.text.Tokenizer`); None where it is unknown.
+        labels: Class names, in the order of the logits; empty if unknown.
+        preprocess: Text to ids, int64 (N,) (`vit.text.Tokenizer`); None if unknown.
         prefix: 0: all tokens of a text are shown.
         pool_kind: As `pool`.
         architecture: The arguments as plain values.
@@ -86,6 +86,7 @@ class TextTransformer(nn.Module):
 
     reads: Literal["image", "text"] = "text"
     prefix = 0
+    prefix_names: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class TextTransformer(nn.Module):
         self.neighbours = (
             None
             if neighbours == 1
-            else Neighbours(width, neighbours, dropout=block.dropout, norm_eps=block.norm_eps)
+            else Neighbours(width, neighbours, block.make_norm(), dropout=block.dropout)
         )
         self.encoder = Encoder(block, depth, drop_path=drop_path, final_norm=encoder_norm)
         self.pool = make_pool(pool, pool_block or block)

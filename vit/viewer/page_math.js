@@ -48,13 +48,13 @@ function headColumn({ heads, tokens, scale, level }, layer, head, vector) {
   return out;
 }
 
-/** The head fusions, by name: `combine` adds the entry of one more head, `finish` gives the entry of the result.
+/** The head fusions, by name: from the entries of all heads (a Float64Array) to the entry of the result.
 
-    The page offers what stands here, and view.py reads the names from this table: one line each. */
+    The page offers these, and view.py reads the names from this table: one line each. */
 const FUSIONS = {
-  mean: { combine: (sum, entry) => sum + entry, finish: (sum, heads) => sum / heads },
-  max: { combine: (largest, entry) => Math.max(largest, entry), finish: (largest) => largest },
-  min: { combine: (smallest, entry) => Math.min(smallest, entry), finish: (smallest) => smallest },
+  mean: (entries) => entries.reduce((sum, entry) => sum + entry) / entries.length,
+  max: (entries) => Math.max(...entries),
+  min: (entries) => Math.min(...entries),
 };
 
 /** The heads of one layer as one matrix, entry by entry. */
@@ -62,20 +62,17 @@ function fuse({ heads, tokens, scale, level }, layer, fusion) {
   if (!Object.hasOwn(FUSIONS, fusion)) {
     throw new Error(`the head fusion is ${fusion}, expected one of: ${Object.keys(FUSIONS).join(", ")}`);
   }
-  const { combine, finish } = FUSIONS[fusion];
+  const combine = FUSIONS[fusion];
   const fused = new Float32Array(tokens * tokens);
-  const line = new Float64Array(tokens);
+  const entries = new Float64Array(heads);
   for (let query = 0; query < tokens; query++) {
-    for (let head = 0; head < heads; head++) {
-      const row = (layer * heads + head) * tokens + query;
-      const step = scale[row];
-      const start = row * tokens;
-      for (let key = 0; key < tokens; key++) {
-        const entry = step * level[start + key];
-        line[key] = head === 0 ? entry : combine(line[key], entry);
+    for (let key = 0; key < tokens; key++) {
+      for (let head = 0; head < heads; head++) {
+        const row = (layer * heads + head) * tokens + query;
+        entries[head] = scale[row] * level[row * tokens + key];
       }
+      fused[query * tokens + key] = combine(entries);
     }
-    for (let key = 0; key < tokens; key++) fused[query * tokens + key] = finish(line[key], heads);
   }
   return fused;
 }

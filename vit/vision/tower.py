@@ -38,10 +38,11 @@ class VisionTransformer(nn.Module):
         pool_norm: LayerNorm after pooling.
 
     Attributes:
-        labels: Class names, in the order of the logits; empty where they are unknown.
-        preprocess: Image (PIL) to float32 tensor (C, height, width); None where it is unknown.
+        labels: Class names, in the order of the logits; empty if unknown.
+        preprocess: Image (PIL) to float32 tensor (C, height, width); None if unknown.
         architecture: The arguments as plain values.
         prefix: Number of tokens before the patches.
+        prefix_names: Their names: `class`, `register 1`, ...
         pool_kind: `cls`, `mean`, `cls_mean` or `attention`.
         autocast: Half-precision dtype of matrix products in `forward` and `features`; None, the default: the
             dtype of the weights. Pool and head always compute in the dtype of the weights.
@@ -88,6 +89,7 @@ class VisionTransformer(nn.Module):
         self.image_size = image_size
         self.patch_size = patch_size
         self.prefix = int(class_token) + registers
+        self.prefix_names = ("class",) * class_token + tuple(f"register {i + 1}" for i in range(registers))
         self.pool_kind = pool
         rows, cols = patch_grid(image_size, patch_size)
         width = block.width

@@ -21,6 +21,7 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 BESIDE = {"weights", "tokenizer"}  # fields with a file of their own
+JSON_NAMES = {dict: "object", list: "array"}
 RENAMED = {"words.": "token_embedding."}  # prefixes of parameter names in bundles of version 0.1
 
 
@@ -88,6 +89,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         odd = sorted(description.keys() ^ known)
         keys = f"has keys {sorted(description)}, expected {sorted(known)}"
         raise VitError(f"{file} {keys}: {odd} are missing or unknown")
+    for name, value in description.items():
+        expected = list if name == "labels" else dict
+        if not isinstance(value, expected):
+            raise VitError(f"{file}: {name} is {value!r}, expected a JSON {JSON_NAMES[expected]}")
     return description
 
 

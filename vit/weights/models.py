@@ -40,16 +40,16 @@ def make_tower(arguments: dict[str, Any]) -> Any:
     Raises:
         VitError: Unknown arguments, or ones that do not fit each other.
     """
-    kind = arguments.get("tower", "vision")
+    kind = str(arguments.get("tower", "vision"))
     if kind not in TOWERS:
         raise VitError(f"the architecture has tower {kind!r}, expected one of: {', '.join(TOWERS)}")
-    block = BLOCK_DEFAULTS[kind] | {name: arguments[name] for name in IN_BLOCK & arguments.keys()}
+    block = BLOCK_DEFAULTS.get(kind, {}) | {name: arguments[name] for name in IN_BLOCK & arguments.keys()}
     rest = {name: value for name, value in arguments.items() if name not in IN_BLOCK | {"tower"}}
-    rest |= {name: tuple(rest[name]) for name in ("image_size", "patch_size") if name in rest}
     # Version 0.1 had no `pool_block`: its attention pools had biases and GELU, whatever the blocks had.
-    before = {"activation": "gelu", "qkv_bias": True, "output_bias": True}
-    pool_block = rest.pop("pool_block") if "pool_block" in rest else block | before
+    old_pool = block | {"activation": "gelu", "qkv_bias": True, "output_bias": True}
+    pool_block = rest.pop("pool_block", old_pool)
     try:
+        rest |= {name: tuple(rest[name]) for name in ("image_size", "patch_size") if name in rest}
         pool = None if pool_block is None else BlockSpec(**pool_block)
         return TOWERS[kind](**rest, block=BlockSpec(**block), pool_block=pool)
     except (TypeError, ValueError) as error:
@@ -77,7 +77,7 @@ def load_model(word: str | Path, *, precision: Precision = "32-true") -> Any:
         model: Tower = timm_model(name)
     elif source == "hf" and name:
         model = huggingface_model(huggingface_folder(name))
-    elif word in PACKAGED:
+    elif str(word) in PACKAGED:
         model = huggingface_model(packaged_folder(str(word)))
     else:
         model = from_bundle(open_bundle(word))
@@ -92,7 +92,7 @@ def multiplications(model: Tower) -> float:
 
 def is_bundled(word: str | Path) -> bool:
     """Whether a MODEL word names a bundle, and not another library's files."""
-    return not str(word).startswith(("timm:", "hf:")) and word not in PACKAGED
+    return not str(word).startswith(("timm:", "hf:")) and str(word) not in PACKAGED
 
 
 def open_bundle(word: str | Path) -> Bundle:

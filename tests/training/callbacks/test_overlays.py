@@ -9,7 +9,7 @@ from PIL import Image
 
 import vit
 from vit.cli import main
-from vit.training.callbacks.overlays import Overlays, one_of_each
+from vit.training.callbacks.overlays import Overlays, round_robin_by_class
 
 
 def test_a_run_has_a_sheet_per_epoch(digits_run: Path) -> None:
@@ -51,8 +51,8 @@ def test_it_sees_the_averaged_weights(tmp_path: Path, monkeypatch: pytest.Monkey
         torch.testing.assert_close(value, kept[name])
 
 
-def test_one_of_each() -> None:
+def test_round_robin_by_class() -> None:
     targets = torch.tensor([2, 2, 0, 2, 1, 0])
-    assert one_of_each(targets, 4) == [2, 4, 0, 5]
-    assert one_of_each(targets, 99) == [2, 4, 0, 5, 1, 3]
-    assert one_of_each(targets, 0) == []
+    assert round_robin_by_class(targets, 4) == [2, 4, 0, 5]
+    assert round_robin_by_class(targets, 99) == [2, 4, 0, 5, 1, 3]
+    assert round_robin_by_class(targets, 0) == []

@@ -10,8 +10,8 @@ from vit.attribution.gradient import weights_gradient
 from vit.attribution.passes import (
     ENCODER,
     Watched,
+    clone_if_inference,
     explanation,
-    outside_inference,
     pad_prefix,
     query_logits,
     require_depth,
@@ -32,7 +32,7 @@ def run(model: Tower, inputs: Tensor, query: Query, targets: Tensor | None) -> E
     kept: list[Watched] = []
     scores: list[Tensor] = []
     with watch_gradients(model) as watched:
-        tokens = model.embed(outside_inference(inputs))
+        tokens = model.embed(clone_if_inference(inputs))
         grid = model.grid(inputs)
         # Detached: a layer's score has its gradient in this layer alone.
         for layer, after in enumerate(model.encoder.layers(tokens, detach=True)):

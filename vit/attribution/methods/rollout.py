@@ -37,7 +37,7 @@ def rollout(
     Args:
         layers: The weights in order, first layer first, each (B, H, N, N). A generator keeps the memory at
             one layer's weights and one matrix per sample.
-        fusion: `mean`, `max` or `min` over heads.
+        fusion: How heads are fused, a name in `vit.attribution.heads.FUSIONS`.
         discard: Share of the smallest patch-to-patch weights set to zero in each layer, per sample.
         prefix: Number of tokens before the patches; their weights are never discarded.
 
