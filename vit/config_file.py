@@ -149,7 +149,7 @@ OPEN_TO_CHANGE = (
 
 
 def first_difference(file: Path, config: Config) -> str | None:
-    """The first key in which a stored config and this one differ, as one line; None where there is none.
+    """The first key in which a stored config and this one differ, as one line; None if there is none.
 
     The keys of `OPEN_TO_CHANGE` are not compared.
     """

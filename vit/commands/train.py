@@ -11,7 +11,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vit.config import RUNS
 from vit.config_file import add_config_arguments, resolve_config, to_config
 from vit.recipes.checks import CHOICES, check
 
@@ -31,12 +30,14 @@ def prepare(argv: list[str]) -> list[str]:
     """Find the config; with `--resume` it is the one in the run folder."""
     if "--resume" not in argv:
         return resolve_config(argv)
+    from vit.training.run_folder import RunFolder
+
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--name")
     parser.add_argument("--config", default="cifar10")
     known, options = parser.parse_known_args(argv)
     name = known.name or Path(known.config).stem
-    stored = RUNS / name / "config.yaml"
+    stored = RunFolder.named(name).config_to_resume
     # The run may have begun with a shipped config and options; its own config holds both.
     config = stored if stored.is_file() and not Path(known.config).is_file() else known.config
     return [*resolve_config([f"--config={config}", *options]), "--name", name]

@@ -17,7 +17,7 @@ from vit.data.images import Images, evenly_spaced
 from vit.data.preprocess import Preprocess
 from vit.recipes.data import load_data, preprocess_for
 from vit.recipes.run import PreparedRun, build_classifier, pool_arguments, zero_init_branches
-from vit.training.callbacks.overlays import Overlays, one_of_each
+from vit.training.callbacks.overlays import Overlays, round_robin_by_class
 from vit.training.module import Classifier
 from vit.vision import ConvTokenizer
 from vit.weights.models import make_tower
@@ -69,7 +69,9 @@ def overlays(config: Config, run: PreparedRun, folder: Path) -> Sequence[Callbac
         folder: The run folder.
     """
     splits = run.splits
-    chosen = one_of_each(splits.val.targets, config.trainer.overlays) if run.model.reads == "image" else []
+    if run.model.reads != "image":
+        return []
+    chosen = round_robin_by_class(splits.val.targets, config.trainer.overlays)
     if not chosen:
         return []
     pixels, targets, _ = splits.val[chosen]

@@ -44,7 +44,7 @@ log = logging.getLogger("vit")
 
 @dataclass
 class TrainedRun:
-    """What a training run leaves.
+    """Result of a training run.
 
     Args:
         folder: The run folder.
@@ -68,7 +68,7 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
         console: Where progress is shown; None: standard output.
 
     Returns:
-        What the run left; None in the processes of a distributed run other than the first.
+        The result; None in the processes of a distributed run other than the first.
 
     Raises:
         VitError: The data, the checkpoint or the folder cannot be used, or the run failed; one line that says
@@ -78,9 +78,11 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
     if console is None:
         console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not is_rank_zero())
     folder = run_folder.path
-    checkpoint, warning = _find_checkpoint(config, run_folder)
+    checkpoint, states, warning = _find_checkpoint(config, run_folder)
     L.seed_everything(config.seed, verbose=False)
     run = prepare(config, checkpoint)
+    guard = _data_guard(run)
+    guard.load_state_dict(states.get(guard.state_key, {}))  # other data are refused before a file is written
     machine = environment()
     with run_folder.open():
         if is_rank_zero():
@@ -89,7 +91,7 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
             _report_start(console, folder, run)
             if warning:
                 _report(console, warning)
-        run, trainer = _fit_within_memory(config, run, folder, console, checkpoint)
+        run, trainer = _fit_within_memory(config, run, run_folder, console, checkpoint)
         if not trainer.is_global_zero:
             return None
         return _finish(config, run, trainer, folder, console, machine)
@@ -109,24 +111,36 @@ def prepare(config: Config, checkpoint: Path | None = None) -> PreparedRun:
     return recipes[DATASETS[config.data.name].kind](config, checkpoint)
 
 
-def _find_checkpoint(config: Config, run_folder: RunFolder) -> tuple[Path | None, str | None]:
-    """The checkpoint to resume from, and a warning if it is not the last one; None for a new run."""
+def _find_checkpoint(config: Config, run_folder: RunFolder) -> tuple[Path | None, dict[str, Any], str | None]:
+    """The checkpoint to resume from, the states of its callbacks, and a warning if it is not the last one.
+
+    For a new run: None, no states, None.
+    """
     if not run_folder.resume:
-        return None, None
+        return None, {}, None
     checkpoint, warning = newest_intact(run_folder.path / "checkpoints")
-    max_epochs = config.trainer.max_epochs
-    if max_epochs is not None:
-        epoch = DurableIO().load_checkpoint(checkpoint)["epoch"] + 1
-        if epoch > max_epochs:
-            raise VitError(
-                f"cannot resume {run_folder.path}: it is in epoch {epoch}, and --trainer.max_epochs is "
-                f"{max_epochs}"
-            )
-    return checkpoint, warning
+    content = DurableIO().load_checkpoint(checkpoint)
+    epoch, max_epochs = content["epoch"] + 1, config.trainer.max_epochs
+    if max_epochs is not None and epoch > max_epochs:
+        raise VitError(
+            f"cannot resume {run_folder.path}: it is in epoch {epoch}, and --trainer.max_epochs is "
+            f"{max_epochs}"
+        )
+    return checkpoint, content["callbacks"], warning
+
+
+def _data_guard(run: PreparedRun) -> DataGuard:
+    return DataGuard(
+        {
+            "the list of labels": run.splits.labels,
+            "the number of training examples": len(run.splits.train),
+            "the number of validation examples": len(run.splits.val),
+        }
+    )
 
 
 def _fit_within_memory(
-    config: Config, run: PreparedRun, folder: Path, console: Console, checkpoint: Path | None
+    config: Config, run: PreparedRun, run_folder: RunFolder, console: Console, checkpoint: Path | None
 ) -> tuple[PreparedRun, L.Trainer]:
     """Train; if memory runs out before the first checkpoint, start over with half the batch size.
 
@@ -138,20 +152,20 @@ def _fit_within_memory(
     """
     while True:
         try:
-            return run, _fit(config, run, folder, console, checkpoint)
+            return run, _fit(config, run, run_folder.path, console, checkpoint)
         except torch.OutOfMemoryError:
             size, accumulate = config.data.batch_size, config.trainer.accumulate
             if size == 1:
                 raise VitError(
                     "out of memory with a batch of one example: lower --model.width or --model.depth"
                 ) from None
-            if checkpoint or not _is_only_process() or (folder / "checkpoints").is_dir():
+            if checkpoint or not _is_only_process() or run_folder.has_checkpoints:
                 raise VitError(
                     f"out of memory with batches of {size}: --data.batch_size {size // 2} "
                     f"--trainer.accumulate {2 * accumulate} needs less memory for as many examples per step"
                 ) from None
         config.data.batch_size, config.trainer.accumulate = size // 2, 2 * accumulate
-        write_text(folder / "config.yaml", to_yaml(config))
+        write_text(run_folder.path / "config.yaml", to_yaml(config))
         _report(
             console,
             f"out of memory with batches of {size}: starting over with batches of {size // 2}, "
@@ -173,11 +187,6 @@ def _fit(
         run.module.model.compile()
     options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_FOR_FIT}
     options["precision"] = resolve_precision(config.trainer.precision, config.trainer.accelerator)
-    facts = {
-        "the list of labels": run.splits.labels,
-        "the number of training examples": len(run.splits.train),
-        "the number of validation examples": len(run.splits.val),
-    }
     return fit(
         run.module,
         RunDataModule(run.splits, config.data.batch_size, config.seed),
@@ -185,7 +194,7 @@ def _fit(
         console=console,
         clip=config.optim.clip,
         ema=config.optim.ema,
-        callbacks=[*overlays(config, run, folder), DataGuard(facts)],
+        callbacks=[*overlays(config, run, folder), _data_guard(run)],
         resume=checkpoint,
         **options,
     )
@@ -201,12 +210,13 @@ def _finish(
 ) -> TrainedRun:
     """Evaluate the best model, write the bundle, the plots and the report."""
     splits = run.splits
+    weights = best_weights(trainer)  # first: a run without a validation may have no metrics.csv
     seconds = read_metrics(folder / "metrics.csv")[-1]["seconds"]
     bundle = Bundle(
         architecture=run.model.architecture,
         labels=splits.labels,
         preprocess=run.preprocess.to_dict(),
-        weights=best_weights(trainer),
+        weights=weights,
         tokenizer=getattr(run.preprocess, "definition", None),
         training={
             "data": {name: value for name, value in vars(config.data).items() if name in PORTABLE},

@@ -24,8 +24,8 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from vit.atomic import replacing, write_text
 from vit.errors import VitError
+from vit.training.run_folder import LAST, PREVIOUS
 
-LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 SUMS = "SHA256SUMS"
 
 # Names in checkpoints of earlier versions. Lightning keeps the state of a callback under its class name.

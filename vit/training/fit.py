@@ -20,11 +20,12 @@ from vit.training.callbacks.logs import EpochLog, StepLog
 from vit.training.callbacks.nonfinite_guard import NonFiniteGuard
 from vit.training.callbacks.progress_bar import ProgressBar
 from vit.training.callbacks.resume import ResumePosition, RNGState
-from vit.training.checkpoints import LAST, DurableIO, damage
+from vit.training.checkpoints import DurableIO, damage
 from vit.training.datamodule import RunDataModule
 from vit.training.distributed import resolve_strategy, torchrun_devices
 from vit.training.memory import keep_freed_memory
 from vit.training.module import Classifier
+from vit.training.run_folder import LAST
 
 
 def fit(
@@ -55,7 +56,7 @@ def fit(
         datamodule: The data.
         folder: The run folder. `metrics.csv`, `steps.csv`, `checkpoints/` and `tensorboard/` are written.
         max_epochs: Epochs, or None.
-        max_time: Wall clock of the fit as DD:HH:MM:SS, or None.
+        max_time: Wall-clock limit as DD:HH:MM:SS, or None.
         console: Where progress is shown.
         precision: As Lightning's.
         accelerator: As Lightning's.
@@ -114,7 +115,7 @@ def fit(
 def _all_callbacks(
     folder: Path,
     console: Console,
-    further: Sequence[Callback],
+    extra_callbacks: Sequence[Callback],
     *,
     progress: bool,
     max_time: str | None,
@@ -134,7 +135,7 @@ def _all_callbacks(
             enable_version_counter=False,
             save_on_train_epoch_end=False,  # but after the validation, and so before LatestCheckpoint
         ),
-        *further,
+        *extra_callbacks,
         RNGState(),
         ResumePosition(),
         NonFiniteGuard(),

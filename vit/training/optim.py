@@ -19,7 +19,7 @@ def decay_groups(named: Iterable[tuple[str, Tensor]], weight_decay: float) -> li
 
     Args:
         named: Names and parameters, as `named_parameters` gives them.
-        weight_decay: Of the first group.
+        weight_decay: Weight decay of the first group.
     """
     decayed: list[Tensor] = []
     not_decayed: list[Tensor] = []

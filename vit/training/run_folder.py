@@ -2,6 +2,7 @@
 
     runs/NAME/              the run
     runs/NAME/lock          locked by the process that trains in the folder
+    runs/NAME/checkpoints/  what `--resume` continues from (see `vit.training.checkpoints`)
     runs/NAME.replaced/     the run that `--overwrite` replaces, until the new run has its first checkpoint
 
 It imports no torch, so that a folder is refused at once.
@@ -21,6 +22,7 @@ from vit.config import RUNS, Config
 from vit.config_file import first_difference
 from vit.errors import UsageError, VitError
 
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # the checkpoints that a run can be resumed from
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")  # of torchrun, Lightning, SLURM
 
 log = logging.getLogger("vit")
@@ -33,7 +35,7 @@ def is_rank_zero() -> bool:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder, and what to do if it exists. `prepare_run_folder` makes one.
+    """A run's folder, and what to do if it exists. `prepare_run_folder` checks that it may be used.
 
     Args:
         path: `runs/NAME`.
@@ -45,19 +47,42 @@ class RunFolder:
     resume: bool = False
     overwrite: bool = False
 
+    @classmethod
+    def named(cls, name: str, *, resume: bool = False, overwrite: bool = False) -> "RunFolder":
+        """The folder `runs/NAME`; nothing is read or written.
+
+        Raises:
+            UsageError: The name is not one folder's name, or the run is to be both resumed and replaced.
+        """
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise UsageError(f"--name is {name!r}, expected a folder's name: the run goes to runs/NAME")
+        if resume and overwrite:
+            raise UsageError("--resume continues the run and --overwrite replaces it: give one of the two")
+        return cls(RUNS / name, resume, overwrite)
+
     @property
     def has_checkpoints(self) -> bool:
-        """Whether there is something to resume."""
-        return (self.path / "checkpoints").is_dir()
+        """Whether there is something to resume: `best.ckpt`, or a checkpoint half written, is not enough."""
+        return any((self.path / "checkpoints" / name).is_file() for name in (LAST, PREVIOUS))
 
     @property
     def replaced(self) -> Path:
         """Where the run that is replaced waits for the first checkpoint of the new one."""
         return self.path.with_name(self.path.name + ".replaced")
 
+    @property
+    def replacement_failed(self) -> bool:
+        """Whether the run in the folder was to replace another, and has no checkpoint."""
+        return self.replaced.is_dir() and not self.has_checkpoints
+
+    @property
+    def config_to_resume(self) -> Path:
+        """The config of the run that `--resume` continues; it is there before and after `put_back`."""
+        return (self.replaced if self.replacement_failed else self.path) / "config.yaml"
+
     def put_back(self) -> None:
         """Put back a run whose replacement was killed before its first checkpoint."""
-        if self.replaced.is_dir() and not self.has_checkpoints:
+        if self.replacement_failed:
             with _lock(self.path):
                 shutil.rmtree(self.path, ignore_errors=True)
                 self.replaced.rename(self.path)
@@ -114,7 +139,7 @@ class RunFolder:
             finally:
                 if self.has_checkpoints:
                     shutil.rmtree(self.replaced, ignore_errors=True)
-                else:
+                elif not self.resume:
                     shutil.rmtree(self.path)
                     if self.replaced.is_dir():
                         self.replaced.rename(self.path)
@@ -132,12 +157,10 @@ def prepare_run_folder(
         overwrite: Replace the run in the folder.
 
     Raises:
-        UsageError: The name is not one folder's name.
+        UsageError: The name is not one folder's name, or `resume` and `overwrite` are both given.
         VitError: The folder exists and may not be used, or there is nothing to resume.
     """
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise UsageError(f"--name is {name!r}, expected a folder's name: the run goes to runs/NAME")
-    folder = RunFolder(RUNS / name, resume, overwrite)
+    folder = RunFolder.named(name, resume=resume, overwrite=overwrite)
     if is_rank_zero():
         folder.put_back()
         folder.check(config)
@@ -179,7 +202,7 @@ def _log_file(file: Path) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        if (file.parent / "checkpoints").is_dir():
+        if RunFolder(file.parent).has_checkpoints:
             log.info("stopped; --resume goes on")
         raise
     finally:

@@ -12,7 +12,7 @@ def averaging(decay: float) -> WeightAveraging:
     initial weights.
 
     Args:
-        decay: Of the average per step, 0 to 1.
+        decay: Decay of the average per step, 0 to 1.
     """
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
 """The checkpoint that a run is resumed from."""
 
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ class LatestCheckpoint(Callback):
         self.previous_handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Install the signal handlers."""
+        """Install the signal handlers; Python allows that in the main thread only."""
         self.saved_at = time.monotonic()
+        if threading.current_thread() is not threading.main_thread():
+            return
         for number in (signal.SIGTERM, signal.SIGINT):
             self.previous_handlers[number] = signal.signal(number, self._on_signal)
 
@@ -42,7 +45,10 @@ class LatestCheckpoint(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save if the interval is over or a signal arrived; after an epoch's last batch, validate first."""
+        """Save if the interval has elapsed or a signal arrived.
+
+        After an epoch's last batch the validation comes first, and `on_train_epoch_end` saves.
+        """
         # A checkpoint holds no gradients that are accumulated for a later step.
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return

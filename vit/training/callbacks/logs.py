@@ -88,7 +88,7 @@ class EpochLog(Callback):
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "seconds": f"{self._seconds():.1f}",
-            "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.6g}",
+            "lr": f"{_adamw_lr(trainer):.6g}",
             "images_per_second": f"{self.images / max(self.training_seconds, 1e-9):.1f}",
         }
         if not trainer.is_global_zero:
@@ -136,8 +136,7 @@ class StepLog(Callback):
         self.loss = self.loss + outputs["loss"].detach()
         if trainer.global_step == self.last_step:
             return
-        lr = trainer.optimizers[0].param_groups[0]["lr"]
-        self.pending.append((trainer.global_step, torch.as_tensor(self.loss), lr))
+        self.pending.append((trainer.global_step, torch.as_tensor(self.loss), _adamw_lr(trainer)))
         self.loss, self.last_step = 0.0, trainer.global_step
         if len(self.pending) >= FLUSH_STEPS:
             self._flush()
@@ -161,6 +160,11 @@ class StepLog(Callback):
             stream.flush()
             os.fsync(stream.fileno())
         self.pending.clear()
+
+
+def _adamw_lr(trainer: L.Trainer) -> float:
+    """The current learning rate of AdamW, `optim.lr` at its peak; a group of Muon comes before AdamW's."""
+    return trainer.optimizers[0].param_groups[-1]["lr"]
 
 
 def keep_rows(file: Path, columns: tuple[str, ...], last: int) -> None:

@@ -86,7 +86,7 @@ class Overlays(Callback):
         return contact_sheet(drawn, columns=2)
 
 
-def one_of_each(targets: Tensor, count: int) -> list[int]:
+def round_robin_by_class(targets: Tensor, count: int) -> list[int]:
     """Up to `count` indices: the first image of every class, then the second of every class, and so on."""
     seen: dict[int, int] = {}  # class -> images of it so far
     ranked = []

@@ -58,14 +58,13 @@ class ProgressBar(Callback):
             return
         done = pl_module.progress()  # type: ignore[operator]
         gained = done - self.progress_before
-        accuracy = trainer.callback_metrics.get("val_accuracy")
         self.progress.update(
             self.progress.task_ids[0],
             completed=done,
             epoch=trainer.current_epoch + 1,
             rate=(self.images - last_images) / (now - last_time),
             loss=f"{float(outputs['loss']) * trainer.accumulate_grad_batches:.3f}",
-            val="-" if accuracy is None else f"{100 * float(accuracy):.1f} %",
+            val=_val_accuracy(trainer),
             left=str(timedelta(seconds=int((now - self.started) / gained * (1 - done))))
             if gained > 0
             else "-",
@@ -78,11 +77,24 @@ class ProgressBar(Callback):
             self.progress = None
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remove the bar."""
+        """Show the run as done, and leave the bar on the terminal."""
+        if self.progress is not None:
+            self.progress.update(
+                self.progress.task_ids[0],
+                completed=1.0,
+                epoch=trainer.current_epoch,
+                val=_val_accuracy(trainer),
+                left="0:00:00",
+            )
         self._stop()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Remove the bar."""
+        """Leave the bar where the run has stopped."""
         self._stop()
+
+
+def _val_accuracy(trainer: L.Trainer) -> str:
+    accuracy = trainer.callback_metrics.get("val_accuracy")
+    return "-" if accuracy is None else f"{100 * float(accuracy):.1f} %"
