@@ -8,6 +8,11 @@ from pathlib import Path
 from vit.errors import VitError
 
 
+def temporary_path(file: Path) -> Path:
+    """Where `replacing` writes before it renames."""
+    return file.with_name(f"{file.name}.tmp")
+
+
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """A temporary path to write to; it replaces `file` when the `with` block ends without an error.
@@ -17,7 +22,7 @@ def replacing(file: Path) -> Iterator[Path]:
     Raises:
         VitError: The disk is full, or the folder may not be written to.
     """
-    temporary = file.with_name(f"{file.name}.tmp")
+    temporary = temporary_path(file)
     try:
         yield temporary
         with temporary.open("rb+") as stream:  # Windows syncs only a file that is open for writing

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -173,6 +174,15 @@ def test_a_pass_on_a_cpu_is_small_and_its_rows_the_same(
     assert passes == [1] * len(whole)
 
 
+def test_texts_are_padded_as_the_tokenizer_says() -> None:
+    weight = torch.zeros(1)
+    model: Any = SimpleNamespace(
+        reads="text", preprocess=SimpleNamespace(padding=7), parameters=lambda: iter([weight])
+    )
+    batch = [SimpleNamespace(ids=torch.arange(n)) for n in (3, 1)]
+    assert forward.run_batch(model, lambda ids, exact: ids, batch, 2).tolist() == [[0, 1, 2], [0, 7, 7]]
+
+
 def test_ties_are_those_of_the_best_two_classes() -> None:
     logits = torch.tensor([[0.0, 5.0, 4.95], [0.0, 5.0, 4.5], [4.99, 4.98, 9.0]])
     assert nearly_tied(logits).tolist() == [True, False, False]
@@ -300,6 +310,7 @@ def test_a_finished_output_is_refused(
 def test_an_output_below_the_input_is_no_input(digits_run: Path, pictures: Path) -> None:
     assert run_predict(digits_run, pictures, pictures / "o.csv") == 0
     assert len(read_rows(pictures / "o.csv")) == 7
+    (pictures / "o.csv.tmp").touch()  # a crash while the output was written
     assert run_predict(digits_run, pictures, pictures / "o.csv", "--overwrite") == 0
     assert len(read_rows(pictures / "o.csv")) == 7
 
@@ -391,6 +402,84 @@ def test_interrupted_drawings_are_continued(
     assert whole.keys() == drawn.keys()
     for name in whole:
         assert whole[name].read_bytes() == drawn[name].read_bytes(), name
+
+
+def interrupt_drawing(monkeypatch: pytest.MonkeyPatch, argv: list[str], saves: int) -> None:
+    """Run `vit attend` in shards of two until it has saved so many files."""
+    save, saved = overlays._save, []
+
+    def interrupted(folder: Path, name: str, *rest: Any) -> str:
+        saved.append(name)
+        if len(saved) > saves:
+            raise KeyboardInterrupt
+        return save(folder, name, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(overlays, "Job", partial(overlays.Job, shard_size=2))
+        patch.setattr(overlays, "_save", interrupted)
+        assert main(argv) == 130
+
+
+def test_overwriting_an_interrupted_job_removes_its_drawings(
+    digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "drawn"
+    options = ["--output", str(folder), "--pages", "1"]
+    interrupt_drawing(monkeypatch, ["attend", str(digits_run), str(pictures), *options], 4)
+    assert {path.name for path in folder.iterdir()} > {"a.png.png", "a.png.html", "b.png.png"}
+    monkeypatch.chdir(pictures)
+    assert main(["attend", str(digits_run), "deep/a.png", *options, "--overwrite"]) == 0
+    drawn = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    # c-d.png was drawn in the shard that was interrupted: its row was not written.
+    assert drawn - {"c-d.png.png"} == {"attend.csv", "sheet.png", "deep/a.png.png", "deep/a.png.html"}
+
+
+def test_scoring_does_not_discard_another_commands_shards(
+    digits_run: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "drawn"
+    argv = ["attend", str(digits_run), str(pictures), "--output", str(folder), "--pages", "0"]
+    interrupt_drawing(monkeypatch, argv, 2)
+    kept = sorted(job_folder(folder / "attend.csv").iterdir())
+    assert main([*argv, "--score", "--method", "raw"]) == 1
+    assert "was begun by another command" in capfd.readouterr().err
+    assert sorted(job_folder(folder / "attend.csv").iterdir()) == kept
+    monkeypatch.setattr(overlays, "Job", partial(overlays.Job, shard_size=2))
+    assert main([*argv, "--score"]) == 0
+    assert "n = 7" in capfd.readouterr().out
+
+
+def test_an_output_is_refused_before_the_model_is_loaded(
+    digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("the model is loaded")
+
+    monkeypatch.setattr("vit.weights.models.load_model", refuse)
+    (tmp_path / "o.csv").touch()
+    for verb in ("predict", "embed"):
+        for name, code in (("o.csv", 1), ("o.xyz", 2), ("no/o.csv", 1)):
+            argv = [verb, str(digits_run), str(pictures), "--output", str(tmp_path / name)]
+            assert main(argv) == code
+    for folder in (tmp_path / "o.csv", pictures):
+        assert main(["attend", str(digits_run), str(pictures), "--output", str(folder)]) == 1
+
+
+def test_drawings_of_inputs_with_like_names(
+    digits_run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sheet", "_sheet", "x", "x.png/y.png", "x.html/y.png"):
+        (pictures / name).parent.mkdir(exist_ok=True)
+        (pictures / name).write_bytes((pictures / "a.png").read_bytes())
+    folder = tmp_path / "drawn"
+    assert main(["attend", str(digits_run), str(pictures), "--output", str(folder)]) == 0
+    files = [row[column] for row in read_rows(folder / "attend.csv") for column in ("overlay", "page")]
+    assert len(set(files)) == len(files) == 24
+    assert all((folder / name).is_file() for name in files)
 
 
 def test_a_query_outside_the_grid(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vit.errors import VitError
 from vit.inputs import files
-from vit.inputs.files import list_files
+from vit.inputs.files import can_list_again, list_files
 
 
 def names(*inputs: object) -> list[str]:
@@ -107,6 +107,14 @@ def test_a_list_on_standard_input(tmp_path: Path) -> None:
     code = "from vit.inputs.files import list_files; print([entry.name for entry in list_files(['-'])])"
     found = subprocess.run([sys.executable, "-c", code], input="b\na\n", capture_output=True, text=True)
     assert found.stdout == "['a', 'b']\n", found.stderr
+
+
+def test_a_list_that_is_not_given_again() -> None:
+    assert can_list_again(["photos"])
+    code = "from vit.inputs.files import can_list_again; print(can_list_again(['photos', '-']))"
+    for stdin, expected in ((subprocess.DEVNULL, "False\n"), (subprocess.PIPE, "True\n")):
+        ended = subprocess.run([sys.executable, "-c", code], stdin=stdin, stdout=subprocess.PIPE, text=True)
+        assert ended.stdout == expected
 
 
 def test_a_name_with_magic_characters_is_a_name(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from vit.errors import UsageError, VitError
 from vit.jobs.folder import job_folder
 from vit.jobs.job import Job, Progress
-from vit.jobs.ranks import Ranks
+from vit.jobs.ranks import SINGLE_PROCESS, Ranks
 
 COLUMNS: dict[str, type] = {"path": str, "status": str, "score": float}
 COMMAND = {"model": "m"}
@@ -236,6 +236,131 @@ def test_a_changed_input_is_refused(tmp_path: Path) -> None:
             pass
     with pytest.raises(VitError, match="inputs 0 to 2"):
         write(output)
+
+
+def changed(*numbers: int) -> list[tuple[str, Path]]:
+    """The inputs of `entries` with these numbers."""
+    return [(NAMES[number], Path(NAMES[number])) for number in numbers]
+
+
+CHANGED_INPUTS = pytest.mark.parametrize(
+    ("inputs", "difference"),
+    [
+        (changed(*range(7), 8, 7, 9, 10), "inputs 6 to 8"),
+        (changed(*range(10)), "inputs 9 to 10"),
+        (changed(*range(9)), "inputs 9 to 10"),
+        (changed(*range(11), 3), "inputs 9 to 11"),
+        (changed(), "inputs 0 to 2"),
+    ],
+)
+
+
+def begin_listed(output: Path, inputs: list[tuple[str, Path]], ranks: Ranks = SINGLE_PROCESS) -> None:
+    """Leave the job of `write` when all inputs are listed and the first shard is done."""
+    with Job(output, COLUMNS, COMMAND, shard_size=3, ranks=ranks) as job:
+        shards = list(job.unfinished(lambda: inputs, Counter()))
+        assert job.total is not None
+        with job.writer(shards[0]) as keep:
+            for rows in compute(shards[0].inputs):
+                keep(rows)
+
+
+@CHANGED_INPUTS
+def test_changed_inputs_of_a_listed_job_are_refused(
+    tmp_path: Path, inputs: list[tuple[str, Path]], difference: str
+) -> None:
+    output = tmp_path / "o.csv"
+    begin_listed(output, list(entries()))
+    with (
+        pytest.raises(VitError, match=f"{difference}.*--overwrite starts over"),
+        Job(output, COLUMNS, COMMAND, shard_size=3) as job,
+    ):
+        job.run(lambda: inputs, compute, Counter(), lambda progress: None)
+    assert (job_folder(output) / "000000.rows").exists()
+    assert write(output).total() == 11
+
+
+@CHANGED_INPUTS
+def test_overwriting_computes_changed_inputs(
+    tmp_path: Path, inputs: list[tuple[str, Path]], difference: str
+) -> None:
+    output = tmp_path / "o.csv"
+    begin_listed(output, list(entries()))
+    discarded: list[Any] = []
+    with Job(output, COLUMNS, COMMAND, shard_size=3, overwrite=True, on_discard=discarded.append) as job:
+        job.run(lambda: inputs, compute, Counter(), lambda progress: None)
+        assert [row["path"] for row in job.rows()] == [name for name, _ in inputs]
+        job.finish()
+    assert len(discarded) == (0 if inputs else 3)
+
+
+def test_an_unfinished_list_with_more_inputs_is_refused(tmp_path: Path) -> None:
+    output = tmp_path / "o.csv"
+    begin_listed(output, list(entries()))
+    (job_folder(output) / "listed").unlink()
+    with (
+        pytest.raises(VitError, match="inputs 3 to 5"),
+        Job(output, COLUMNS, COMMAND, shard_size=3) as job,
+    ):
+        job.run(lambda: changed(0, 1, 2), compute, Counter(), lambda progress: None)
+
+
+def test_the_first_of_several_processes_compares(tmp_path: Path) -> None:
+    output = tmp_path / "o.csv"
+    begin_listed(output, list(entries()), Ranks(0, 2))
+    for rank in (1, 0):
+        with Job(output, COLUMNS, COMMAND, shard_size=3, overwrite=True, ranks=Ranks(rank, 2)) as job:
+            if rank == 1:
+                job.run(changed, compute, Counter(), lambda progress: None)
+                assert job.finish() is None
+            else:
+                with pytest.raises(VitError, match=r"inputs 0 to 2.*delete .*o\.csv\.parts to"):
+                    job.run(changed, compute, Counter(), lambda progress: None)
+    assert not output.exists()
+    with Job(output, COLUMNS, COMMAND, shard_size=3, ranks=Ranks(0, 2)) as job:
+        job.run(entries, compute, Counter(), lambda progress: None)
+        assert job.finish() == {"ok": 10, "bad": 1}
+
+
+def test_inputs_that_cannot_be_listed_again_are_those_of_before(tmp_path: Path) -> None:
+    output = tmp_path / "o.csv"
+    begin_listed(output, list(entries()))
+    with Job(output, COLUMNS, COMMAND, shard_size=3, compare_inputs=False) as job:
+        job.run(changed, compute, Counter(), lambda progress: None)
+        assert job.finish() == {"ok": 10, "bad": 1}
+
+
+def test_own_shards_are_discarded_under_the_lock(tmp_path: Path) -> None:
+    output, discarded = tmp_path / "o.csv", []
+    begin_listed(output, list(entries()))
+    (job_folder(output) / "000001.partial").write_text('["x", "ok", 0.5]\n["torn')
+    before = sorted(job_folder(output).iterdir())
+
+    def anew(command: dict[str, Any]) -> Job:
+        return Job(output, COLUMNS, command, shard_size=3, resume=False, on_discard=discarded.append)
+
+    with Job(output, COLUMNS, COMMAND, shard_size=3), pytest.raises(VitError, match="in use"), anew(COMMAND):
+        pass
+    with pytest.raises(VitError, match="another command"), anew({"model": "other"}):
+        pass
+    assert sorted(job_folder(output).iterdir()) == before
+    assert not discarded
+    counted: list[Progress] = []
+    with anew(COMMAND) as job:
+        job.run(entries, compute, Counter(), counted.append)
+        job.finish()
+    assert counted[-1].computed == 11
+    assert [row["path"] for row in discarded] == [*NAMES[:3], "x"]
+
+
+def test_rows_without_their_command_are_not_trusted(tmp_path: Path) -> None:
+    output = tmp_path / "o.csv"
+    begin_listed(output, list(entries()))
+    (job_folder(output) / "command.json").unlink()
+    reports: list[Progress] = []
+    with Job(output, COLUMNS, COMMAND, shard_size=3) as job:
+        job.run(entries, compute, Counter(), reports.append)
+    assert reports[-1].computed == 11
 
 
 def test_what_failed_at_once_leaves_nothing(tmp_path: Path) -> None:

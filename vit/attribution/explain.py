@@ -20,8 +20,8 @@ class Explanation(NamedTuple):
     Args:
         maps: (B, rows, cols), at least float32.
         logits: (B, classes), the model's own, of the same pass.
-        targets: int64 (B,), the classes explained; None where the method explains none.
-        tokens: (B, N), scores of all tokens, of which `maps` is the patches' part; None where the method
+        targets: int64 (B,), the classes explained; None if the method explains none.
+        tokens: (B, N), scores of all tokens, of which `maps` is the patches' part; None if the method
             gives none.
         outliers: bool (B, patches), patches of unusual norm (`vit.attribution.mass`); None likewise.
     """

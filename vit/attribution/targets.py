@@ -16,7 +16,7 @@ def as_targets(target: Any, batch: int, classes: int, labels: list[str]) -> Tens
         target: A label, an index, or a tensor of indices (batch,).
         batch: B.
         classes: Number of the model's classes.
-        labels: Their names; empty where they are unknown.
+        labels: Their names; empty if they are unknown.
 
     Raises:
         UsageError: No such label, an index outside the classes, or another number of indices.

@@ -82,13 +82,14 @@ def run(arguments: "Namespace") -> int:
     from vit.commands.common import summary, ticker
     from vit.device import best_device
     from vit.inference.attend import token_query
-    from vit.inference.draw import Request, draw_maps
+    from vit.inference.draw import Request, check_folder, draw_maps
     from vit.weights.models import fingerprint, load_model
 
+    folder = Path(arguments.output)
+    check_folder(arguments.inputs, folder)
     model = load_model(arguments.model).to(best_device())
     query = token_query(arguments.query) if model.reads == "text" else arguments.query
     request = Request(arguments.method, arguments.target, parse_query(query), options)
-    folder = Path(arguments.output)
     images = model.reads == "image"
     drawer = _image_drawer(model, arguments, request) if images else _text_drawer(model, arguments, request)
     with ticker("pictures" if images else "texts") as on_progress:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from vit.config import MODEL_HELP, Precision
+from vit.jobs.table import WRITERS, check_output
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -18,7 +19,7 @@ def add_rows_arguments(parser: "ArgumentParser", *, precision: str, precision_he
     """Add the arguments of such a verb to a parser.
 
     Args:
-        parser: Of the verb.
+        parser: The verb's.
         precision: The default.
         precision_help: Explains it.
     """
@@ -26,7 +27,7 @@ def add_rows_arguments(parser: "ArgumentParser", *, precision: str, precision_he
     parser.add_argument(
         "inputs", metavar="INPUT", nargs="+", help="files, folders, .zip, .tar, globs, @LIST, or -"
     )
-    parser.add_argument("--output", required=True, help="FILE.csv, FILE.jsonl or FILE.parquet")
+    parser.add_argument("--output", required=True, help=f"a file that ends in {', '.join(WRITERS)}")
     parser.add_argument(
         "--batch-size",
         type=int,
@@ -53,18 +54,11 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
     Args:
         verb: `predict` or `embed`.
         arguments: The parsed ones of `add_rows_arguments`.
-        options: Of the verb; the rows depend on them.
+        options: The verb's own; the rows depend on them.
     """
-    from vit.inputs.processes import warm_up
-
-    if arguments.engine == "local":
-        warm_up()  # during the imports below, which take seconds
     from vit.commands.common import require_positive, summary, ticker
     from vit.errors import UsageError
-    from vit.inference.rows import write_rows
-    from vit.inputs.decoding import Limits
-    from vit.jobs.ranks import find_ranks
-    from vit.jobs.ray import ray_engine
+    from vit.inputs.processes import warm_up
 
     require_positive("--batch-size", arguments.batch_size)
     require_positive("--timeout", arguments.timeout)
@@ -75,6 +69,15 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
             raise UsageError(
                 f"--actors is {arguments.actors}, but only --engine ray has actors: leave it out"
             )
+    output = Path(arguments.output)
+    check_output(output, overwrite=arguments.overwrite)
+    if arguments.engine == "local":
+        warm_up()  # during the imports below, which take seconds
+    from vit.inference.rows import write_rows
+    from vit.inputs.decoding import Limits
+    from vit.jobs.ranks import find_ranks
+    from vit.jobs.ray import ray_engine
+
     limits = Limits(arguments.timeout, arguments.memory * 2**20)
     load = partial(
         load_pipeline, verb, arguments.model, arguments.precision, arguments.batch_size, limits, options
@@ -85,7 +88,7 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
             counts = write_rows(
                 engine,
                 arguments.inputs,
-                Path(arguments.output),
+                output,
                 {"command": verb, "model": engine.fingerprint(), **options},
                 overwrite=arguments.overwrite,
                 ranks=find_ranks(),

@@ -34,7 +34,7 @@ class Packing(NamedTuple):
 
 
 def pack_padding(mask: Tensor | None) -> Packing | None:
-    """The packing of a padding mask; None where there is nothing to leave out.
+    """The packing of a padding mask; None if there is nothing to leave out.
 
     Args:
         mask: bool (B, N), `True` = a token. A mask with another number of axes, or one without padding, gives

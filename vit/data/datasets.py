@@ -39,7 +39,7 @@ class Splits(Generic[Examples]):
     Attributes:
         train: To learn from.
         val: To choose by: checkpoints, hyperparameters.
-        test: For the final figure alone; None where there is none.
+        test: For the final figure alone; None if there is none.
         labels: Name of each class.
         name: Name of the dataset.
         skipped: Examples that could not be read and are in no split, each with the reason.

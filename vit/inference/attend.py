@@ -29,8 +29,8 @@ def attend(
 
             - `raw`: one layer's weights. Options: `layer` (default -1, the last), `head` (default None, all),
               `fusion`.
-            - `rollout` (Abnar & Zuidema 2020): attention through all layers. Options: `fusion` (`mean`, `max`
-              or `min` over heads), `discard` (share of the smallest weights set to zero, default 0).
+            - `rollout` (Abnar & Zuidema 2020): attention through all layers. Options: `fusion` of heads
+              (default `mean`), `discard` (share of the smallest weights set to zero, default 0).
             - `grad_rollout` (Gildenblat 2020): rollout of gradient times attention. Option: `discard`.
             - `relevance` (Chefer et al. 2021, generic attention explainability).
             - `legrad` (Bousselham et al. 2024).

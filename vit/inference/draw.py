@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -16,11 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from vit.attribution.query import Query
-from vit.attribution.roster import CLASS_METHODS
+from vit.attribution.roster import QUICK_CLASS_METHODS
 from vit.errors import VitError
 from vit.inference.predict import top_classes
-from vit.inputs.files import absolute_inputs, find_inputs
-from vit.jobs.folder import job_folder
+from vit.inputs.files import absolute_inputs, can_list_again, find_inputs
 from vit.jobs.job import Job, ProgressCallback
 from vit.jobs.table import Row
 from vit.viewer import View, contact_sheet, page
@@ -83,7 +81,8 @@ class Request:
         if self.method == "raw":
             return {"layer": -1, **self.options}
         # The page has a map for each class under a quick method's bare name.
-        name = description if description in CLASS_METHODS else f"{description}, for {explained}"
+        plain = explained is None or description in QUICK_CLASS_METHODS
+        name = description if plain else f"{description}, for {explained}"
         return {"shown_map": (name, heat)}
 
 
@@ -92,7 +91,7 @@ class Drawing(NamedTuple):
 
     Args:
         row: Its row of `attend.csv`, without overlay and page.
-        overlay: Draws the overlay; None where the input could not be explained.
+        overlay: Draws the overlay; None if the input could not be explained.
         view: Computes the content of its page.
     """
 
@@ -105,8 +104,9 @@ class Drawer(Protocol):
     """What differs between images and texts.
 
     Attributes:
-        settings: What the drawings follow from, besides model and inputs: another job is not continued.
-        columns: Of the sheet.
+        settings: What the drawings depend on, besides model and inputs; a job with other settings is not
+            continued.
+        columns: Number of columns of the sheet.
     """
 
     settings: dict[str, Any]
@@ -128,8 +128,8 @@ class Drawer(Protocol):
         """The entries that the inputs stand for."""
         ...
 
-    def drawings(self, batch: list[Any], explained: int) -> Iterator[Drawing]:
-        """One per item of a batch, in order; `explained` is the number of inputs explained before."""
+    def drawings(self, batch: list[Any], num_explained: int) -> Iterator[Drawing]:
+        """One per item of a batch, in order; `num_explained` is the number of inputs explained before."""
         ...
 
 
@@ -163,35 +163,39 @@ def draw_maps(
         VitError: An input does not exist, the folder holds an earlier job, or the model cannot serve what is
             requested.
     """
-    find_inputs(inputs)  # refuses what does not exist before anything is written
-    if any(os.path.abspath(name) == os.path.abspath(folder) for name in inputs):
-        raise VitError(f"{folder} is input and output: give the overlays a folder of their own")
-    if folder.exists() and not folder.is_dir():
-        raise VitError(f"{folder} is a file, expected a folder for the overlays")
+    check_folder(inputs, folder)
     drawer.check()
-    if overwrite:
-        remove_earlier(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        shutil.rmtree(job_folder(folder / TABLE), ignore_errors=True)
+    table = folder / TABLE
     counts: Counter[str] = Counter()
 
     def rows(batch: list[Any]) -> list[Row]:
         drawn: list[Row] = []
-        explained = counts["ok"]
+        num_explained = counts["ok"]
         for drawing in drawer.drawings(batch, counts["ok"]):
             row: Row = dict.fromkeys(COLUMNS) | drawing.row
             if drawing.overlay is not None:
                 row["overlay"] = _save(folder, row["path"], ".png", drawing.overlay().save)
-                if explained < pages and drawing.view is not None:
+                if num_explained < pages and drawing.view is not None:
                     row["page"] = _save(folder, row["path"], ".html", _text_writer(page(drawing.view())))
-                explained += 1
+                num_explained += 1
             drawn.append(row)
         return drawn
 
     command = {"command": "attend", "model": fingerprint, "pages": pages, **drawer.settings}
     command["inputs"] = absolute_inputs(inputs)
-    with drawer.reader() as reader, Job(folder / TABLE, COLUMNS, command, overwrite=overwrite) as job:
+    job = Job(
+        table,
+        COLUMNS,
+        command,
+        overwrite=overwrite,
+        resume=resume and not table.exists(),  # the drawings of a table that is replaced are removed below
+        compare_inputs=can_list_again(inputs),
+        on_discard=lambda row: _remove_drawings(folder, row),
+    )
+    with drawer.reader() as reader, job:
+        if overwrite:
+            remove_earlier(folder)
         job.run(
             lambda: drawer.list_inputs(inputs, [folder]),
             lambda entries: map(rows, reader.batches(entries)),
@@ -206,6 +210,19 @@ def draw_maps(
     return counts
 
 
+def check_folder(inputs: list[str], folder: Path) -> None:
+    """Refuse inputs that do not exist, and a folder that cannot hold the drawings.
+
+    Raises:
+        VitError: An input does not exist, or the folder is one of the inputs, or a file.
+    """
+    find_inputs(inputs)
+    if any(os.path.abspath(name) == os.path.abspath(folder) for name in inputs):
+        raise VitError(f"{folder} is input and output: give the overlays a folder of their own")
+    if folder.exists() and not folder.is_dir():
+        raise VitError(f"{folder} is a file, expected a folder for the overlays")
+
+
 def remove_earlier(folder: Path) -> None:
     """Remove what an earlier job has written, by its own table."""
     table = folder / TABLE
@@ -213,26 +230,31 @@ def remove_earlier(folder: Path) -> None:
         return
     with table.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
         for row in csv.DictReader(stream):
-            for name in (row.get("overlay"), row.get("page")):
-                if name and ".." not in PurePath(name).parts and not PurePath(name).is_absolute():
-                    (folder / name).unlink(missing_ok=True)
+            _remove_drawings(folder, row)
     for name in (TABLE, FAITHFULNESS, SHEET):
         (folder / name).unlink(missing_ok=True)
+
+
+def _remove_drawings(folder: Path, row: Row) -> None:
+    """Remove the overlay and the page of a row."""
+    for name in (row.get("overlay"), row.get("page")):
+        if name and ".." not in PurePath(name).parts and not PurePath(name).is_absolute():
+            (folder / name).unlink(missing_ok=True)
 
 
 def class_columns(labels: list[str], logits: Tensor, target: Tensor | None) -> list[dict[str, Any]]:
     """Label and score of the predicted class, and the explained class, for each of B inputs.
 
     Args:
-        labels: Of the model; empty where it has none.
+        labels: Of the model; empty if it has none.
         logits: (B, classes)
-        target: int64 (B,), the explained classes; None where the method explains none.
+        target: int64 (B,), the explained classes; None if the method explains none.
     """
     rows: list[dict[str, Any]] = [{} for _ in logits]
     if labels:
         scores, classes = (part[:, 0].tolist() for part in top_classes(logits.cpu(), 1))
-        for row, label, score in zip(rows, classes, scores, strict=True):
-            row |= {"label": labels[label], "score": round(score, 6)}
+        for row, index, score in zip(rows, classes, scores, strict=True):
+            row |= {"label": labels[index], "score": round(score, 6)}
     if target is not None:
         for row, explained in zip(rows, target.tolist(), strict=True):
             row["explained"] = labels[explained] if labels else str(explained)
@@ -240,7 +262,7 @@ def class_columns(labels: list[str], logits: Tensor, target: Tensor | None) -> l
 
 
 def overlay_lines(row: Row, description: str) -> tuple[str, str]:
-    """Title and caption of an overlay: label and score; path, map, and the class where it is another."""
+    """Title and caption of an overlay: label and score; path, map, and the class if it is not the label."""
     label, explained = row.get("label"), row.get("explained")
     title = f"{label} · {100 * row['score']:.0f} %" if label else ""
     for_class = f" · for {explained}" if explained not in (None, label) else ""
@@ -250,9 +272,13 @@ def overlay_lines(row: Row, description: str) -> tuple[str, str]:
 def _save(folder: Path, name: str, suffix: str, save: Callable[[Path], Any]) -> str:
     """Save under the input's name; `..` and the root become folders. Return the path within the folder."""
     parts = [{"..": "_up", "/": "_root"}.get(part, part) for part in PurePath(name).parts]
-    path = folder / Path(*parts[:-1], _file_name(parts[-1], suffix))
+    # A folder x.png may be beside an input x, whose overlay is x.png.
+    folders = [_with_digest(part) if part.endswith((".png", ".html")) else part for part in parts[:-1]]
+    path = folder / Path(*folders, _file_name(parts[-1], suffix))
     if path == folder / SHEET:
         path = folder / f"_{SHEET}"
+    elif path == folder / f"_{SHEET}":
+        path = folder / _with_digest(parts[-1], suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path)
     return str(path.relative_to(folder))
@@ -260,11 +286,13 @@ def _save(folder: Path, name: str, suffix: str, save: Callable[[Path], Any]) -> 
 
 def _file_name(name: str, suffix: str) -> str:
     """The name with its suffix; too long for a file system, cut, with a digest in place of the rest."""
-    whole = os.fsencode(name + suffix)
-    if len(whole) <= MAX_NAME_BYTES:
-        return name + suffix
+    fits = len(os.fsencode(name + suffix)) <= MAX_NAME_BYTES
+    return name + suffix if fits else _with_digest(name, suffix)
+
+
+def _with_digest(name: str, suffix: str = "") -> str:
     digest = sha256(os.fsencode(name)).hexdigest()[:12]
-    kept = whole[: MAX_NAME_BYTES - len(digest) - len(suffix) - 1].decode(errors="ignore")
+    kept = os.fsencode(name)[: MAX_NAME_BYTES - len(digest) - len(suffix) - 1].decode(errors="ignore")
     return f"{kept}~{digest}{suffix}"
 
 

@@ -29,7 +29,7 @@ class ExplainedText(NamedTuple):
     Args:
         reading: Its reading.
         heat: (W,), at least float32; the sum of each word's pieces.
-        targets: int64 (1,), the class explained; None where the method explains none.
+        targets: int64 (1,), the class explained; None if the method explains none.
     """
 
     reading: Reading

@@ -58,14 +58,14 @@ def _run_images(
 
 
 def _run_texts(
-    model: Any, forward: Forward, batch: Sequence[TokenizedText], batch_size: int, exact: bool
+    model: Tower, forward: Forward, batch: Sequence[TokenizedText], batch_size: int, exact: bool
 ) -> Tensor:
     """Texts of like length share a pass, so that there is little padding."""
     order = sorted(range(len(batch)), key=lambda index: len(batch[index].ids))
     passes = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     outputs = []
     for indices in passes:
-        ids = padded([batch[index].ids for index in indices], model.padding)  # (B, N)
+        ids = padded([batch[index].ids for index in indices], model.preprocess.padding)  # (B, N)
         outputs.append(forward(ids.to(_device(model)), exact=exact).cpu())
     return torch.cat(outputs)[torch.tensor(order).argsort()]
 

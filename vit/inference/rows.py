@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from vit.atomic import temporary_path
 from vit.core import Tower
 from vit.inference.forward import Forward, reader_for, run_batch
 from vit.inputs.decoding import Limits
-from vit.inputs.files import absolute_inputs, list_files
+from vit.inputs.files import absolute_inputs, can_list_again, list_files
 from vit.inputs.texts import list_texts
 from vit.jobs.folder import job_folder
 from vit.jobs.job import Job, ProgressCallback
@@ -32,7 +33,7 @@ class Engine(Protocol):
     batch_size: int
 
     def fingerprint(self) -> str:
-        """Of the model: models that share it give the same rows."""
+        """Fingerprint of the model: models that share it give the same rows."""
         ...
 
     def run(
@@ -48,11 +49,11 @@ class Pipeline:
     Args:
         model: In eval mode, with `preprocess`.
         forward: The model, or its method `features`.
-        columns: Of the rows; those after `BASE_COLUMNS` are filled by `postprocess`.
-        postprocess: From outputs, float32 (B, ...), to the further columns of each row.
+        columns: Columns of the rows; those after `BASE_COLUMNS` are filled by `postprocess`.
+        postprocess: Maps outputs, float32 (B, ...), to the further columns of each row.
         batch_size: Most inputs in a forward pass.
-        limits: Of the decoding of each image.
-        uncertain: From outputs to bool (B,): which of those in half precision are computed again in the
+        limits: Limits for the decoding of each image.
+        uncertain: Maps outputs to bool (B,): which of those in half precision are computed again in the
             weights' dtype. None: none.
     """
 
@@ -73,7 +74,7 @@ class Pipeline:
         self.reader: Any = reader_for(model, batch_size, limits)
 
     def fingerprint(self) -> str:
-        """Of the model: models that share it give the same rows."""
+        """Fingerprint of the model: models that share it give the same rows."""
         return fingerprint(self.model)
 
     def run(
@@ -134,7 +135,7 @@ def write_rows(
         inputs: As in `list_files`.
         output: .csv, .jsonl or .parquet.
         command: What the rows depend on besides inputs and batch size: the verb, the model, options.
-        overwrite: Replace a finished output, and discard what another command left.
+        overwrite: As in `Job`.
         ranks: The processes that share the job, and which of them this is.
         on_progress: Called after each batch.
 
@@ -143,11 +144,15 @@ def write_rows(
             had other inputs.
     """
     command = command | {"inputs": absolute_inputs(inputs), "batch_size": engine.batch_size}
-    own_files = (output, job_folder(output))
+    own_files = (output, temporary_path(output), job_folder(output))
 
     def list_inputs() -> Iterable[tuple[Any, ...]]:
         return LISTINGS[engine.reads](inputs, exclude=own_files)
 
-    with Job(output, engine.columns, command, overwrite=overwrite, ranks=ranks) as job:
+    # Several processes share one standard input: the one that lists first has read it.
+    compare = can_list_again(inputs) if ranks.world_size == 1 else "-" not in inputs
+    with Job(
+        output, engine.columns, command, overwrite=overwrite, ranks=ranks, compare_inputs=compare
+    ) as job:
         engine.run(job, list_inputs, Counter(), on_progress)
         return job.finish()

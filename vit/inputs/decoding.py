@@ -41,7 +41,7 @@ class Decoder:
     Args:
         pool: The processes.
         preprocess: The model's.
-        limits: Of each file.
+        limits: Limits for each file.
     """
 
     def __init__(self, pool: ProcessPool, preprocess: Preprocess, limits: Limits):

@@ -3,6 +3,7 @@
 import glob
 import heapq
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
@@ -95,6 +96,19 @@ def find_inputs(inputs: list[str]) -> tuple[list[str], list[str]]:
 def absolute_inputs(inputs: list[str]) -> list[str]:
     """The inputs independent of the current folder, as `command.json` of a job has them."""
     return [argument if argument == "-" else os.path.abspath(argument) for argument in inputs]
+
+
+def can_list_again(inputs: list[str]) -> bool:
+    """Whether `list_files` can list the inputs: no list on standard input, or one that is given.
+
+    A terminal and the null device give no list.
+    """
+    if "-" not in inputs:
+        return True
+    try:
+        return not stat.S_ISCHR(os.fstat(0).st_mode)
+    except OSError:  # standard input is closed
+        return False
 
 
 def _read_list(file: str) -> Iterator[Entry]:

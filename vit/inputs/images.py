@@ -29,7 +29,7 @@ class DecodedImage(NamedTuple):
     Args:
         entry: The file.
         status: `ok`, or why it could not be decoded (`vit.data.decode.STATUSES`).
-        error: One line, empty where the status is `ok`.
+        error: One line, empty if the status is `ok`.
         pixels: uint8 (C, height, width), what the model sees; zeros where it could not be decoded.
     """
 
@@ -50,10 +50,10 @@ class ImageReader:
     Args:
         preprocess: The model's.
         batch_size: Images per batch; the last one of `batches` may be smaller.
-        device: Of the model. For one on an accelerator the next batches are decoded while it computes. A
+        device: The model's. For one on an accelerator the next batches are decoded while it computes. A
             model on the CPU takes turns with decoding: each uses all cores, and a matrix product is as slow
             as the thread whose core is busy with a decoder.
-        limits: Of each file's decoding.
+        limits: Limits for the decoding of each file.
     """
 
     def __init__(

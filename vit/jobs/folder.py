@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from vit.errors import VitError
 from vit.jobs.ranks import Ranks
 
 LOCK = "lock"
+LISTED = "listed"
 
 
 def job_folder(output: Path) -> Path:
@@ -32,15 +33,28 @@ class JobFolder:
         command: What the rows depend on, as JSON types. It is kept in `command.json`.
         overwrite: Discard what another command left.
         ranks: The processes that share the job.
+        resume: Continue what the same command left; otherwise it is discarded. A job that several processes
+            share is always continued.
+        on_discard: Called before shards are discarded, with the number of the first of them.
 
     Raises:
         VitError: On entering: the folder belongs to another command, or another process uses it.
     """
 
-    def __init__(self, path: Path, command: dict[str, Any], *, overwrite: bool, ranks: Ranks):
-        self.path, self.overwrite, self.ranks = path, overwrite, ranks
+    def __init__(
+        self,
+        path: Path,
+        command: dict[str, Any],
+        *,
+        overwrite: bool,
+        ranks: Ranks,
+        resume: bool = True,
+        on_discard: Callable[[int], None] = lambda first: None,
+    ):
+        self.path, self.overwrite, self.ranks, self._on_discard = path, overwrite, ranks, on_discard
         self.command = json.dumps(command, sort_keys=True)
         self.alone = ranks.world_size == 1
+        self.resume = resume or not self.alone
         self._lock = FileLock(path / LOCK)
 
     def __enter__(self) -> Self:
@@ -78,6 +92,15 @@ class JobFolder:
         with self._lock:
             yield
 
+    def discard(self, first: int = 0) -> None:
+        """Delete the shards from number `first` on; the lock must be held."""
+        self._on_discard(first)
+        (self.path / LISTED).unlink(missing_ok=True)
+        for suffix in ("rows", "partial", "todo"):  # a crash in between must not leave rows of other inputs
+            for file in self.path.glob(f"*.{suffix}"):
+                if int(file.stem) >= first:
+                    file.unlink()
+
     def remove(self) -> None:
         """Delete the folder; the lock must be held."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -99,16 +122,18 @@ class JobFolder:
     def _claim(self) -> None:
         """Check that the folder belongs to this command, or make it so."""
         owner = self.path / "command.json"
-        if owner.exists() and owner.read_text(encoding="utf-8") != self.command:
+        previous = owner.read_text(encoding="utf-8") if owner.exists() else None
+        if previous not in (None, self.command):
             worthless = self.alone and not self._has_rows()
             if not (self.overwrite or worthless):
                 raise VitError(
                     f"{self.path} was begun by another command, or with another model: --overwrite starts "
                     "over"
                 )
+        if previous != self.command or not self.resume:
+            self.discard()
             for file in self.path.iterdir():
                 if file.name != LOCK:
                     file.unlink()
-        if not owner.exists():
             write_text(owner, self.command)
         self._mark(self.ranks.rank).unlink(missing_ok=True)

@@ -22,16 +22,15 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from vit.atomic import replacing
-from vit.errors import UsageError, VitError
 from vit.jobs.folder import JobFolder, job_folder
 from vit.jobs.ranks import SINGLE_PROCESS, Ranks
 from vit.jobs.rows import RowFiles
 from vit.jobs.shards import ListInputs, Shard, ShardList
-from vit.jobs.table import WRITERS, Columns, Row
+from vit.jobs.table import WRITERS, Columns, Row, check_output
 
 SHARD_SIZE = 512  # inputs
 
-# From the inputs of a shard, each as its fields, to their rows, in order, a batch at a time.
+# Maps the fields of a shard's inputs to batches of rows, in order.
 ComputeRows = Callable[[list[list[Any]]], Iterable[list[Row]]]
 
 
@@ -59,9 +58,14 @@ class Job:
         output: Ends in .csv, .jsonl or .parquet.
         columns: Name to type (`vit.jobs.table.COLUMN_TYPES`). One of them is `status`.
         command: What the rows depend on, as JSON types. An interrupted job of another command is refused.
-        overwrite: Replace a finished output, and discard what another command left.
+        overwrite: Replace a finished output, and discard what another command left, or what was computed from
+            inputs that have changed.
         shard_size: Inputs per shard.
         ranks: The processes that share the job, and which of them this is.
+        resume: Continue what the same command left. False, for a single process: compute everything again.
+        compare_inputs: Compare the inputs with those that an interrupted run listed to their end. False: take
+            those.
+        on_discard: Called with each row that is discarded.
 
     Raises:
         UsageError: OUTPUT has another suffix.
@@ -78,18 +82,21 @@ class Job:
         overwrite: bool = False,
         shard_size: int = SHARD_SIZE,
         ranks: Ranks = SINGLE_PROCESS,
+        resume: bool = True,
+        compare_inputs: bool = True,
+        on_discard: Callable[[Row], None] | None = None,
     ):
-        if output.suffix not in WRITERS:
-            raise UsageError(f"output is {output}, expected a name that ends in {', '.join(WRITERS)}")
-        if output.exists() and not overwrite:
-            raise VitError(f"{output} exists: --overwrite replaces it")
-        if not output.parent.is_dir():
-            raise VitError(f"{output} cannot be written: the folder {output.parent} does not exist")
-        self.output, self.columns = output, columns
+        check_output(output, overwrite=overwrite)
+        self.output, self.columns, self._on_discard = output, columns, on_discard
         self._folder = JobFolder(
-            job_folder(output), command | {"shard": shard_size}, overwrite=overwrite, ranks=ranks
+            job_folder(output),
+            command | {"shard": shard_size},
+            overwrite=overwrite,
+            ranks=ranks,
+            resume=resume,
+            on_discard=self._discard_rows,
         )
-        self._shards = ShardList(self._folder, shard_size)
+        self._shards = ShardList(self._folder, shard_size, compare=compare_inputs)
         self._row_files = RowFiles(self._folder.path, columns)
 
     def __enter__(self) -> Self:
@@ -113,7 +120,7 @@ class Job:
 
         Args:
             list_inputs: Begins to list the inputs.
-            compute_rows: From the fields of a shard's inputs to their rows, a batch at a time, in order.
+            compute_rows: Maps the fields of a shard's inputs to batches of rows, in order.
             counts: Is updated with the number of rows by status, those that were done before included.
             on_progress: Called after each batch.
         """
@@ -163,6 +170,12 @@ class Job:
             self._folder.mark_finished()
             done = self._folder.all_finished() and all(map(self._row_files.done, range(self._shards.count)))
             return self._write_output() if done else None
+
+    def _discard_rows(self, first: int) -> None:
+        """Report the rows of the shards from number `first` on."""
+        if self._on_discard is not None:
+            for row in self._row_files.read_from(first):
+                self._on_discard(row)
 
     def _write_output(self) -> Counter[str]:
         counts: Counter[str] = Counter()

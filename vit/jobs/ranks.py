@@ -14,7 +14,7 @@ class Ranks(NamedTuple):
     """The processes that share one command.
 
     Args:
-        rank: Of this process, from 0.
+        rank: Number of this process, from 0.
         world_size: Number of processes.
     """
 

@@ -60,7 +60,7 @@ class RayEngine:
 
     Attributes:
         reads: Kind of input, `image` or `text`.
-        columns: Of the rows.
+        columns: Columns of the rows.
         batch_size: Most inputs in a forward pass.
     """
 
@@ -70,7 +70,7 @@ class RayEngine:
         self.reads, self.columns, self.batch_size, self._fingerprint = self._get(descriptions[0])
 
     def fingerprint(self) -> str:
-        """Of the model in the first actor."""
+        """Fingerprint of the model in the first actor."""
         return self._fingerprint
 
     def run(

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vit.atomic import sync_names
@@ -43,9 +43,22 @@ class RowFiles:
     def read(self, number: int) -> Iterator[Row]:
         """The rows of a shard that is done."""
         with self._file(number).open(encoding="ascii") as stream:
-            for line in stream:
-                values = zip(self.columns.items(), json.loads(line), strict=True)
-                yield {name: _value(value, kind) for (name, kind), value in values}
+            yield from map(self._row, stream)
+
+    def read_from(self, first: int) -> Iterator[Row]:
+        """The rows of the shards from number `first` on, done or not; lines of another table are skipped."""
+        for suffix in ("rows", "partial"):
+            for file in self.folder.glob(f"*.{suffix}"):
+                if int(file.stem) < first:
+                    continue
+                with file.open(encoding="ascii") as stream:
+                    for line in stream:
+                        with suppress(ValueError):  # another number of columns, or the end of a partial file
+                            yield self._row(line)
+
+    def _row(self, line: str) -> Row:
+        values = zip(self.columns.items(), json.loads(line), strict=True)
+        return {name: _value(value, kind) for (name, kind), value in values}
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06}.rows"

@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 from vit.atomic import write_text
 from vit.errors import VitError
-from vit.jobs.folder import JobFolder
+from vit.jobs.folder import LISTED, JobFolder
 
 JOIN_SECONDS = 2.0  # how long to wait for the listing thread when the job ends before it does
 
-ListInputs = Callable[
-    [], Iterable[tuple[Any, ...]]
-]  # begins to list the inputs; each is a tuple of its fields
+# Begins to list the inputs; each is a tuple of its fields.
+ListInputs = Callable[[], Iterable[tuple[Any, ...]]]
 
 
 class Shard(NamedTuple):
@@ -38,11 +37,12 @@ class ShardList:
     Args:
         folder: The job's, entered.
         size: Inputs per shard.
+        compare: Compare the inputs with those that an earlier run listed to their end.
     """
 
-    def __init__(self, folder: JobFolder, size: int):
-        self.folder, self.size, self.ranks = folder, size, folder.ranks
-        self._listed = folder.path / "listed"
+    def __init__(self, folder: JobFolder, size: int, *, compare: bool = True):
+        self.folder, self.size, self.compare, self.ranks = folder, size, compare, folder.ranks
+        self._listed = folder.path / LISTED
         self._thread: Thread | None = None
         self._stopping = Event()
 
@@ -50,7 +50,8 @@ class ShardList:
         """The shards of this process, in order: every `world_size`-th.
 
         A single process lists the inputs in a thread, while the first shards are being computed. Of several
-        processes the first lists them all.
+        processes the first lists them all. If an earlier run has listed them, a single process, or rank 0,
+        lists them again in the thread, to compare.
 
         Raises:
             VitError: The inputs differ from those of the interrupted run that is being continued.
@@ -73,22 +74,25 @@ class ShardList:
     @property
     def total(self) -> int | None:
         """Number of inputs of this process; None until all inputs are listed."""
-        if not self._listed.exists():
+        try:
+            shards, inputs = json.loads(self._listed.read_text())
+        except FileNotFoundError:
             return None
-        shards, inputs = json.loads(self._listed.read_text())
         own = range(self.ranks.rank, shards, self.ranks.world_size)
         missing_in_last = shards * self.size - inputs if shards - 1 in own else 0
         return len(own) * self.size - missing_in_last
 
     def _numbers(self, list_inputs: ListInputs) -> Iterable[int]:
-        if self.folder.alone and not self._listed.exists():
-            return self._list_in_thread(list_inputs)
-        if not self.folder.alone:
-            with self.folder.exclusive():
-                if not self._listed.exists():
-                    for _ in self._list(list_inputs()):
-                        pass
-        return range(self.ranks.rank, self.count, self.ranks.world_size)
+        rank, world_size = self.ranks
+        with self.folder.exclusive():
+            listed = self._listed.exists()
+            if not listed and not self.folder.alone:
+                for _ in self._list(list_inputs()):
+                    pass
+        in_thread = (self.compare and rank == 0) if listed else self.folder.alone
+        if in_thread:
+            return (number for number in self._list_in_thread(list_inputs) if number % world_size == 0)
+        return range(rank, self.count, world_size)
 
     def _list_in_thread(self, list_inputs: ListInputs) -> Iterator[int]:
         """The number of each shard as soon as its file is written.
@@ -115,26 +119,46 @@ class ShardList:
             yield result
 
     def _list(self, inputs: Iterable[tuple[Any, ...]]) -> Iterator[int]:
-        """Write each shard's file and yield its number."""
+        """Write each shard's file, or compare it with the one that is there, and yield its number."""
         inputs = iter(inputs)
         total = 0
         for number in count():
             shard = [[_as_json(field) for field in fields] for fields in islice(inputs, self.size)]
+            text = "".join(json.dumps(fields) + "\n" for fields in shard)
+            if self._differs(number, text):
+                self._replace_from(number, len(shard))
             if not shard:
                 break
             file = self._file(number)
-            text = "".join(json.dumps(fields) + "\n" for fields in shard)
             if not file.exists():
                 write_text(file, text)
-            elif file.read_text(encoding="ascii") != text:
-                first = number * self.size
-                raise VitError(
-                    f"the inputs are not those that {self.folder.path} was begun with (the first difference "
-                    f"is among inputs {first} to {first + len(shard) - 1}): --overwrite starts over"
-                )
             total += len(shard)
             yield number
-        write_text(self._listed, json.dumps([number, total]))
+        if not self._listed.exists():
+            write_text(self._listed, json.dumps([number, total]))
+
+    def _differs(self, number: int, text: str) -> bool:
+        """Whether an earlier run listed something else than `text` as a shard; empty: as its end."""
+        file = self._file(number)
+        if file.exists():
+            return file.read_text(encoding="ascii") != text
+        return bool(text) and self._listed.exists()
+
+    def _replace_from(self, number: int, inputs: int) -> None:
+        """Discard the shards from the first one that differs on; without `overwrite` refuse to."""
+        if self.folder.overwrite and self.folder.alone:
+            self.folder.discard(number)
+            return
+        file = self._file(number)
+        if file.exists():
+            inputs = max(inputs, len(file.read_text(encoding="ascii").splitlines()))
+        first = number * self.size
+        # Several processes: another may be computing these shards, so that they cannot be discarded here.
+        way_out = "--overwrite starts over" if self.folder.alone else f"delete {file.parent} to start over"
+        raise VitError(
+            f"the inputs are not those that {self.folder.path} was begun with (the first difference "
+            f"is among inputs {first} to {first + inputs - 1}): {way_out}"
+        )
 
     def _file(self, number: int) -> Path:
         return self.folder.path / f"{number:06}.todo"

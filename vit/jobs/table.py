@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vit.errors import UsageError, VitError
+
 Row = dict[str, Any]
 Columns = dict[str, type]  # name to one of `COLUMN_TYPES`; any value may be None
 PARQUET_ROWS = 10_000  # per row group
@@ -86,3 +88,18 @@ WRITERS: dict[str, Callable[[Path, Columns, Iterator[Row]], None]] = {
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,
 }
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Refuse an output that could not be written.
+
+    Raises:
+        UsageError: Its suffix is none of `WRITERS`.
+        VitError: It exists, or its folder does not.
+    """
+    if output.suffix not in WRITERS:
+        raise UsageError(f"output is {output}, expected a name that ends in {', '.join(WRITERS)}")
+    if output.exists() and not overwrite:
+        raise VitError(f"{output} exists: --overwrite replaces it")
+    if not output.parent.is_dir():
+        raise VitError(f"{output} cannot be written: the folder {output.parent} does not exist")

@@ -129,7 +129,7 @@ def _labels(schema: "Schema", files: list[Path], column: str) -> tuple[list[str]
 
 
 def label_names(schema: "Schema", column: str) -> list[str]:
-    """The class names in the schema's `huggingface` metadata; empty where it has none."""
+    """The class names in the schema's `huggingface` metadata; empty if it has none."""
     try:
         text = (schema.metadata or {})[b"huggingface"]
         return list(json.loads(text)["info"]["features"][column]["names"])
