@@ -98,10 +98,7 @@ class Tape:
         self._recordings: dict[Slot, Recording] = {}
 
     def keep(self, slot: Slot, recording: Recording, values: Tensor, mixed: Tensor) -> None:
-        """Store a recording. The first layer of a stack starts a new pass: earlier recordings are dropped."""
-        if slot.layer == 0:
-            others = {key: kept for key, kept in self._recordings.items() if key.stack != slot.stack}
-            self._recordings = others
+        """Store one layer's recording; a new forward pass replaces the last one layer by layer."""
         self._recordings[slot] = recording
 
     def __len__(self) -> int:
