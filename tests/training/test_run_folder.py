@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vit.config import Config
-from vit.config_file import to_yaml
+from vit.config_file import stored_config, to_yaml
 from vit.errors import VitError
 from vit.training.run_folder import LAST, PREVIOUS, RunFolder, prepare_run_folder
 
@@ -89,3 +89,32 @@ def test_a_folder_is_refused_before_torch_is_imported(run: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
     assert ended.stdout == "1 False\n"
     assert "runs/run exists: --resume continues it, --overwrite replaces it" in ended.stderr
+
+
+def test_resume_begins_where_nothing_is(run: Path) -> None:
+    config = stored_config(run / "config.yaml")
+    folder = prepare_run_folder("new", config, resume=True)
+    assert not folder.resume, "there is no run of that name"
+    for file in (run / "checkpoints").glob("*.ckpt"):
+        file.unlink()
+    (run / "train.log").write_text("killed before its first checkpoint")
+    folder = prepare_run_folder("run", config, resume=True)
+    assert not folder.resume
+    with folder.open():
+        assert not (run / "config.yaml").exists(), "a new folder"
+        (run / "checkpoints").mkdir()
+        (run / "checkpoints" / "last.ckpt").touch()
+    assert run.is_dir()
+
+
+def test_resume_leaves_alone_what_is_no_run_or_another_run(run: Path) -> None:
+    (run.parent / "photos").mkdir()
+    with pytest.raises(VitError, match="not a run: choose another --name"):
+        prepare_run_folder("photos", Config(), resume=True)
+    for file in (run / "checkpoints").glob("*.ckpt"):
+        file.unlink()
+    config = stored_config(run / "config.yaml")
+    config.optim.lr *= 2
+    with pytest.raises(VitError, match=r"cannot resume .*optim\.lr"):
+        prepare_run_folder("run", config, resume=True)
+    assert (run / "config.yaml").is_file()

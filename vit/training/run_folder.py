@@ -88,15 +88,17 @@ class RunFolder:
                 self.replaced.rename(self.path)
 
     def check(self, config: Config) -> None:
-        """Refuse a folder that is taken, and a resume of nothing or of another config.
+        """Refuse a folder that is taken, or that holds something other than a run of this config.
 
         Raises:
             VitError: With the way out.
         """
         path = self.path
+        if self.resume and not path.exists():
+            return
         if self.resume:
             if not (path / "config.yaml").is_file():
-                raise VitError(f"{path} is not a run: there is nothing to resume")
+                raise VitError(f"{path} has no config.yaml, so it is not a run: choose another --name")
             difference = first_difference(path / "config.yaml", config)
             if difference:
                 raise VitError(f"cannot resume {path}: {difference}")
@@ -153,18 +155,24 @@ def prepare_run_folder(
     Args:
         name: One folder's name.
         config: The config of the run.
-        resume: Continue the run in the folder.
+        resume: Continue the run in the folder; without a checkpoint it begins, so that a job which may be
+            killed at any moment always gives the same command.
         overwrite: Replace the run in the folder.
 
     Raises:
         UsageError: The name is not one folder's name, or `resume` and `overwrite` are both given.
-        VitError: The folder exists and may not be used, or there is nothing to resume.
+        VitError: The folder exists and may not be used.
     """
     folder = RunFolder.named(name, resume=resume, overwrite=overwrite)
     if is_rank_zero():
         folder.put_back()
         folder.check(config)
-    return folder
+    if not resume or folder.has_checkpoints:
+        return folder
+    if is_rank_zero():
+        with _lock(folder.path):  # killed before its first checkpoint: nothing in it is worth keeping
+            shutil.rmtree(folder.path, ignore_errors=True)
+    return RunFolder(folder.path)
 
 
 @contextmanager
