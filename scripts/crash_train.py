@@ -46,11 +46,12 @@ def main(argv: list[str] | None = None) -> int:
         finish([*train, "--name", "whole"], folder)
         whole = time.monotonic() - started
         expected = state(folder / "runs" / "whole")
-        first = _first_checkpoint(folder / "runs" / "whole", whole)
+        earliest, latest = _first_checkpoint(folder / "runs" / "whole", whole), whole
         while len(trials) < arguments.kills:
-            moment = generator.uniform(first, whole)
-            trial = crash(train, folder, f"run{len(trials)}", moment)
-            if trial is None:
+            moment = generator.uniform(earliest, latest)
+            ended, trial = crash(train, folder, f"run{len(trials)}", moment)
+            if trial is None:  # the speed of the machine has changed
+                earliest, latest = (earliest, moment) if ended else (moment, latest)
                 continue
             resumed = state(folder / "runs" / f"run{len(trials)}")
             trials.append(trial | {"different": differences(expected, resumed)})
@@ -89,8 +90,12 @@ def _first_checkpoint(run: Path, whole: float) -> float:
     return max(whole - training, 0.0)
 
 
-def crash(train: list[str], folder: Path, name: str, moment: float) -> dict[str, Any] | None:
-    """Kill a run after `moment` seconds and resume it; None if it had no checkpoint yet, or had ended."""
+def crash(train: list[str], folder: Path, name: str, moment: float) -> tuple[bool, dict[str, Any] | None]:
+    """Kill a run after `moment` seconds and resume it.
+
+    Returns:
+        Whether it had ended by itself, and the trial; None if it had ended, or had no checkpoint yet.
+    """
     running = subprocess.Popen(
         [*train, "--name", name, "--overwrite"],
         cwd=folder,
@@ -99,11 +104,12 @@ def crash(train: list[str], folder: Path, name: str, moment: float) -> dict[str,
     )
     time.sleep(moment)
     os.kill(running.pid, signal.SIGKILL)
-    if running.wait() != -signal.SIGKILL or not list((folder / "runs" / name).glob("checkpoints/*.ckpt")):
-        return None
+    ended = running.wait() != -signal.SIGKILL
+    if ended or not list((folder / "runs" / name).glob("checkpoints/last.ckpt")):
+        return ended, None
     steps = (folder / "runs" / name / "steps.csv").read_text().count("\n") - 1
     finish([*train, "--name", name, "--resume"], folder)
-    return {"moment": moment, "steps": steps}
+    return False, {"moment": moment, "steps": steps}
 
 
 def state(run: Path) -> dict[str, Any]:

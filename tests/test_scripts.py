@@ -107,6 +107,7 @@ def test_the_same_rows_whatever_happens(
     assert (len(figures["trials"]), [engine["same"] for engine in figures["engines"]]) == (3, [True])
 
 
+@pytest.mark.timeout(900)  # the moments of the kills depend on the speed of the machine
 def test_a_killed_training_becomes_the_same(
     script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
