@@ -49,7 +49,7 @@ class Tower(Protocol):
 
         Args:
             inputs: A batch.
-            exact: Compute in the weights' dtype, whatever `autocast` is.
+            exact: Compute in the weights' dtype, without autocast.
         """
         ...
 
@@ -98,7 +98,7 @@ def final_states(tower: Any, inputs: Tensor, *, exact: bool, **arguments: Any) -
     Args:
         tower: The tower.
         inputs: Images or ids.
-        exact: Compute in the weights' dtype, whatever `autocast` is.
+        exact: Compute in the weights' dtype, without autocast.
         arguments: Further arguments of `encode`.
     """
     if exact or tower.autocast is None:

@@ -77,14 +77,14 @@ def read_image(model: Any, image: Tensor, picture: Image.Image) -> Reading:
     last = forward.last.cpu().float()
     return Reading(
         model,
-        image[None],
-        weights,
-        forward.logits[0].float().cpu(),
-        forward.states[0, model.prefix :],
-        model.prefix,
-        None,
-        forward,
-        {
+        inputs=image[None],
+        weights=weights,
+        logits=forward.logits[0].float().cpu(),
+        states=forward.states[0, model.prefix :],
+        prefix=model.prefix,
+        word_ids=None,
+        forward=forward,
+        shown={
             "grid": forward.grid,
             "picture": picture,
             "prefix": model.prefix,
@@ -119,14 +119,14 @@ def read_text(model: Any, text: str, *, merge: bool = True) -> Reading:
     ]
     return Reading(
         model,
-        ids,
-        weights,
-        forward.logits[0].float().cpu(),
-        forward.states[0],
-        0,
-        word_ids,
-        forward,
-        {"grid": None, "tokens": names, "special": special},
+        inputs=ids,
+        weights=weights,
+        logits=forward.logits[0].float().cpu(),
+        states=forward.states[0],
+        prefix=0,
+        word_ids=word_ids,
+        forward=forward,
+        shown={"grid": None, "tokens": names, "special": special},
     )
 
 

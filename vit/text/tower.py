@@ -170,7 +170,7 @@ class TextTransformer(nn.Module):
             ids: As in `encode`, as are `mask`, `segments` and the errors.
             mask: See `ids`.
             segments: See `ids`.
-            exact: Compute in the weights' dtype, whatever `autocast` is.
+            exact: Compute in the weights' dtype, without autocast.
         """
         mask = self.mask(ids) if mask is None else mask
         return self.read(final_states(self, ids, exact=exact, mask=mask, segments=segments), mask)

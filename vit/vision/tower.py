@@ -118,7 +118,7 @@ class VisionTransformer(nn.Module):
 
         Args:
             images: float (B, C, height, width).
-            exact: Compute in the weights' dtype, whatever `autocast` is.
+            exact: Compute in the weights' dtype, without autocast.
         """
         return self.read(final_states(self, images, exact=exact))
 
