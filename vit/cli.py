@@ -15,7 +15,7 @@ from types import FrameType
 from jsonargparse import ArgumentParser
 
 from vit.config import nearest
-from vit.errors import UsageError, VitError
+from vit.errors import UsageError, VitError, one_line_message
 
 VERBS = {
     "train": "train a transformer on images or texts from one YAML file",
@@ -117,7 +117,7 @@ def _overview() -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"vit: {' '.join(message.split())}", file=sys.stderr)
+    print(f"vit: {one_line_message(message)}", file=sys.stderr)
     return code
 
 

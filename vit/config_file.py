@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from vit.config import Config, nearest
-from vit.errors import UsageError
+from vit.errors import UsageError, one_line_message
 
 
 def config_folder() -> Path:
@@ -78,7 +78,7 @@ def _check_keys(file: Path) -> None:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{file} cannot be read: {_one_line(error)}") from None
+        raise UsageError(f"{file} cannot be read: {one_line_message(error)}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{file} holds {type(content).__name__}, expected sections such as data and model")
     sections: dict[str, Any] = {field.name: field.default_factory for field in fields(Config)}
@@ -112,10 +112,6 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
-
-
 def to_config(arguments: Namespace) -> Config:
     """The parsed arguments as a `Config`."""
     sections = {
@@ -138,7 +134,7 @@ def stored_config(file: Path) -> Config:
     try:
         return to_config(parser.parse_path(file))
     except (ArgumentError, TypeError) as error:
-        raise UsageError(f"{file}: {_one_line(error)}") from None
+        raise UsageError(f"{file}: {one_line_message(error)}") from None
 
 
 # Keys of `trainer` that may change when a run is resumed.

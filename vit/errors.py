@@ -14,3 +14,8 @@ class UsageError(VitError):
     """A command line that asks for something that does not exist; the command exits with 2."""
 
     exit_code = 2
+
+
+def one_line_message(error: object) -> str:
+    """An error's message with runs of white space as one space."""
+    return " ".join(str(error).split())

@@ -141,7 +141,7 @@ def test_an_attention_pool_of_an_earlier_version(monkeypatch: pytest.MonkeyPatch
     """It had biases, whatever `model.qkv_bias` was."""
     args = [*TRAIN.split(), "--model.pool", "attention", "--model.qkv_bias", "false", "--name", "run"]
     with monkeypatch.context() as patch:
-        patch.setattr("vit.recipes.image.pool_arguments", lambda checkpoint: {})
+        patch.setattr("vit.recipes.image.pool_arguments", lambda config, checkpoint: {})
         at_step(patch, STEPS + 2, cut)
         with pytest.raises(Cut):
             main(args)

@@ -143,10 +143,9 @@ def backward_rollout(
     """
     with watch_gradients(model) as watched:
         tokens = model.embed(clone_if_inference(inputs))
-        depth = 0
         for after in model.encoder.layers(tokens):
             tokens = after
-            depth += 1
+        depth = len(model.encoder.blocks)
         states = model.encoder.norm(tokens)
         logits = model.read(states)
         targets = logits.argmax(1) if targets is None else targets

@@ -177,8 +177,9 @@ def _report_faithfulness(figures: Any, folder: Path, count: int, target: str | N
     from vit.commands.common import faithfulness_table
     from vit.inference.draw_images import write_faithfulness
 
-    write_faithfulness(folder, figures)
+    rows = figures.rows()
+    write_faithfulness(folder, rows)
     if count:
         of = "the predicted class" if target is None else target
         print(f"probability of {of} while patches go, n = {count}; a random map has LeRF - MoRF 0:")
-        print(faithfulness_table(figures.rows()))
+        print(faithfulness_table(rows))

@@ -114,7 +114,7 @@ def _check(arguments: "Namespace") -> tuple[list[str], int, int]:
     if not arguments.attribution:
         return [], images, steps
     processes = os.environ.get("WORLD_SIZE", "1")
-    if processes != "1":
+    if "TORCHELASTIC_RUN_ID" in os.environ and processes != "1":  # under torchrun
         raise UsageError(f"--attribution is measured by one process, and here are {processes}")
     names = arguments.methods
     methods = list(QUICK_METHODS) if names is None else [name.strip() for name in names.split(",")]

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vit.errors import VitError
+from vit.errors import VitError, one_line_message
 
 # Raster formats only: no interpreters (EPS, WMF), no scientific containers, nothing that runs a program; and
 # none without a signature (DIB, TGA), whose decoders take any bytes for an image.
@@ -195,7 +195,7 @@ def _status(error: Exception) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line_message(error) or type(error).__name__
 
 
 def _name(source: str | Path | bytes | BinaryIO) -> str:

@@ -132,10 +132,10 @@ class ImageDrawer:
         return rows
 
 
-def write_faithfulness(folder: Path, figures: Faithfulness) -> None:
-    """Write the figures to `faithfulness.csv`."""
+def write_faithfulness(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the rows of `Faithfulness` to `faithfulness.csv`."""
     columns = [name for name in FIELDS if name != "shuffled"]
     with (folder / FAITHFULNESS).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(figures.rows())
+        writer.writerows(rows)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vit.data.decode import DecodeError
 from vit.data.preprocess import Preprocess
+from vit.errors import one_line_message
 from vit.inputs.decoding import DEFAULT_LIMITS, Decoder, Limits, decoder
 from vit.inputs.files import Entry
 
@@ -100,7 +101,7 @@ def _decoded_image(decoding: Decoder, entry: Entry, future: Future[np.ndarray]) 
     except DecodeError as error:
         preprocess = decoding.preprocess
         blank = torch.zeros(preprocess.channels, preprocess.height, preprocess.width, dtype=torch.uint8)
-        return DecodedImage(entry, error.status, " ".join(str(error).split()), blank)
+        return DecodedImage(entry, error.status, one_line_message(error), blank)
     return DecodedImage(entry, "ok", "", pixels)
 
 

@@ -163,8 +163,7 @@ def chosen_splits(splits: Splits[Any], split: str) -> list[Any]:
     Raises:
         VitError: The dataset has no such split.
     """
-    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
-    chosen = [part for name, part in parts.items() if split in (name, "all") and part is not None]
+    chosen = [part for name, part in splits.as_dict().items() if split in (name, "all")]
     if not chosen:
         raise VitError(f"{splits.name} has no {split} split: --split val, train or all")
     return chosen

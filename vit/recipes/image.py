@@ -38,7 +38,9 @@ def prepare_images(config: Config, checkpoint: Path | None = None) -> PreparedRu
     """
     splits = load_data(config.data)
     preprocess = preprocess_for(splits)
-    arguments = _architecture(config.model, len(splits.labels), preprocess) | pool_arguments(checkpoint)
+    arguments = _architecture(config.model, len(splits.labels), preprocess) | pool_arguments(
+        config.model, checkpoint
+    )
     model = _build_tower(arguments, splits, preprocess)
     module = image_classifier(config, model, len(splits.labels), preprocess)
     return PreparedRun(splits, model, preprocess, preprocess.normalise, module)

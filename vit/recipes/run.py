@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vit.config import Config, OptimConfig
+from vit.config import Config, ModelConfig, OptimConfig
 from vit.core import Tower
 from vit.data.augmentation.mix import Mix
 from vit.data.datasets import Splits
@@ -87,14 +87,15 @@ def _optimizer(config: OptimConfig) -> Any:
     )
 
 
-def pool_arguments(checkpoint: Path | None) -> dict[str, Any]:
+def pool_arguments(config: ModelConfig, checkpoint: Path | None) -> dict[str, Any]:
     """Arguments of `make_tower` for an attention pool, which is built as the blocks are.
 
     Args:
+        config: The model's; a checkpoint is read only if it has an attention pool.
         checkpoint: Of the run that is resumed. In runs of version 0.1 the pool has biases whatever
             `model.qkv_bias` is, as `make_tower` builds it without `pool_block`.
     """
-    if checkpoint is not None:
+    if checkpoint is not None and config.pool == "attention":
         weights = DurableIO().load_checkpoint(checkpoint)["state_dict"]
         if "model.pool.attention.query.bias" in weights:
             return {}

@@ -36,7 +36,7 @@ def prepare_texts(config: Config, checkpoint: Path | None = None) -> PreparedRun
             lowercase=text.lowercase,
             pieces=text.pieces,
         )
-        arguments = _architecture(config.model, classes, tokenizer) | pool_arguments(checkpoint)
+        arguments = _architecture(config.model, classes, tokenizer) | pool_arguments(config.model, checkpoint)
         model: Any = make_tower(arguments)
         zero_init_branches(model)
     else:

@@ -10,7 +10,7 @@ from vit.data.decode import DecodeError, open_image
 from vit.data.images import Images, Skipped, TensorImages, check_memory, decode_images
 from vit.data.preprocess import Preprocess
 from vit.data.roster import SPLITS
-from vit.errors import VitError
+from vit.errors import VitError, one_line_message
 
 if TYPE_CHECKING:
     from pyarrow import Schema
@@ -77,7 +77,7 @@ def read_parquet(
         for split, group in files.items():
             splits[split] = _read_split(split, group, image, label, classes, Preprocess(*size), skipped)
     except (ArrowException, OSError) as error:
-        message = " ".join(str(error).split())
+        message = one_line_message(error)
         raise VitError(f"cannot read the parquet files in {root}: {message}; fetch them again") from None
     return splits, labels, skipped
 

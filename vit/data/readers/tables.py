@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vit.data.readers.parquet import label_names
-from vit.errors import VitError
+from vit.errors import VitError, one_line_message
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -69,7 +69,7 @@ def read_records(file: Path, name: str | None = None) -> Iterator[Record]:
     except VitError as error:
         raise VitError(f"{file} {error}") from None
     except (OSError, ValueError) as error:  # ValueError: raised by Arrow for a file that is not parquet
-        message = " ".join(str(getattr(error, "strerror", None) or error).split())
+        message = one_line_message(getattr(error, "strerror", None) or error)
         raise VitError(f"cannot read {file}: {message}; expected a file of {', '.join(SUFFIXES)}") from None
 
 
@@ -79,7 +79,7 @@ def _record(name: str, row: Any, parse: Parse) -> Record:
         if label is not None and not label.strip():
             raise VitError("has no label")
     except VitError as error:
-        return Record(name, "", None, "broken", " ".join(str(error).split()))
+        return Record(name, "", None, "broken", one_line_message(error))
     if not text.strip():
         return Record(name, "", label, "empty", "has no text")
     return Record(name, text, label, "ok", "")
