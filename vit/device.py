@@ -5,6 +5,7 @@ import os
 import torch
 
 from vit.config import Precision
+from vit.cores import limit_torch_threads
 
 # Multiplications per input from which half precision pays: a ViT-Ti/16 at 224 pixels takes 1.1e9, a
 # ViT-S/16 4.2e9.
@@ -12,9 +13,13 @@ HALF_FROM = 2e9
 
 
 def best_device() -> torch.device:
-    """This machine's accelerator, or the CPU. Under torchrun, the accelerator of this process."""
+    """This machine's accelerator, or the CPU. Under torchrun, the accelerator of this process.
+
+    On a CPU torch gets as many threads as this process may use cores.
+    """
     found = torch.accelerator.current_accelerator(check_available=True)
     if found is None:
+        limit_torch_threads()
         return torch.device("cpu")
     local = int(os.environ.get("LOCAL_RANK", 0))
     return torch.device(found.type, local % torch.accelerator.device_count())

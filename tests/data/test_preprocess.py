@@ -1,9 +1,10 @@
+import io
 import json
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 
@@ -80,8 +81,14 @@ def test_modes_are_unified():
 
 
 def test_json_round_trip():
-    preprocess = Preprocess(13, 17, 3, MEAN, STD, 0.9, "lanczos")
+    preprocess = Preprocess(13, 17, 3, MEAN, STD, 0.9, "lanczos", "pad")
     assert Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict()))) == preprocess
+
+
+def test_a_dictionary_older_than_resize_crops():
+    old = Preprocess(13, 17, crop=0.9).to_dict()
+    assert old.pop("resize") == "crop"
+    assert Preprocess.from_dict(old) == Preprocess(13, 17, crop=0.9)
 
 
 def test_from_dict_is_strict():
@@ -104,6 +111,7 @@ def test_from_dict_is_strict():
         {"crop": 0.0},
         {"crop": 1.1},
         {"interpolation": "cubic"},
+        {"resize": "stretch"},
     ],
 )
 def test_bad_values_are_refused(bad):
@@ -114,3 +122,99 @@ def test_bad_values_are_refused(bad):
 def test_normalise_names_a_wrong_number_of_channels():
     with pytest.raises(VitError, match=r"shape \(1, 13, 17\), expected \(..., 3, height, width\)"):
         Preprocess(13, 17).normalise(torch.zeros(1, 13, 17, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("orientation", [1, 2, 6, 7])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_gives_the_same_pixels_however_it_comes(tmp_path, resize, orientation, channels):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.jpg"
+    noise(271, 397).save(path, "JPEG", exif=exif)  # so large that a reduced scale would be used
+    with Image.open(path) as opened:
+        upright = ImageOps.exif_transpose(opened)
+    preprocess = Preprocess(13, 17, channels, (0.4,) * channels, (0.3,) * channels, 0.9, resize=resize)
+    expected = preprocess(upright)
+    assert expected.dtype == torch.float32
+    assert expected.shape == (channels, 13, 17)
+    file = io.BytesIO(path.read_bytes())
+    for source in (path, str(path), path.read_bytes(), file, Image.open(path), np.array(upright)):
+        assert torch.equal(preprocess(source), expected)
+    for picture in (Image.open(path), upright):
+        window = preprocess.window(picture)
+        assert torch.equal(preprocess.normalise(levels(window)), expected)
+    assert torch.equal(preprocess.pixels(path), levels(preprocess.read(path)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F"])
+def test_pillow_images_and_files_of_every_mode_give_the_same_pixels(mode):
+    colored = mode in ("P", "RGBA", "CMYK")
+    picture = noise(31, 37).convert(mode) if colored else noise(31, 37, 1).convert(mode)
+    file = io.BytesIO()
+    picture.save(file, "TIFF")
+    preprocess = Preprocess(13, 17)
+    assert torch.equal(preprocess(picture), preprocess(file.getvalue()))
+    assert torch.equal(preprocess(Image.open(file)), preprocess(file.getvalue()))
+
+
+def test_grey_arrays_and_pictures_fill_three_channels():
+    grey = noise(31, 37, 1)
+    pixels = Preprocess(13, 17).pixels(np.asarray(grey))
+    assert torch.equal(pixels, Preprocess(13, 17).pixels(grey))
+    assert torch.equal(pixels[0], pixels[2])
+
+
+def test_what_is_no_picture_is_refused():
+    found = r"torch.Tensor of shape \(3, 13, 17\) and dtype torch.uint8, expected a path"
+    with pytest.raises(VitError, match=found):
+        Preprocess(13, 17)(torch.zeros(3, 13, 17, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("picture", [(61, 67), (31, 97), (97, 31), (5, 3)])
+def test_squashed_pixels_are_those_of_torchvisions_resize(picture, interpolation):
+    preprocess = Preprocess(29, 23, interpolation=interpolation, resize="squash")
+    oracle = v2.Compose([v2.Resize((29, 23), InterpolationMode(interpolation)), v2.PILToTensor()])
+    assert torch.equal(preprocess.pixels(noise(*picture)), oracle(noise(*picture)))
+    preprocess = Preprocess(29, 23, interpolation=interpolation, resize="squash", crop=0.8)
+    resized = v2.Resize((36, 28), InterpolationMode(interpolation))  # 29 / 0.8, 23 / 0.8
+    oracle = v2.Compose([resized, v2.CenterCrop((29, 23)), v2.PILToTensor()])
+    source = noise(*picture).point(lambda level: 90 + level // 4)
+    assert (preprocess.pixels(source).int() - oracle(source).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("crop", [1.0, 0.8])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("picture", [(61, 67), (31, 97), (97, 31), (5, 3), (29, 23)])
+def test_padded_pixels_are_those_of_timm(picture, channels, crop):
+    from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
+
+    size = (29, 23)
+    whole = (int(29 / crop), int(23 / crop))
+    mean = (0.1,) * channels  # the border does not depend on it
+    preprocess = Preprocess(*size, channels, mean, mean, crop, "bilinear", "pad")
+    oracle = v2.Compose(
+        [
+            ResizeKeepRatio(whole, longest=1.0, interpolation="bilinear"),
+            CenterCropOrPad(size, fill=(128,) * channels if channels == 3 else 128),
+            v2.PILToTensor(),
+        ]
+    )
+    source = noise(*picture, channels).point(lambda level: 90 + level // 4)
+    assert (preprocess.pixels(source).int() - oracle(source).int()).abs().max() <= 1
+
+
+def test_a_padded_picture_is_whole_and_in_the_middle():
+    red = Image.new("RGB", (60, 20), (200, 0, 0))
+    pixels = Preprocess(31, 31, resize="pad").pixels(red)
+    inside = (pixels[0] == 200).nonzero()
+    assert inside.min(0).values.tolist() == [10, 0]
+    assert inside.max(0).values.tolist() == [19, 30]
+    assert pixels[:, :10].unique().tolist() == pixels[:, 20:].unique().tolist() == [128]
+
+
+def test_very_long_pictures_are_padded_to_a_line():
+    pixels = Preprocess(23, 29, resize="pad").pixels(Image.new("L", (50_000, 1)))
+    assert (pixels == 0).sum() == 3 * 29
+    assert Preprocess(23, 29, resize="squash").pixels(noise(50_000, 1)).shape == (3, 23, 29)

@@ -1,7 +1,9 @@
 """Files whose decoder hangs, crashes or takes too much memory, and the others."""
 
+import io
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 from vit.data.decode import DecodeError
 from vit.data.preprocess import Preprocess
 from vit.inputs.decoding import Decoder, Limits, decoder
-from vit.inputs.files import Entry
+from vit.inputs.files import Entry, list_files
 
 GREY = Preprocess(5, 7, 1, (0.5,), (0.5,))
 
@@ -71,3 +73,26 @@ def test_a_file_that_takes_too_much_memory_is_too_large(tmp_path: Path, good: En
         assert pixels(decoding, good) == list(range(35))
     with decoder(GREY, Limits()) as decoding:
         assert set(pixels(decoding, large)) == {0}
+
+
+def test_large_jpegs_are_decoded_at_full_scale_unless_asked_otherwise(tmp_path: Path) -> None:
+    noise = np.random.default_rng(5).integers(0, 256, (211, 307), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.jpg")
+    entry = Entry("large.jpg", tmp_path / "large.jpg")
+    with decoder(GREY) as decoding:
+        whole = pixels(decoding, entry)
+    with decoder(GREY, reduced=True) as decoding:
+        reduced = pixels(decoding, entry)
+    assert whole == GREY.pixels(entry.path).flatten().tolist()
+    assert reduced == np.asarray(GREY.read(entry.path, reduced=True)).flatten().tolist()
+    assert reduced != whole
+
+
+def test_a_format_is_known_by_the_suffix_of_a_member(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    Image.new("L", (7, 5)).save(content, "TGA")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.tga", content.getvalue()[:-26])  # the first version has no footer
+    with decoder(GREY) as decoding:
+        [entry] = list_files([str(tmp_path / "a.zip")])
+        assert status(decoding, entry) == ("unsupported", "its format is TGA")

@@ -1,4 +1,4 @@
-"""Decoding of one image file: an upright image in mode RGB or L, or a `DecodeError` that says why not.
+"""Decoding of one picture: an upright image in mode RGB or L, or a `DecodeError` that says why not.
 
 Thread-safe.
 """
@@ -10,13 +10,16 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
+from vit.data.formats import HEAD, TAIL, begins_like_a_picture, is_heif, unsupported_format
 from vit.errors import VitError, one_line_message
+
+# Whatever a picture may come as.
+Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
 # Raster formats only: no interpreters (EPS, WMF), no scientific containers, nothing that runs a program; and
 # none without a signature (DIB, TGA), whose decoders take any bytes for an image.
@@ -36,15 +39,6 @@ REMEDIES = {
 }
 STATUSES = ("ok", *REMEDIES)
 
-# First bytes of picture formats that are not supported.
-UNSUPPORTED = {
-    b"%!PS": "PostScript",
-    b"%PDF": "PDF",
-    b"8BPS": "Photoshop",
-    b"SIMPLE  =": "FITS",
-    b"<svg": "SVG",
-}
-
 # EXIF 2.32, tag 0x0112, and what makes the stored pixels upright.
 ORIENTATION = 0x0112
 TRANSPOSES = {
@@ -63,6 +57,11 @@ WHITE = {"I": 65535.0, "F": 1.0}
 # A JPEG decoded at a reduced scale keeps this many times the pixels per side that are needed.
 DRAFT_GAP = 2
 
+# PNG compresses its texts (XMP, the description of a workflow) and its color profile. Pillow refuses one of
+# more than 1 MiB, and all texts together above 64 MiB, which is the bound of each here too. Set once, before
+# any thread reads: Pillow has no argument for it.
+PngImagePlugin.MAX_TEXT_CHUNK = max(PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY)
+
 PILLOW_MODULES = re.compile(r"PIL\.")
 
 
@@ -78,67 +77,87 @@ class DecodeError(VitError):
         return type(self), (self.name, self.status, self.detail)
 
 
-def open_image(
-    source: str | Path | bytes | BinaryIO, *, max_pixels: int = 178_956_970, min_side: int | None = None
-) -> Image.Image:
-    """Decode an image completely: first frame, upright by its EXIF, mode "RGB", or "L" for grey sources.
+def open_image(source: Source, *, max_pixels: int = 178_956_970, min_side: int | None = None) -> Image.Image:
+    """A picture, complete and upright: first frame, turned by its EXIF, mode "RGB", or "L" for grey sources.
 
     Palettes become their colors; alpha is composited over white; CMYK, YCbCr, LAB and HSV become RGB; 1-bit
     becomes 0 and 255. Grey of more than 8 bits is scaled, not clipped: 0..65535 (integers) or 0..1 (floats)
     becomes 0..255; an image with values outside that range is stretched from its minimum to its maximum.
 
     Args:
-        source: A path, the file's bytes, or an open binary file, which is left open.
-        max_pixels: Largest height * width, read from the header before any pixel is decoded. Pillow's own
-            limit of 178,956,970 holds as well.
-        min_side: Pixels per side that the caller needs, and resizes the image to. A JPEG is decoded at 1/2,
-            1/4 or 1/8 scale where that leaves `DRAFT_GAP` times as many, which is fast. None: at full size.
+        source: A path, the file's bytes, an open binary file, which is left open, a Pillow image, which is
+            left as it is, or a uint8 array (height, width, 3), RGB, or (height, width), grey.
+        max_pixels: Largest height * width of a file, read from its header before any pixel is decoded.
+            Pillow's own limit of 178,956,970 holds as well.
+        min_side: Pixels per side that the caller needs, and resizes the image to. A JPEG file is decoded at
+            1/2, 1/4 or 1/8 scale where that leaves `DRAFT_GAP` times as many: faster, with slightly other
+            pixels (`vit.data.preprocess.Preprocess.read` has figures). None: at full size.
 
     Raises:
-        DecodeError: The image cannot be read; its `status` says why.
+        DecodeError: The picture cannot be read; its `status` says why.
+        VitError: `source` is something else, or has no pixels.
     """
-    name = _name(source)
-    try:
-        with _quiet(), _opened(source) as file:
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    with _decode_errors(name := _name(source)), _quiet():
+        if isinstance(source, Image.Image):
+            return upright(source)
+        with _opened(source) as file:
             return _decode(file, name, max_pixels, min_side)
-    except DecodeError:
-        raise
-    except FileNotFoundError:
-        raise DecodeError(name, "missing", "no such file") from None
-    except PermissionError:
-        raise DecodeError(name, "permission", "the file may not be read") from None
-    except IsADirectoryError:
-        raise DecodeError(name, "not_an_image", "it is a folder") from None
-    except MemoryError:
-        raise DecodeError(name, "too_large", "decoding it takes more memory than is allowed") from None
-    except Image.DecompressionBombError as error:
-        raise DecodeError(name, "too_large", _line(error)) from None
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them raise
-        raise DecodeError(name, _status(error), _line(error)) from None
 
 
 def _decode(file: BinaryIO, name: str, max_pixels: int, min_side: int | None) -> Image.Image:
     start = file.tell()
-    head = file.read(32)
+    head = file.read(HEAD)
     length = file.seek(0, os.SEEK_END) - start
     file.seek(start)
     if head.startswith(b"RIFF") and int.from_bytes(head[4:8], "little") + 8 > length:
         # The header of WebP holds the length; its decoder reports a cut file as a damaged one.
         raise DecodeError(name, "truncated", f"the file ends after {length:,} bytes")
     try:
-        image: Image.Image = Image.open(file, formats=FORMATS)
+        image: Image.Image = _open_heif(file, name) if is_heif(head) else Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
-        raise _unidentified(name, head) from None
+        file.seek(start + max(length - TAIL, 0))
+        raise _unidentified(name, head, file.read(TAIL)) from None
     width, height = image.size
     if height * width > max_pixels:
         detail = f"{height} x {width} = {height * width:,} pixels, the limit is {max_pixels:,}"
         raise DecodeError(name, "too_large", detail)
     if min_side is not None:
         image.draft(None, (DRAFT_GAP * min_side, DRAFT_GAP * min_side))  # other formats ignore it
+    return upright(image)
+
+
+def _open_heif(file: BinaryIO, name: str) -> Image.Image:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        detail = "its format is HEIF (HEIC), which `pip install 'vit[heic]'` makes readable"
+        raise DecodeError(name, "unsupported", detail) from None
+    return HeifImageFile(file)
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.dtype != np.uint8 or (array.ndim != 2 and array.shape[2:] != (3,)) or not array.size:
+        raise _not_a_picture(array)
+    return Image.fromarray(array)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A Pillow image of any mode -> mode L or RGB, as described at `open_image`, or itself if it is that.
+
+    One that was turned has no EXIF any more, so that it is not turned again.
+    """
+    if not all(image.size):
+        raise VitError(f"the picture has {image.height} x {image.width} pixels, expected at least 1 x 1")
     image.load()
     transpose = TRANSPOSES.get(_orientation(image))
-    image = to_8_bit(image)
-    return image if transpose is None else image.transpose(transpose)
+    if image.mode not in ("L", "RGB") or image.has_transparency_data:
+        image = to_8_bit(image)
+    if transpose is not None:
+        image = image.transpose(transpose)
+        image.info.clear()
+    return image
 
 
 def to_8_bit(image: Image.Image) -> Image.Image:
@@ -170,17 +189,36 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _unidentified(name: str, head: bytes) -> DecodeError:
+def _unidentified(name: str, head: bytes, tail: bytes) -> DecodeError:
     if not head:
         return DecodeError(name, "truncated", "the file is empty")
-    for magic, kind in UNSUPPORTED.items():
-        if head.lstrip().startswith(magic):
-            return DecodeError(name, "unsupported", f"a {kind} file")
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
-        return DecodeError(name, "unsupported", "a HEIF file")
-    if head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")):
+    kind = unsupported_format(head, tail, name)
+    if kind is not None:
+        return DecodeError(name, "unsupported", f"its format is {kind}")
+    if begins_like_a_picture(head):
         return DecodeError(name, "unreadable", "it begins like a picture, but its header is damaged")
     return DecodeError(name, "not_an_image", "no known picture format")
+
+
+@contextmanager
+def _decode_errors(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong into a `DecodeError`."""
+    try:
+        yield
+    except VitError:
+        raise
+    except FileNotFoundError:
+        raise DecodeError(name, "missing", "no such file") from None
+    except PermissionError:
+        raise DecodeError(name, "permission", "the file may not be read") from None
+    except IsADirectoryError:
+        raise DecodeError(name, "not_an_image", "it is a folder") from None
+    except MemoryError:
+        raise DecodeError(name, "too_large", "decoding it takes more memory than is allowed") from None
+    except Image.DecompressionBombError as error:
+        raise DecodeError(name, "too_large", _line(error)) from None
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them raise
+        raise DecodeError(name, _status(error), _line(error)) from None
 
 
 def _status(error: Exception) -> str:
@@ -191,6 +229,8 @@ def _status(error: Exception) -> str:
         return "truncated"
     if any(phrase in message for phrase in ("not available", "unsupported", "not supported")):
         return "unsupported"
+    if "max_text" in message:  # Pillow's names of the limits of a PNG's texts
+        return "too_large"
     return "unreadable"
 
 
@@ -198,24 +238,38 @@ def _line(error: BaseException) -> str:
     return one_line_message(error) or type(error).__name__
 
 
-def _name(source: str | Path | bytes | BinaryIO) -> str:
-    if isinstance(source, (str, Path)):
+def _name(source: object) -> str:
+    if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
-    return str(getattr(source, "name", "picture"))
+    return str(getattr(source, "name", None) or getattr(source, "filename", None) or "picture")
 
 
 @contextmanager
-def _opened(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
+def _opened(source: object) -> Iterator[BinaryIO]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
-    elif isinstance(source, (str, Path)):
+    elif isinstance(source, (str, os.PathLike)):
         kind = os.stat(source).st_mode
         if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # reading a pipe would block
             raise DecodeError(_name(source), "not_an_image", "it is a pipe, a socket or a device")
-        with open(source, "rb") as file:
-            yield file
+        with open(source, "rb") as opened:
+            yield opened
+    elif not hasattr(source, "read") or isinstance(source, io.TextIOBase):
+        raise _not_a_picture(source)
     else:
-        yield source
+        file = cast(BinaryIO, source)
+        yield file if file.seekable() else io.BytesIO(file.read())
+
+
+def _not_a_picture(source: object) -> VitError:
+    kind = type(source)
+    found = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if hasattr(source, "shape") and hasattr(source, "dtype"):
+        found += f" of shape {tuple(source.shape)} and dtype {source.dtype}"
+    return VitError(
+        f"the picture is a {found}, expected a path, the bytes of a file, a file open in binary mode, a "
+        "Pillow image, or a NumPy array of dtype uint8 and shape (height, width, 3), RGB, or (height, width)"
+    )
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""From an image to the tensor a model sees: resize, centre crop, normalise. Stored with the weights."""
+"""From a picture to the tensor a model sees: resize, centre crop, normalise. Stored with the weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vit.data.decode import open_image, to_8_bit
+from vit.data.decode import Source, open_image, upright
 from vit.errors import VitError
 
 FILTERS = {
@@ -20,6 +19,11 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
     "box": Image.Resampling.BOX,
 }
+
+RESIZES = ("crop", "squash", "pad")
+
+# The border of `pad`, mid-grey, whatever `mean` is: pictures are read before the mean of a dataset is known.
+BORDER = 128
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,10 @@ class Preprocess:
         std: Divides each channel, on the scale 0..1.
         crop: Fraction of the resized image's side that the centre crop keeps, in (0, 1].
         interpolation: `nearest`, `bilinear`, `bicubic`, `lanczos` or `box`; all of them antialiased.
+        resize: How a picture comes to `height / crop` x `width / crop` pixels, of which the centre is kept.
+            `crop` keeps its aspect ratio and covers them, so that the ends of its longer side are lost;
+            `squash` changes its aspect ratio; `pad` keeps it, fits the whole picture inside, and has a border
+            of mid-grey (128), half of it on either side.
 
     Raises:
         VitError: A value is out of range, or `mean` or `std` has not one entry per channel.
@@ -46,6 +54,7 @@ class Preprocess:
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     crop: float = 1.0
     interpolation: str = "bicubic"
+    resize: str = "crop"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
@@ -63,53 +72,84 @@ class Preprocess:
             raise VitError(f"crop is {self.crop}, expected a fraction in (0, 1]")
         if self.interpolation not in FILTERS:
             raise VitError(f"interpolation is {self.interpolation!r}, expected one of {', '.join(FILTERS)}")
+        if self.resize not in RESIZES:
+            raise VitError(f"resize is {self.resize!r}, expected one of {', '.join(RESIZES)}")
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """An image of any size -> float32 (C, height, width), normalised."""
-        return self.normalise(self.pixels(image))
+    def __call__(self, source: Source) -> Tensor:
+        """A picture -> float32 (C, height, width), normalised: the pixels that every command sees.
 
-    def read(self, source: Path | bytes) -> Image.Image:
-        """The part of an image file that the model sees; a large JPEG is decoded at a reduced scale.
-
-        So its pixels may differ by a few levels from those of `window` on the whole image. Files are read
-        with this method everywhere, in training and in prediction.
+        Args:
+            source: A path, the bytes of a file, a file open in binary mode, a Pillow image, or an upright
+                uint8 array (height, width, 3), RGB, or (height, width), grey. Files and Pillow images are
+                turned as their EXIF says.
 
         Raises:
-            DecodeError: The file cannot be read.
+            DecodeError: The picture cannot be read.
+            VitError: `source` is something else.
         """
-        return self.window(open_image(source, min_side=max(self._cover())))
+        return self.normalise(self.pixels(source))
 
-    def _cover(self) -> tuple[int, int]:
-        """Height and width that the resized image covers before the centre crop."""
-        return int(self.height / self.crop), int(self.width / self.crop)
+    def pixels(self, source: Source) -> Tensor:
+        """A picture, as in a call -> uint8 (C, height, width)."""
+        return levels(self.read(source))
+
+    def read(self, source: Source, *, reduced: bool = False) -> Image.Image:
+        """The part of a picture that the model sees, as `window` gives it.
+
+        Args:
+            source: As in a call.
+            reduced: Decode a JPEG file at 1/2, 1/4 or 1/8 scale where that leaves twice the pixels per side
+                that are needed. At 224 pixels, files of 2000 x 3000 take a quarter of the time, and pixels
+                differ by up to 8 of 255 levels; in smaller files with fine detail by up to 57.
+
+        Raises:
+            DecodeError: The picture cannot be read.
+            VitError: `source` is something else.
+        """
+        return self.window(open_image(source, min_side=max(self._canvas()) if reduced else None))
 
     def window(self, image: Image.Image) -> Image.Image:
-        """The part of the image that the model sees: mode L or RGB, `height` x `width` pixels.
+        """The part of a Pillow image that the model sees: mode L or RGB, `height` x `width` pixels, upright.
 
-        The image is scaled, its aspect ratio kept, until it just covers `height / crop` x `width / crop`, and
-        its centre is cropped. Sizes are rounded as in torchvision's Resize and CenterCrop, so that weights
-        trained with them see the same pixels. With `crop` 1, an image that already has the size is not
-        changed. 16-bit, transparent and other modes become L or RGB as in `open_image`.
+        All geometry is here. Sizes are rounded as in torchvision's Resize and CenterCrop, and for `pad` in
+        timm's ResizeKeepRatio and CenterCropOrPad, so that weights trained with them see the same pixels.
+        With `crop` 1, an image that already has the size is not changed. 16-bit, transparent and other modes
+        become L or RGB as in `vit.data.decode.open_image`.
         """
         mode = "L" if self.channels == 1 else "RGB"
+        image = upright(image)
         if image.mode != mode:
-            image = to_8_bit(image).convert(mode)
+            image = image.convert(mode)
         old_width, old_height = image.size
-        cover_height, cover_width = self._cover()
-        if old_width * cover_height <= old_height * cover_width:
-            new_height, new_width = cover_width * old_height // old_width, cover_width
-        else:
-            new_height, new_width = cover_height, cover_height * old_width // old_height
-        top, left = round((new_height - self.height) / 2), round((new_width - self.width) / 2)
+        new_height, new_width = self._resized(old_height, old_width)
+        height, width = min(new_height, self.height), min(new_width, self.width)  # smaller where `pad` pads
+        top, left = round((new_height - height) / 2), round((new_width - width) / 2)
         # Crop and resize in one step: a very long image, enlarged as a whole, would not fit in memory.
         down, across = old_height / new_height, old_width / new_width
-        right, bottom = (left + self.width) * across, (top + self.height) * down
+        right, bottom = (left + width) * across, (top + height) * down
         box = (left * across, top * down, min(right, old_width), min(bottom, old_height))  # against rounding
-        return image.resize((self.width, self.height), FILTERS[self.interpolation], box=box)
+        image = image.resize((width, height), FILTERS[self.interpolation], box=box)
+        if (height, width) == (self.height, self.width):
+            return image
+        canvas = Image.new(mode, (self.width, self.height), (BORDER,) * self.channels)
+        canvas.paste(image, ((self.width - width) // 2, (self.height - height) // 2))
+        return canvas
 
-    def pixels(self, image: Image.Image) -> Tensor:
-        """An image of any size -> uint8 (C, height, width)."""
-        return levels(self.window(image))
+    def _canvas(self) -> tuple[int, int]:
+        """Height and width before the centre crop."""
+        return int(self.height / self.crop), int(self.width / self.crop)
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of a whole picture once it is resized."""
+        canvas_height, canvas_width = self._canvas()
+        if self.resize == "squash":
+            return canvas_height, canvas_width
+        if self.resize == "pad":
+            factor = max(height / canvas_height, width / canvas_width)
+            return max(round(height / factor), 1), max(round(width / factor), 1)
+        if width * canvas_height <= height * canvas_width:
+            return canvas_width * height // width, canvas_width
+        return canvas_height, canvas_height * width // height
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 (..., C, height, width) -> float32 of the same shape, `(pixels / 255 - mean) / std`."""
@@ -121,7 +161,7 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocess":
-        """What `to_dict` wrote.
+        """What `to_dict` wrote; `resize` is missing where it is older than the field.
 
         Raises:
             VitError: A key is unknown or missing.
@@ -129,7 +169,7 @@ class Preprocess:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise VitError(f"preprocess has the unknown keys {unknown}, expected {sorted(known)}")
-        if missing := sorted(known - set(values)):
+        if missing := sorted(known - {"resize"} - set(values)):
             raise VitError(f"preprocess lacks the keys {missing}, expected {sorted(known)}")
         return cls(**values)
 

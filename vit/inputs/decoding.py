@@ -1,16 +1,19 @@
 """Decoding in separate processes, with limits: a file that hangs or crashes its decoder affects no other."""
 
+import io
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from pebble import ProcessExpired, ProcessPool
 
+from vit.cores import available_cores
 from vit.data.decode import DecodeError
 from vit.data.preprocess import Preprocess, levels
 from vit.inputs.archives import read_member
@@ -42,14 +45,15 @@ class Decoder:
         pool: The processes.
         preprocess: The model's.
         limits: Limits for each file.
+        reduced: Decode large JPEGs at a reduced scale, as in `Preprocess.read`.
     """
 
-    def __init__(self, pool: ProcessPool, preprocess: Preprocess, limits: Limits):
-        self.pool, self.preprocess, self.limits = pool, preprocess, limits
+    def __init__(self, pool: ProcessPool, preprocess: Preprocess, limits: Limits, reduced: bool = False):
+        self.pool, self.preprocess, self.limits, self.reduced = pool, preprocess, limits, reduced
 
     def submit(self, entry: Entry) -> Future[np.ndarray]:
         """Begin to decode a file; `result` waits for it."""
-        return self.pool.schedule(_decode, (entry, self.preprocess, self.limits.seconds))
+        return self.pool.schedule(_decode, (entry, self.preprocess, self.limits.seconds, self.reduced))
 
     def result(self, entry: Entry, future: Future[np.ndarray]) -> np.ndarray:
         """The pixels that the model sees: uint8 (C, height, width).
@@ -71,14 +75,22 @@ class Decoder:
 
 
 @contextmanager
-def decoder(preprocess: Preprocess, limits: Limits = DEFAULT_LIMITS) -> Iterator[Decoder]:
-    """Processes during a `with` block, one for each core; one that dies is replaced."""
-    workers = max(os.cpu_count() or 1, 2)
+def decoder(
+    preprocess: Preprocess, limits: Limits = DEFAULT_LIMITS, *, reduced: bool = False
+) -> Iterator[Decoder]:
+    """Processes during a `with` block, one for each core that is free to use; one that dies is replaced.
+
+    Args:
+        preprocess: The model's.
+        limits: Limits for each file.
+        reduced: Decode large JPEGs at a reduced scale, as in `Preprocess.read`.
+    """
+    workers = max(available_cores(), 2)
     pool = ProcessPool(
         workers, initializer=_prepare_process, initargs=(limits.memory,), context=process_context()
     )
     try:
-        yield Decoder(pool, preprocess, limits)
+        yield Decoder(pool, preprocess, limits, reduced)
     finally:
         pool.stop()
         pool.join()
@@ -102,18 +114,25 @@ def _prepare_process(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _decode(entry: Entry, preprocess: Preprocess, seconds: float) -> np.ndarray:
+def _decode(entry: Entry, preprocess: Preprocess, seconds: float, reduced: bool) -> np.ndarray:
     if entry.failure is not None:
         raise DecodeError(entry.name, *entry.failure)
     # The signal ends this process, and `Decoder.result` raises what that means.
     if HAS_ALARM:
         signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        source = entry.path if entry.member is None else read_member(entry.path, entry.member, entry.name)
-        return levels(preprocess.read(source)).numpy()
+        return levels(preprocess.read(_source(entry), reduced=reduced)).numpy()
     finally:
         if HAS_ALARM:
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _source(entry: Entry) -> Path | BinaryIO:
+    if entry.member is None:
+        return entry.path
+    file = io.BytesIO(read_member(entry.path, entry.member, entry.name))
+    file.name = entry.name  # a format may be known by its suffix
+    return file
 
 
 def _exit_reason(code: int | None) -> str:

@@ -1,6 +1,5 @@
 """The versions and the machine of a run, for `env.json`."""
 
-import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -8,13 +7,15 @@ from typing import Any
 
 import torch
 
+from vit.cores import available_cores
+
 PACKAGES = ("vit", "torch", "torchvision", "lightning", "timm", "pillow", "safetensors")
 
 CPU_FLAGS = ("amx", "avx", "sve")  # prefixes of instruction sets that decide how fast matrix products are
 
 
 def environment() -> dict[str, Any]:
-    """Versions of Python and packages, processor, threads, GPUs; plain values for JSON."""
+    """Versions of Python and packages, processor, usable cores, threads, GPUs; plain values for JSON."""
     capabilities = torch.cpu.get_capabilities()
     return {
         "python": platform.python_version(),
@@ -24,7 +25,7 @@ def environment() -> dict[str, Any]:
         "cpu_flags": sorted(
             name for name in capabilities if capabilities[name] and name.startswith(CPU_FLAGS)
         ),
-        "cores": os.cpu_count(),
+        "cores": available_cores(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "command": sys.argv,
