@@ -11,7 +11,7 @@ import sys
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from vit.data.datasets import load_texts
+from vit.data.datasets import load
 from vit.data.roster import DATASETS
 from vit.data.texts import RawTexts
 
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     texts = [name for name, dataset in DATASETS.items() if dataset.kind == "text"]
     parser.add_argument("data", nargs="+", choices=texts)
     for name in parser.parse_args(argv).data:
-        splits = load_texts(name)
+        splits = load(name)
         assert splits.test is not None
         result = baseline(splits.train, splits.val, splits.test)
         print(

@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import vit
-from vit.data.datasets import load_texts
+from vit.data.datasets import load
 from vit.training.environment import environment
 from vit.weights.sources import packaged_folder
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.disable_progress_bar()
     ours = vit.load_model("minilm")
     theirs = AutoModel.from_pretrained(packaged_folder("minilm")).eval()
-    texts = load_texts("sst2").train.texts[: arguments.texts]
+    texts = load("sst2").train.texts[: arguments.texts]
     rows = []
     for order, ordered in (
         ("as they come", texts),

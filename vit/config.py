@@ -32,6 +32,16 @@ class DataConfig:
         test_fraction: Fraction held out for the final test, where the dataset has a training split alone.
         split_seed: Seed of these splits; not the run's seed, so that runs can be compared.
         memory_gb: Datasets whose pixels fit in this many GB are decoded once; larger ones batch by batch.
+        resize: How a picture of other proportions is fitted: `crop` its centre, `squash`, or `pad`.
+        group: A regular expression, searched in a path relative to the root; files with the same first group
+            are never divided between train, val and test.
+        cache: Keep decoded pixels in $VIT_CACHE, and take them from there.
+        input_column: The column of a table with the texts, or the paths of pictures. None: a usual name.
+        label_column: The column of a table with the labels. None: a usual name.
+        label_separator: Divides several labels in one field, for a model of several labels.
+        label_columns: Columns with 0, 1 or nothing, one for each label, for a model of several labels.
+        balance: Classes of unequal size: `weights` of the loss, n / (classes * n_class); `sampler`: draw
+            training examples with replacement, all classes as often; `none`. Validation is not weighted.
     """
 
     name: str = "cifar10"
@@ -42,6 +52,14 @@ class DataConfig:
     test_fraction: float = 0.2
     split_seed: int = 0
     memory_gb: float = 4.0
+    resize: Literal["crop", "squash", "pad"] = "crop"
+    group: str | None = None
+    cache: bool = True
+    input_column: str | None = None
+    label_column: str | None = None
+    label_separator: str | None = None
+    label_columns: tuple[str, ...] = ()
+    balance: Literal["none", "weights", "sampler"] = "none"
 
 
 @dataclass
@@ -181,6 +199,8 @@ class TrainerConfig:
         num_nodes: Machines.
         strategy: As Lightning's: `auto`, `ddp`, `fsdp`, ...; or `fsdp2`, which shards the weights.
         accumulate: Batches per optimiser step.
+        patience: Epochs without a better validation accuracy, or as good a one with a lower loss, after which
+            training ends; 0 is off. The schedule does not change.
         save_every: Seconds between checkpoints within an epoch, at most; each epoch ends with one, too.
         compile: Compile the model with torch.compile.
         progress: Show the progress bar (on a terminal; a line per epoch elsewhere).
@@ -196,6 +216,7 @@ class TrainerConfig:
     num_nodes: int = 1
     strategy: str = "auto"
     accumulate: int = 1
+    patience: int = 0
     save_every: float = 300.0
     compile: bool = False
     progress: bool = True

@@ -62,6 +62,7 @@ RANGES = {
     "optim.label_smoothing": Range(0, 1, exclude_high=True),
     "optim.ema": Range(0, 1, exclude_high=True),
     "trainer.accumulate": Range(1),
+    "trainer.patience": Range(0),
     "trainer.save_every": Range(0),
     "trainer.overlays": Range(0),
 }

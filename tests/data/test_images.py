@@ -98,10 +98,12 @@ def test_statistics_of_a_flat_channel_and_of_nothing():
 
 
 def test_images_in_memory_are_resized_as_files_are(tensors):
-    assert resize_images(tensors.pixels, (11, 13)) is tensors.pixels
+    assert resize_images(tensors.pixels, Preprocess(11, 13)) is tensors.pixels
     picture = Image.fromarray(tensors.pixels[4].permute(1, 2, 0).numpy())
-    assert torch.equal(resize_images(tensors.pixels, (5, 7))[4], Preprocess(5, 7).pixels(picture))
-    assert resize_images(tensors.pixels[:, :1], (5, 7)).shape == (7, 1, 5, 7)
+    assert torch.equal(resize_images(tensors.pixels, Preprocess(5, 7))[4], Preprocess(5, 7).pixels(picture))
+    assert resize_images(tensors.pixels[:, :1], Preprocess(5, 7)).shape == (7, 1, 5, 7)
+    zoomed = Preprocess(11, 13, crop=0.8)
+    assert torch.equal(resize_images(tensors.pixels, zoomed)[4], zoomed.pixels(picture))
 
 
 def test_memory_is_refused_with_both_numbers(tmp_path):

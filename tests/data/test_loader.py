@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vit.data.balance import example_weights
 from vit.data.images import TensorImages
 from vit.data.loader import EpochSampler, loader
 from vit.errors import VitError
@@ -81,3 +82,76 @@ def test_loader_gives_ready_made_batches():
     assert sorted(seen) == list(range(11))
     assert seen == [index for batch in batches.sampler for index in batch]
     assert len(loader(images, 4, drop_last=True)) == 2
+
+
+TARGETS = torch.tensor([0] * 61 + [1] * 31 + [2] * 5)
+
+
+def draws(world=1, rank=0, epoch=3, batch_size=7, lengths=None, drop_last=False, skip=0):
+    sampler = EpochSampler(
+        97, batch_size, seed=5, shuffle=True, drop_last=drop_last, lengths=lengths,
+        weights=example_weights(TARGETS), rank=rank, world=world,
+    )  # fmt: skip
+    sampler.set_epoch(epoch)
+    sampler.skip(skip)
+    return list(sampler)
+
+
+def flat(batches):
+    return [number for batch in batches for number in batch]
+
+
+def test_balanced_draws():
+    """As many as there are examples, all classes as often, each draw another number."""
+    numbers = flat(draws())
+    assert len(numbers) == len(set(numbers)) == 97
+    many = torch.tensor([number % 97 for epoch in range(200) for number in flat(draws(epoch=epoch))])
+    shares = TARGETS[many].bincount() / len(many)
+    assert shares.tolist() == pytest.approx([1 / 3] * 3, abs=0.01)  # 19,400 draws: three sigma
+    in_class = many[TARGETS[many] == 2].bincount(minlength=97)[-5:] / len(many)
+    assert in_class.tolist() == pytest.approx([1 / 15] * 5, abs=0.006)
+    for index in range(97):  # the draws of one example are numbered in their order
+        assert [number // 97 for number in numbers if number % 97 == index] == list(
+            range(sum(number % 97 == index for number in numbers))
+        )
+
+
+def test_balanced_draws_are_a_function_of_seed_and_epoch_and_resume():
+    torch.manual_seed(0)
+    first = draws()
+    torch.manual_seed(1)
+    assert draws() == first
+    assert draws(epoch=4) != first
+    for done in (0, 1, 5, len(first)):
+        assert draws(skip=done) == first[done:]
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_processes_share_one_balanced_draw(drop_last):
+    whole = flat(draws())
+    parts = [draws(world=3, rank=rank, drop_last=drop_last) for rank in range(3)]
+    assert len({len(part) for part in parts}) == 1
+    for rank, part in enumerate(parts):
+        share = (whole + whole[:2])[rank::3]  # padded to equal steps with the beginning of the draw
+        assert flat(part) == share[: len(flat(part))]
+
+
+def test_balanced_draws_of_texts_have_similar_lengths():
+    lengths = torch.arange(97) * 31 % 97
+    batches = draws(lengths=lengths, batch_size=3)
+    assert sorted(flat(batches)) == sorted(flat(draws()))
+    spans = [max(found) - min(found) for found in ([lengths[n % 97] for n in batch] for batch in batches)]
+    assert sorted(spans)[len(spans) // 2] < 10
+
+
+def test_a_loader_of_balanced_draws():
+    pixels = torch.randint(0, 256, (97, 1, 5, 7), dtype=torch.uint8)
+    images = TensorImages(pixels, TARGETS, [str(i) for i in range(97)])
+    batches = loader(images, 11, seed=5, shuffle=True, weights=example_weights(TARGETS))
+    batches.sampler.set_epoch(3)
+    seen = []
+    for inputs, targets, numbers in batches:
+        assert torch.equal(inputs, pixels[numbers % 97])
+        assert torch.equal(targets, TARGETS[numbers % 97])
+        seen += numbers.tolist()
+    assert seen == flat(draws(batch_size=11))

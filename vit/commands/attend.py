@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vit.attribution.roster import METHODS, OPTIONS, method_table
+from vit.commands.rows import add_table_arguments, require_texts, table_options
 from vit.config import MODEL_HELP
 from vit.errors import UsageError
 
@@ -58,6 +59,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
         methods = ", ".join(method for method, how in METHODS.items() if name in how.options)
         parser.add_argument(f"--{name}", type=option.type, help=f"for {methods}: {option.help}")
     parser.add_argument("--text", help="a text itself, for text models")
+    add_table_arguments(parser)
     parser.add_argument("--pieces", action="store_true", help="of texts: word pieces, not merged to words")
     parser.add_argument(
         "--special",
@@ -75,6 +77,7 @@ def add_arguments(parser: "ArgumentParser") -> None:
 def run(arguments: "Namespace") -> int:
     """Write the overlays; 3 where some files were bad."""
     options = _check(arguments)
+    columns = table_options(arguments)
     from vit.inputs.processes import warm_up
 
     warm_up()  # beside the imports below, which take seconds
@@ -88,10 +91,15 @@ def run(arguments: "Namespace") -> int:
     folder = Path(arguments.output)
     check_folder(arguments.inputs, folder)
     model = load_model(arguments.model).to(best_device())
+    require_texts(columns, model.reads, arguments.model)
     query = token_query(arguments.query) if model.reads == "text" else arguments.query
     request = Request(arguments.method, arguments.target, parse_query(query), options)
     images = model.reads == "image"
-    drawer = _image_drawer(model, arguments, request) if images else _text_drawer(model, arguments, request)
+    drawer = (
+        _image_drawer(model, arguments, request)
+        if images
+        else _text_drawer(model, arguments, request, columns)
+    )
     with ticker("pictures" if images else "texts") as on_progress:
         counts = draw_maps(
             drawer,
@@ -101,6 +109,7 @@ def run(arguments: "Namespace") -> int:
             overwrite=arguments.overwrite,
             resume=not arguments.score,  # the figures are those of all images
             fingerprint=fingerprint(model),
+            keep=columns.get("keep", ()),
             on_progress=on_progress,
         )
     if images and drawer.figures is not None:
@@ -157,7 +166,7 @@ def _image_drawer(model: Any, arguments: "Namespace", request: "Request") -> Any
     )
 
 
-def _text_drawer(model: Any, arguments: "Namespace", request: "Request") -> Any:
+def _text_drawer(model: Any, arguments: "Namespace", request: "Request", columns: dict[str, Any]) -> Any:
     from vit.inference.draw_texts import TextDrawer
 
     if arguments.score:
@@ -169,6 +178,7 @@ def _text_drawer(model: Any, arguments: "Namespace", request: "Request") -> Any:
         merge=not arguments.pieces,
         apart=arguments.special == "apart",
         caption=str(arguments.model),
+        **columns,
     )
 
 

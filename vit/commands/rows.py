@@ -11,6 +11,7 @@ from vit.jobs.table import WRITERS, check_output
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from vit.inference.kept import KeptColumns
     from vit.inference.rows import Pipeline
     from vit.inputs.decoding import Limits
 
@@ -45,7 +46,49 @@ def add_rows_arguments(parser: "ArgumentParser", *, precision: str, precision_he
     parser.add_argument("--actors", type=int, help="of Ray (default: one for each GPU, or for two cores)")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds for one picture (default: 30)")
     parser.add_argument("--memory", type=int, default=2048, help="MiB to decode one picture (default: 2048)")
+    add_table_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+
+
+def add_table_arguments(parser: "ArgumentParser") -> None:
+    """Add the options for columns of tables of texts to a parser."""
+    parser.add_argument("--column", metavar="NAME", help="of tables: the column with the texts")
+    parser.add_argument(
+        "--keep", metavar="COLUMN,...", help="of tables: columns to copy into the rows, after their own"
+    )
+
+
+def table_options(arguments: "Namespace") -> dict[str, Any]:
+    """`column` and `keep`, those that were given: the others are in no job of an earlier version.
+
+    Raises:
+        UsageError: A name is empty, or is there twice.
+    """
+    from vit.errors import UsageError
+
+    options: dict[str, Any] = {}
+    if arguments.column is not None:
+        if not arguments.column.strip():
+            raise UsageError("--column is empty, expected the name of a column")
+        options["column"] = arguments.column
+    if arguments.keep is not None:
+        names = [name.strip() for name in arguments.keep.split(",")]
+        if "" in names or len(set(names)) < len(names):
+            raise UsageError(f"--keep is {arguments.keep!r}, expected names of columns, each once: id,date")
+        options["keep"] = names
+    return options
+
+
+def require_texts(options: dict[str, Any], reads: str, model: str) -> None:
+    """Refuse options of tables of texts for a model that reads pictures.
+
+    Raises:
+        UsageError: There are some.
+    """
+    from vit.errors import UsageError
+
+    if options and reads != "text":
+        raise UsageError(f"--{next(iter(options))} needs a text model, and {model} reads pictures")
 
 
 def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
@@ -69,6 +112,7 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
             raise UsageError(
                 f"--actors is {arguments.actors}, but only --engine ray has actors: leave it out"
             )
+    columns = table_options(arguments)
     output = Path(arguments.output)
     check_output(output, overwrite=arguments.overwrite)
     if arguments.engine == "local":
@@ -80,17 +124,26 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
 
     limits = Limits(arguments.timeout, arguments.memory * 2**20)
     load = partial(
-        load_pipeline, verb, arguments.model, arguments.precision, arguments.batch_size, limits, options
+        load_pipeline,
+        verb,
+        arguments.model,
+        arguments.precision,
+        arguments.batch_size,
+        limits,
+        options,
+        columns.get("keep", []),
     )
     with ray_engine(load, arguments.actors) if arguments.engine == "ray" else nullcontext(load()) as engine:
+        require_texts(columns, engine.reads, arguments.model)
         reads_texts = engine.reads == "text"
         with ticker("texts" if reads_texts else "pictures") as on_progress:
             counts = write_rows(
                 engine,
                 arguments.inputs,
                 output,
-                {"command": verb, "model": engine.fingerprint(), **options},
+                {"command": verb, "model": engine.fingerprint(), **options, **columns},
                 overwrite=arguments.overwrite,
+                listing=columns,
                 ranks=find_ranks(),
                 on_progress=on_progress,
             )
@@ -108,15 +161,20 @@ def load_pipeline(
     batch_size: int,
     limits: "Limits",
     options: dict[str, Any],
-) -> "Pipeline":
+    keep: list[str],
+) -> "Pipeline | KeptColumns":
     """A verb's pipeline with its model; the processes of a cluster call it too."""
     from vit.commands.common import require_labels
     from vit.device import best_device
     from vit.inference.embed import embedder
+    from vit.inference.kept import KeptColumns
     from vit.inference.predict import labeller
     from vit.weights.models import load_model
 
     model = load_model(model_argument, precision=precision).to(best_device())
     if verb == "embed":
-        return embedder(model, batch_size=batch_size, limits=limits)
-    return labeller(require_labels(model, model_argument), batch_size=batch_size, limits=limits, **options)
+        pipeline = embedder(model, batch_size=batch_size, limits=limits)
+    else:
+        labelled = require_labels(model, model_argument)
+        pipeline = labeller(labelled, batch_size=batch_size, limits=limits, **options)
+    return KeptColumns(pipeline, keep) if keep else pipeline

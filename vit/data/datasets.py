@@ -1,61 +1,14 @@
-"""From the name of a dataset to its splits: train, val and test, with no example in two of them."""
+"""From the name of a dataset to its examples, and to its parts."""
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any
 
-from torch import Tensor
-
-from vit.data.images import Images
-from vit.data.roster import Kind, find_dataset
-from vit.data.splits import stratified_split
-from vit.data.texts import RawTexts
+from vit.data.division import Division, Splits, divide
+from vit.data.found import Found, ReadOptions
+from vit.data.roster import find_dataset
+from vit.data.split_record import SplitRecord
 from vit.errors import VitError
-from vit.ranges import require
-
-
-class Divisible(Protocol):
-    """Examples that can be divided class by class: images or texts."""
-
-    @property
-    def targets(self) -> Tensor:
-        """int64 (n,), the class of each example."""
-        ...
-
-    def subset(self, indices: list[int] | Tensor) -> Self:
-        """The examples at `indices`."""
-        ...
-
-
-Examples = TypeVar("Examples")
-D = TypeVar("D", bound=Divisible)
-
-
-@dataclass
-class Splits(Generic[Examples]):
-    """A dataset, divided.
-
-    Attributes:
-        train: To learn from.
-        val: To choose by: checkpoints, hyperparameters.
-        test: For the final figure alone; None if there is none.
-        labels: Name of each class.
-        name: Name of the dataset.
-        skipped: Examples that could not be read and are in no split, each with the reason.
-    """
-
-    train: Examples
-    val: Examples
-    test: Examples | None
-    labels: list[str]
-    name: str
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Examples]:
-        """`train`, `val` and, where there is one, `test`."""
-        splits = {"train": self.train, "val": self.val}
-        return splits if self.test is None else splits | {"test": self.test}
 
 
 def load(
@@ -66,94 +19,73 @@ def load(
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     split_seed: int = 0,
-    memory_gb: float = 4.0,
-) -> Splits[Images]:
-    """Read an image dataset and divide it.
-
-    Splits that the dataset has are kept as they are. Where it has train alone, `test_fraction` of it is held
-    out for test; where it has no val, `val_fraction` of what remains is; both class by class.
-
-    Args:
-        name: An image dataset of `vit.data.roster.DATASETS`.
-        root: Folder or file of the dataset; None: `$VIT_DATA/NAME`. `digits` needs none.
-        image_size: One side in pixels, or height and width; None: the dataset's own, and 64 for `folder`.
-        val_fraction: In (0, 1).
-        test_fraction: In [0, 1); 0: no test split.
-        split_seed: Decides which examples are held out.
-        memory_gb: Largest size of decoded pixels; `folder` decodes batch by batch above it, others refuse.
-
-    Raises:
-        VitError: The name is unknown, a number is out of range, or the data are missing or not as expected.
-    """
-    return _load(
-        "image", name, root, val_fraction, test_fraction, split_seed,
-        size=_size(image_size), memory_gb=memory_gb,
-    )  # fmt: skip
-
-
-def load_texts(
-    name: str,
-    root: str | Path | None = None,
-    *,
-    val_fraction: float = 0.1,
-    test_fraction: float = 0.2,
-    split_seed: int = 0,
-) -> Splits[RawTexts]:
-    """Read a text dataset and divide it, as `load` does.
-
-    Args:
-        name: A text dataset of `vit.data.roster.DATASETS`; all of them are TSV, CSV, JSONL or parquet.
-        root: As `read_texts` takes it; None: `$VIT_DATA/text/NAME`, or `$VIT_DATA/text` for `text`.
-        val_fraction: In (0, 1).
-        test_fraction: In [0, 1); 0: no test split.
-        split_seed: Decides which examples are held out.
-
-    Raises:
-        VitError: As `load`; a broken row is named with its line.
-    """
-    return _load("text", name, root, val_fraction, test_fraction, split_seed)
-
-
-def _load(
-    kind: Kind,
-    name: str,
-    root: str | Path | None,
-    val_fraction: float,
-    test_fraction: float,
-    split_seed: int,
-    **options: Any,
+    group: str | None = None,
+    record: SplitRecord | None = None,
+    **reading: Any,
 ) -> Splits[Any]:
-    require("data.val_fraction", val_fraction)
-    require("data.test_fraction", test_fraction)
+    """Read a dataset and divide it, for training.
+
+    Parts that the dataset has are kept. Where it has train alone, or no parts, `test_fraction` is held out
+    for test; where it has no val, `val_fraction` of what remains is. Datasets that never change (`digits`)
+    are divided class by class, one's own data by the content of each example (`content_split`); an example
+    of one's own data whose content is in train or val as well is left out of test.
+
+    Args:
+        name: A dataset of `vit.data.roster.DATASETS`.
+        root: Folder or file of the dataset; None: `$VIT_DATA/NAME`, for texts `$VIT_DATA/text/NAME`.
+        image_size: One side in pixels, or height and width; None: the dataset's own, and 64 for `folder`.
+        val_fraction: As in `Division`, as are the next three.
+        test_fraction: See there.
+        split_seed: See there.
+        group: See there.
+        record: Of the run that is continued: it decides on every example that the run has seen.
+        reading: Further fields of `vit.data.found.ReadOptions`.
+
+    Returns:
+        `Splits[Images]` or `Splits[RawTexts]`.
+
+    Raises:
+        VitError: The name is unknown, a number is out of range, the data are missing or not as expected, or
+            there are too few to train on.
+    """
+    division = Division(val_fraction, test_fraction, split_seed, group)
+    found = read(name, root, ReadOptions(size=_size(image_size), **reading))
+    splits = divide(name, found, division, record)
+    _require_trainable(splits)
+    return splits
+
+
+def read(name: str, root: str | Path | None, options: ReadOptions) -> Found[Any]:
+    """Read a dataset; nothing is divided.
+
+    Raises:
+        VitError: The name is unknown, or the data are missing or not as expected.
+    """
     dataset = find_dataset(name)
-    if dataset.kind != kind:
-        raise VitError(f"data.name is {name!r}, which holds {dataset.kind}s, expected {kind}s")
     path = _root(dataset.folder, root)
     if dataset.needs_root:
         _require_exists(name, path)
-    splits, labels, skipped = dataset.load_reader()(path, **options)
-    train, val, test = _divide(name, splits, val_fraction, test_fraction, split_seed)
-    return Splits(train, val, test, labels, name, skipped)
+    found: Found[Any] = dataset.load_reader()(path, options)
+    return found
 
 
-def _divide(
-    name: str, splits: dict[str, D], val_fraction: float, test_fraction: float, seed: int
-) -> tuple[D, D, D | None]:
-    """Train, val and test, from those splits that a dataset has."""
-
-    def held_out(examples: D, fraction: float) -> tuple[D, D]:
-        kept, held = stratified_split(examples.targets, fraction, seed)
-        return examples.subset(kept), examples.subset(held)
-
-    train, val, test = splits["train"], splits.get("val"), splits.get("test")
-    if splits.keys() == {"train"} and test_fraction:
-        train, test = held_out(train, test_fraction)
-    if val is None:
-        train, val = held_out(train, val_fraction)
-    for split, examples in (("train", train), ("val", val)):
-        if not len(examples.targets):
-            raise VitError(f"{name}: {split} is empty, expected at least one example; give more of them")
-    return train, val, test
+def _require_trainable(splits: Splits[Any]) -> None:
+    """Refuse data that a classifier cannot be trained on, and classes that train lacks."""
+    name, labels, targets = splits.name, splits.labels, splits.train.targets
+    if targets.ndim == 2:
+        present = (targets == 1).sum(0).tolist()
+    else:
+        present = targets.bincount(minlength=len(labels)).tolist()
+        if len(labels) < 2:
+            raise VitError(
+                f"{name} has one class, {labels[0]!r}, expected at least two: a folder, or a label, for each"
+                if labels
+                else f"{name} has no class, expected at least two"
+            )
+    if lacking := [label for label, count in zip(labels, present, strict=True) if not count]:
+        raise VitError(
+            f"{name}: train has no example of {', '.join(map(repr, lacking[:5]))}, expected one at least"
+        )
 
 
 def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:

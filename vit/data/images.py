@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
-from os import cpu_count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from vit.cores import available_cores
 from vit.data.decode import DecodeError
-from vit.data.preprocess import Preprocess, levels
+from vit.data.preprocess import Preprocess
 from vit.errors import VitError
 
 # uint8 (B, C, height, width), int64 targets (B,), int64 indices (B,)
@@ -26,12 +27,14 @@ class Images(Protocol):
     Attributes:
         targets: int64 (n,), the class of each image.
         names: Name of each image in a report.
+        digests: SHA-256 of each file, in hexadecimal; empty for a dataset that never changes.
         size: Height and width in pixels.
         channels: 1 or 3.
     """
 
     targets: Tensor
     names: list[str]
+    digests: list[str]
     size: tuple[int, int]
     channels: int
 
@@ -41,8 +44,12 @@ class Images(Protocol):
         """The images at `indices`, their classes, and the indices themselves as a tensor."""
         ...
 
-    def subset(self, indices: list[int] | Tensor) -> "Images":
+    def subset(self, indices: list[int] | Tensor) -> Self:
         """The images at `indices`, numbered from 0."""
+        ...
+
+    def joined(self, other: Self) -> Self:
+        """These images, followed by the others."""
         ...
 
 
@@ -51,19 +58,21 @@ class TensorImages:
 
     Args:
         pixels: uint8 (n, C, height, width).
-        targets: int64 (n,).
+        targets: int64 (n,); with several labels float32 (n, classes).
         names: n strings.
+        digests: n hashes of the files; empty for a dataset that never changes.
 
     Raises:
-        VitError: Wrong type or shape, or the three have different lengths.
+        VitError: Wrong type or shape, or they have different lengths.
     """
 
-    def __init__(self, pixels: Tensor, targets: Tensor, names: Sequence[str]):
+    def __init__(self, pixels: Tensor, targets: Tensor, names: Sequence[str], digests: Sequence[str] = ()):
         if pixels.dtype != torch.uint8 or pixels.ndim != 4:
             actual = f"{pixels.dtype} {tuple(pixels.shape)}"
             raise VitError(f"pixels are {actual}, expected torch.uint8 (n, C, height, width)")
-        _same_length(len(pixels), targets, names)
-        self.pixels, self.targets, self.names = pixels, targets.to(torch.int64), list(names)
+        _same_length(len(pixels), targets, names, digests)
+        self.pixels, self.targets, self.names = pixels, _as_targets(targets), list(names)
+        self.digests = list(digests)
         self.size = (pixels.shape[2], pixels.shape[3])
         self.channels = pixels.shape[1]
 
@@ -77,7 +86,16 @@ class TensorImages:
     def subset(self, indices: list[int] | Tensor) -> "TensorImages":
         """The images at `indices`, copied, numbered from 0."""
         pixels, targets, indices = self[indices]
-        return TensorImages(pixels, targets, [self.names[i] for i in indices.tolist()])
+        return TensorImages(pixels, targets, at(self.names, indices), at(self.digests, indices))
+
+    def joined(self, other: "TensorImages") -> "TensorImages":
+        """These images, followed by the others."""
+        return TensorImages(
+            torch.cat([self.pixels, other.pixels]),
+            torch.cat([self.targets, other.targets]),
+            self.names + other.names,
+            self.digests + other.digests,
+        )
 
 
 class FileImages:
@@ -85,19 +103,27 @@ class FileImages:
 
     Args:
         paths: n files.
-        targets: int64 (n,).
+        targets: int64 (n,); with several labels float32 (n, classes).
         names: n strings.
         preprocess: Resizes each image.
+        digests: n hashes of the files.
 
     Raises:
-        VitError: The three have different lengths.
+        VitError: They have different lengths.
         DecodeError: Raised by `[]`: a file cannot be read.
     """
 
-    def __init__(self, paths: Sequence[Path], targets: Tensor, names: Sequence[str], preprocess: Preprocess):
-        _same_length(len(paths), targets, names)
-        self.paths, self.targets, self.names = list(paths), targets.to(torch.int64), list(names)
-        self.preprocess = preprocess
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        targets: Tensor,
+        names: Sequence[str],
+        preprocess: Preprocess,
+        digests: Sequence[str] = (),
+    ):
+        _same_length(len(paths), targets, names, digests)
+        self.paths, self.targets, self.names = list(paths), _as_targets(targets), list(names)
+        self.preprocess, self.digests = preprocess, list(digests)
         self.size = (preprocess.height, preprocess.width)
         self.channels = preprocess.channels
 
@@ -118,8 +144,18 @@ class FileImages:
     def subset(self, indices: list[int] | Tensor) -> "FileImages":
         """The images at `indices`, numbered from 0; nothing is decoded."""
         indices = torch.as_tensor(indices, dtype=torch.int64)
-        paths, names = ([items[i] for i in indices.tolist()] for items in (self.paths, self.names))
-        return FileImages(paths, self.targets[indices], names, self.preprocess)
+        paths, names, digests = (at(items, indices) for items in (self.paths, self.names, self.digests))
+        return FileImages(paths, self.targets[indices], names, self.preprocess, digests)
+
+    def joined(self, other: "FileImages") -> "FileImages":
+        """These images, followed by the others, which have the same size."""
+        return FileImages(
+            self.paths + other.paths,
+            torch.cat([self.targets, other.targets]),
+            self.names + other.names,
+            self.preprocess,
+            self.digests + other.digests,
+        )
 
 
 def decode_images(sources: Sequence[Path | bytes], preprocess: Preprocess) -> Iterator[Tensor | DecodeError]:
@@ -132,7 +168,7 @@ def decode_images(sources: Sequence[Path | bytes], preprocess: Preprocess) -> It
 
     def attempt(source: Path | bytes) -> Tensor | DecodeError:
         try:
-            return levels(preprocess.read(source))
+            return preprocess.pixels(source)
         except DecodeError as error:
             return error
 
@@ -140,17 +176,20 @@ def decode_images(sources: Sequence[Path | bytes], preprocess: Preprocess) -> It
         yield from map(attempt, sources)
         return
     rest = iter(sources)
-    with ThreadPoolExecutor(min(16, cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(16, available_cores())) as pool:
         while chunk := list(islice(rest, 1024)):  # bounded: results wait in memory until they are taken
             yield from pool.map(attempt, chunk)
 
 
-def resize_images(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize images in memory as files would be: uint8 (n, C, old height, old width) -> (n, C, *size)."""
-    if tuple(pixels.shape[2:]) == tuple(size):
+def resize_images(pixels: Tensor, preprocess: Preprocess) -> Tensor:
+    """Resize images in memory as files would be, their channels kept.
+
+    uint8 (n, C, old height, old width) -> (n, C, height, width).
+    """
+    if tuple(pixels.shape[2:]) == (preprocess.height, preprocess.width) and preprocess.crop == 1:
         return pixels
     channels = pixels.shape[1]
-    preprocess = Preprocess(*size, channels, (0.0,) * channels, (1.0,) * channels)
+    preprocess = replace(preprocess, channels=channels, mean=(0.5,) * channels, std=(0.5,) * channels)
     arrays = pixels.permute(0, 2, 3, 1).numpy()
     images = (Image.fromarray(array[:, :, 0] if channels == 1 else array) for array in arrays)
     return torch.stack([preprocess.pixels(image) for image in images])
@@ -208,7 +247,16 @@ def _file_size(source: Path | bytes) -> int:
         return 0  # decoding reports the error
 
 
-def _same_length(n: int, targets: Tensor, names: Sequence[str]) -> None:
-    if targets.shape != (n,) or len(names) != n:
-        actual = f"{n} pictures, targets of shape {tuple(targets.shape)} and {len(names)} names"
-        raise VitError(f"found {actual}, expected one target and one name per picture")
+def at(items: Sequence[Any], indices: Tensor) -> list[Any]:
+    """The items at `indices`; of an empty sequence, none."""
+    return [items[i] for i in indices.tolist()] if items else []
+
+
+def _as_targets(targets: Tensor) -> Tensor:
+    return targets.to(torch.int64 if targets.ndim == 1 else torch.float32)
+
+
+def _same_length(n: int, targets: Tensor, names: Sequence[str], digests: Sequence[str]) -> None:
+    if len(targets) != n or targets.ndim > 2 or len(names) != n or len(digests) not in (0, n):
+        actual = f"{n} pictures, targets of shape {tuple(targets.shape)}, {len(names)} names"
+        raise VitError(f"found {actual} and {len(digests)} digests, expected one of each per picture")

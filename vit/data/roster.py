@@ -55,8 +55,12 @@ DATASETS = {
 
 FOUND_BY_NAME = tuple(name for name, dataset in DATASETS.items() if not dataset.is_format)
 
-# The splits of a dataset, and what a file or folder that holds one may be called.
-SPLITS = {"train": ("train",), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
+# The parts of a dataset, and what a file or folder that holds one may be called, in any case.
+SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "eval"),
+    "test": ("test", "testing"),
+}
 
 
 def find_dataset(name: str) -> Dataset:

@@ -1,7 +1,8 @@
 """Labelled texts: as they were read, and as batches of padded token ids."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -9,24 +10,52 @@ from torch import Tensor
 from vit.data.images import Batch
 
 
-class RawTexts(NamedTuple):
+@dataclass
+class RawTexts:
     """Labelled texts as they were read.
 
     Args:
         texts: n strings.
-        targets: int64 (n,), the class of each.
-        names: FILE:LINE of each.
+        targets: int64 (n,), the class of each; with several labels float32 (n, classes): 1 has the label, 0
+            has it not, NaN is unknown.
+        names: FILE:LINE of each, or FILE where a file is one text.
+        digests: SHA-256 of each text as UTF-8, without white space at its ends, in hexadecimal; computed if
+            they are not given.
     """
 
     texts: list[str]
     targets: Tensor
     names: list[str]
+    digests: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.digests:
+            self.digests = [text_digest(text) for text in self.texts]
+
+    def __len__(self) -> int:
+        return len(self.texts)
 
     def subset(self, indices: list[int] | Tensor) -> "RawTexts":
         """The texts at `indices`, numbered from 0."""
         indices = torch.as_tensor(indices, dtype=torch.int64)
-        texts, names = ([items[i] for i in indices.tolist()] for items in (self.texts, self.names))
-        return RawTexts(texts, self.targets[indices], names)
+        texts, names, digests = (
+            [items[i] for i in indices.tolist()] for items in (self.texts, self.names, self.digests)
+        )
+        return RawTexts(texts, self.targets[indices], names, digests)
+
+    def joined(self, other: "RawTexts") -> "RawTexts":
+        """These texts, followed by the others."""
+        return RawTexts(
+            self.texts + other.texts,
+            torch.cat([self.targets, other.targets]),
+            self.names + other.names,
+            self.digests + other.digests,
+        )
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 of a text as UTF-8, without white space at its ends."""
+    return sha256(text.strip().encode()).hexdigest()
 
 
 class TokenizedTexts:
@@ -39,7 +68,7 @@ class TokenizedTexts:
     """
 
     def __init__(self, raw: RawTexts, ids: Sequence[Tensor], padding: int):
-        self.texts, self.targets, self.names = raw
+        self.texts, self.targets, self.names, self.digests = raw.texts, raw.targets, raw.names, raw.digests
         self.ids = list(ids)
         self.padding = padding
 
@@ -52,7 +81,7 @@ class TokenizedTexts:
         return len(self.ids)
 
     def __getitem__(self, indices: list[int] | Tensor) -> Batch:
-        """Ids int64 (B, N), classes (B,), and the indices themselves."""
+        """Ids int64 (B, N), targets (B,) or (B, classes), and the indices themselves."""
         indices = torch.as_tensor(indices, dtype=torch.int64)
         ids = torch.nn.utils.rnn.pad_sequence(
             [self.ids[i] for i in indices.tolist()], batch_first=True, padding_value=self.padding

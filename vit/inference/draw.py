@@ -3,7 +3,7 @@
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,6 +17,7 @@ from torch import Tensor
 from vit.attribution.query import Query
 from vit.attribution.roster import QUICK_CLASS_METHODS
 from vit.errors import VitError
+from vit.inference.kept import with_kept
 from vit.inference.predict import top_classes
 from vit.inputs.files import absolute_inputs, can_list_again, find_inputs
 from vit.jobs.job import Job, ProgressCallback
@@ -93,11 +94,13 @@ class Drawing(NamedTuple):
         row: Its row of `attend.csv`, without overlay and page.
         overlay: Draws the overlay; None if the input could not be explained.
         view: Computes the content of its page.
+        file: Path of its drawings, without suffix; None: that of its row.
     """
 
     row: Row
     overlay: Callable[[], Image.Image] | None = None
     view: Callable[[], View] | None = None
+    file: str | None = None
 
 
 class Drawer(Protocol):
@@ -142,6 +145,7 @@ def draw_maps(
     overwrite: bool = False,
     resume: bool = True,
     fingerprint: str = "",
+    keep: Sequence[str] = (),
     on_progress: ProgressCallback = lambda progress: None,
 ) -> Counter[str]:
     """Draw every image or text of the inputs, and return their number by status.
@@ -157,12 +161,14 @@ def draw_maps(
         overwrite: Replace the drawings of an earlier job.
         resume: Continue an interrupted job; otherwise its shards are computed again.
         fingerprint: Of the model; a job that another model began is not continued.
+        keep: Columns of the input that the rows have after their own.
         on_progress: Called after each batch.
 
     Raises:
         VitError: An input does not exist, the folder holds an earlier job, or the model cannot serve what is
             requested.
     """
+    columns = with_kept(COLUMNS, keep)
     check_folder(inputs, folder)
     drawer.check()
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,11 +179,12 @@ def draw_maps(
         drawn: list[Row] = []
         num_explained = counts["ok"]
         for drawing in drawer.drawings(batch, counts["ok"]):
-            row: Row = dict.fromkeys(COLUMNS) | drawing.row
+            row: Row = dict.fromkeys(columns) | drawing.row
             if drawing.overlay is not None:
-                row["overlay"] = _save(folder, row["path"], ".png", drawing.overlay().save)
+                file = drawing.file or row["path"]
+                row["overlay"] = _save(folder, file, ".png", drawing.overlay().save)
                 if num_explained < pages and drawing.view is not None:
-                    row["page"] = _save(folder, row["path"], ".html", _text_writer(page(drawing.view())))
+                    row["page"] = _save(folder, file, ".html", _text_writer(page(drawing.view())))
                 num_explained += 1
             drawn.append(row)
         return drawn
@@ -186,7 +193,7 @@ def draw_maps(
     command["inputs"] = absolute_inputs(inputs)
     job = Job(
         table,
-        COLUMNS,
+        columns,
         command,
         overwrite=overwrite,
         resume=resume and not table.exists(),  # the drawings of a table that is replaced are removed below

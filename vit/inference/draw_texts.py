@@ -1,7 +1,7 @@
 """Overlays and pages of texts, word by word."""
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -93,6 +93,8 @@ class TextDrawer:
         merge: Whether word pieces are merged to words.
         apart: Whether special tokens, which mostly have the largest values, take no part in the colors.
         caption: The model's name, for the pages.
+        column: The column of tables with the texts; None: a usual name.
+        keep: Columns of tables that the rows have after their own.
     """
 
     columns = 1
@@ -106,11 +108,16 @@ class TextDrawer:
         merge: bool = True,
         apart: bool = True,
         caption: str = "",
+        column: str | None = None,
+        keep: Sequence[str] = (),
     ):
         self.model, self.request, self.text = model, request, text
         self.merge, self.apart, self.caption = merge, apart, caption
         self.description = request.describe("word")
         self.settings = {**vars(request), "merge": merge, "apart": apart, "text": text}
+        self.column, self.keep = column, list(keep)
+        self.settings |= {"column": column} if column else {}  # left out: jobs of earlier versions go on
+        self.settings |= {"keep": self.keep} if keep else {}
 
     def check(self) -> None:
         """Explain the text, or a trial text where there are inputs."""
@@ -125,16 +132,17 @@ class TextDrawer:
         """Tokenizes."""
         return TextReader(self.model.preprocess, 1)
 
-    def list_inputs(self, inputs: list[str], exclude: list[Path]) -> Iterable[Record]:
+    def list_inputs(self, inputs: list[str], exclude: list[Path]) -> Iterable[tuple[Any, ...]]:
         """Every text of every file, or the text itself."""
         if self.text is not None:
-            return [Record("text", self.text, None, "ok", "")]
-        return list_texts(inputs, exclude=exclude)
+            return [Record("text", self.text, None, "ok", "")[:-1]]
+        return list_texts(inputs, exclude=exclude, column=self.column, keep=self.keep)
 
     def drawings(self, batch: list[TokenizedText], num_explained: int) -> Iterator[Drawing]:
         """Explain each text of a batch."""
         for item in batch:
             row: dict[str, Any] = {"path": item.name, "status": item.status, "error": item.error}
+            row |= zip(self.keep, item.kept or (), strict=False)
             if item.status != "ok":
                 yield Drawing(row)
                 continue
@@ -169,6 +177,7 @@ class TextDrawer:
                 query=word,
                 **start,
             ),
+            file_name(item.name),
         )
 
     def _facts(self, found: ExplainedText) -> dict[str, Any]:
@@ -178,6 +187,15 @@ class TextDrawer:
         if METHODS[self.request.method].is_attention and reading.shown["special"][:1] == [True]:
             facts["class_mass"] = round(float(found.heat[0] / found.heat.sum()), 6)
         return facts
+
+
+def file_name(name: str) -> str:
+    """The name of a text as that of a file: `a.txt,1` of `a.txt:1`, because Windows and exFAT refuse a colon.
+
+    Two texts never share one: what follows the last comma is the number of a row.
+    """
+    file, colon, number = name.rpartition(":")
+    return f"{file},{number}" if colon and number.isdigit() else name
 
 
 def shortened(text: str) -> str:

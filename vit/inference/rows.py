@@ -123,6 +123,7 @@ def write_rows(
     *,
     overwrite: bool = False,
     ranks: Ranks = SINGLE_PROCESS,
+    listing: dict[str, Any] | None = None,
     on_progress: ProgressCallback = lambda progress: None,
 ) -> Counter[str] | None:
     """Write one row per input, readable or not, and return the number of rows by status.
@@ -137,6 +138,7 @@ def write_rows(
         command: What the rows depend on besides inputs and batch size: the verb, the model, options.
         overwrite: As in `Job`.
         ranks: The processes that share the job, and which of them this is.
+        listing: Further arguments of `list_texts`: the columns of tables.
         on_progress: Called after each batch.
 
     Raises:
@@ -147,7 +149,7 @@ def write_rows(
     own_files = (output, temporary_path(output), job_folder(output))
 
     def list_inputs() -> Iterable[tuple[Any, ...]]:
-        return LISTINGS[engine.reads](inputs, exclude=own_files)
+        return LISTINGS[engine.reads](inputs, exclude=own_files, **(listing or {}))
 
     # Several processes share one standard input: the one that lists first has read it.
     compare = can_list_again(inputs) if ranks.world_size == 1 else "-" not in inputs

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from vit.data.decode import DecodeError
 from vit.errors import VitError
 from vit.inputs.archives import Member, is_archive, list_members
+from vit.inputs.links import FolderLinks
 
 NAMES_IN_MEMORY = 100_000  # more are sorted on disk
 
@@ -46,8 +47,9 @@ def list_files(inputs: list[str], *, exclude: Iterable[Path] = ()) -> Iterator[E
     """Every file of the inputs, once each, sorted by name.
 
     Folders are read one at a time, as the caller consumes the entries. An archive counts as a folder. Links
-    to folders are not followed. Everything else below a folder has an entry: broken links, pipes, sockets,
-    and, with a slash after its name, a folder or an archive that cannot be listed.
+    to folders are followed, each folder once. Everything else below a folder has an entry: broken links,
+    pipes, sockets, and, with a slash after its name, a folder or an archive that cannot be listed, and a link
+    to a folder that is listed elsewhere.
 
     Args:
         inputs: Files, folders (recursive), archives (.zip, .tar), or glob patterns (`**` is recursive);
@@ -60,10 +62,11 @@ def list_files(inputs: list[str], *, exclude: Iterable[Path] = ()) -> Iterator[E
     paths, lists = find_inputs(inputs)
     excluded = frozenset(os.path.abspath(path) for path in exclude)
     folders = [path for path in paths if os.path.isdir(path) or is_archive(path)]
+    links = FolderLinks(folder for folder in folders if os.path.isdir(folder))
     if len(paths) == len(folders) == 1 and not lists:
-        return _below(paths[0], "", excluded)
+        return _below(paths[0], "", excluded, links)
     files = sorted((path for path in paths if path not in folders), key=os.fsencode)
-    streams = [_below(folder, folder.rstrip("/") + "/", excluded) for folder in folders]
+    streams = [_below(folder, folder.rstrip("/") + "/", excluded, links) for folder in folders]
     streams.append(Entry(file, Path(file)) for file in files)
     streams += map(_read_list, lists)
     return _without_repeats(heapq.merge(*streams, key=lambda entry: os.fsencode(entry.name)))
@@ -117,8 +120,8 @@ def _read_list(file: str) -> Iterator[Entry]:
     return (Entry(name, Path(name)) for name in names)
 
 
-def _below(path: str, prefix: str, excluded: frozenset[str]) -> Iterator[Entry]:
-    return _walk(path, prefix, excluded) if os.path.isdir(path) else _unpack(path, prefix)
+def _below(path: str, prefix: str, excluded: frozenset[str], links: FolderLinks) -> Iterator[Entry]:
+    return _walk(path, prefix, excluded, links) if os.path.isdir(path) else _unpack(path, prefix)
 
 
 def _unpack(archive: str, prefix: str) -> Iterator[Entry]:
@@ -132,14 +135,17 @@ def _unpack(archive: str, prefix: str) -> Iterator[Entry]:
         yield Entry(prefix + name, path, member)
 
 
-def _walk(folder: str, prefix: str, excluded: frozenset[str]) -> Iterator[Entry]:
-    """Files below a folder, sorted by whole path: `a-b` before `a/b`, so a folder sorts with its slash."""
+def _walk(
+    folder: str, prefix: str, excluded: frozenset[str], links: FolderLinks, *, linked: bool = False
+) -> Iterator[Entry]:
+    """Files below a folder, sorted by whole path: `a-b` before `a/b`, so a folder sorts with its slash.
+
+    `linked`: a link led here.
+    """
     try:
         with os.scandir(folder) as scan:
             names = sorted_names(
-                item.name + "/" * (item.is_dir(follow_symlinks=False) or is_archive(item.name))
-                for item in scan
-                if not (item.is_symlink() and os.path.isdir(item.path))
+                item.name + "/" * (_is_folder(item) or is_archive(item.name)) for item in scan
             )
     except OSError as error:
         if not prefix:
@@ -151,10 +157,18 @@ def _walk(folder: str, prefix: str, excluded: frozenset[str]) -> Iterator[Entry]
         path = os.path.join(folder, name.rstrip("/"))
         if os.path.abspath(path) in excluded:
             continue
-        if name.endswith("/"):
-            yield from _below(path, prefix + name, excluded)
-        else:
+        if not name.endswith("/"):
             yield Entry(prefix + name, Path(path))
+        elif not os.path.isdir(path):
+            yield from _unpack(path, prefix + name)
+        elif failure := links.refusal(path) if os.path.islink(path) else linked and links.enter(path):
+            yield Entry(prefix + name, Path(path), failure=failure)
+        else:
+            yield from _walk(path, prefix + name, excluded, links, linked=linked or os.path.islink(path))
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    return item.is_dir(follow_symlinks=False) or (item.is_symlink() and os.path.isdir(item.path))
 
 
 def sorted_names(names: Iterable[str]) -> Iterator[str]:

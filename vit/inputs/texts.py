@@ -1,6 +1,8 @@
 """From text files and tables to batches of token ids. A text that cannot be read keeps its place."""
 
-from collections.abc import Iterable, Iterator
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -8,9 +10,10 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from vit.data.readers.tables import SUFFIXES, Record, read_records
+from vit.data.readers.table_file import ACCEPTED, SUFFIXES, suffix_of
+from vit.data.readers.tables import Record, read_records
 from vit.errors import VitError
-from vit.inputs.files import list_files
+from vit.inputs.files import Entry, list_files
 from vit.text import Tokenizer
 
 BATCHES_AT_ONCE = 16  # that are read together, so that texts of like length can share a forward pass
@@ -21,10 +24,11 @@ class TokenizedText(NamedTuple):
 
     Args:
         name: FILE:LINE, the path in its row.
-        status: `ok`, or why it could not be read (`vit.data.readers.tables.STATUSES`).
+        status: `ok`, or why it could not be read: docs/inference.md has them all.
         error: One line. Where the status is `ok` it is empty, or says how much of a long text was read.
         text: Empty where it could not be read.
         ids: int64 (N,); those of an empty text where it could not be read.
+        kept: Values of the columns to keep; None: none are kept, or the row is broken.
     """
 
     name: str
@@ -32,25 +36,71 @@ class TokenizedText(NamedTuple):
     error: str
     text: str
     ids: Tensor
+    kept: list[str | None] | None = None
 
 
-def list_texts(inputs: list[str], *, exclude: Iterable[Path] = ()) -> Iterator[Record]:
+def list_texts(
+    inputs: list[str],
+    *,
+    exclude: Iterable[Path] = (),
+    column: str | None = None,
+    keep: Sequence[str] = (),
+) -> Iterator[tuple[Any, ...]]:
     """Every line of the .txt files, and every row of the tables, file by file in sorted order.
+
+    A file that cannot be read has one row with its status: `unsupported`, if it is no file of texts.
 
     Args:
         inputs: As `list_files` takes them.
         exclude: As `list_files` takes it.
+        column: The column with the texts; None: a usual name.
+        keep: Columns whose values the records have in `kept`.
+
+    Yields:
+        The fields of a `Record`; without `keep` the last is left out, as in jobs of earlier versions.
 
     Raises:
-        VitError: A file is neither a text file nor a table.
+        VitError: A file that is the only input cannot be read.
     """
+    is_only = len(inputs) == 1 and os.path.isfile(inputs[0])
     for entry in list_files(inputs, exclude=exclude):
-        if entry.path.suffix.lower() not in SUFFIXES:
-            raise VitError(
-                f"{entry.path} is not a file of texts, expected one of {', '.join(SUFFIXES)}: this model "
-                "reads texts"
+        for record in _records(entry, column, keep, is_only=is_only):
+            yield record if keep else record[:-1]
+
+
+def _records(entry: Entry, column: str | None, keep: Sequence[str], *, is_only: bool) -> Iterator[Record]:
+    """The records of a file; one, if it cannot be read."""
+    failure = entry.failure or _failure(entry)
+    if failure is None:
+        try:
+            yield from read_records(entry.path, entry.name, column=column, keep=keep)
+        except VitError as error:
+            if is_only:
+                raise
+            failure = "broken", str(error)
+    elif is_only:
+        raise VitError(f"{entry.path} {failure[1]}")
+    if failure is not None:
+        yield Record(entry.name, "", None, *failure)
+
+
+def _failure(entry: Entry) -> tuple[str, str] | None:
+    """Status and error of a file that cannot hold texts, or cannot be opened."""
+    if entry.member is not None:
+        return "unsupported", "is in an archive, from which texts are not read: unpack it first"
+    try:
+        if not stat.S_ISREG(entry.path.stat().st_mode):
+            return "unsupported", "is no file"
+        if suffix_of(entry.path) not in SUFFIXES:
+            return (
+                "unsupported",
+                f"is not a file of texts, expected one of {ACCEPTED}: this model reads texts",
             )
-        yield from read_records(entry.path, entry.name)
+        with entry.path.open("rb"):
+            return None
+    except OSError as error:
+        status = {PermissionError: "permission", FileNotFoundError: "missing"}.get(type(error), "unreadable")
+        return status, f"cannot be opened: {error.strerror}"
 
 
 class TextReader:
@@ -74,7 +124,7 @@ class TextReader:
         """The texts in order, many at a time.
 
         Args:
-            inputs: The fields of each `Record`.
+            inputs: The fields of each `Record`; the last may be left out.
         """
         inputs = iter(inputs)
         while batch := list(islice(inputs, self.batch_size * BATCHES_AT_ONCE)):
@@ -85,4 +135,5 @@ class TextReader:
         error = record.error
         if len(pieces.ids) < pieces.total:
             error = f"cut: the first {len(pieces.ids)} of {pieces.total} tokens were read"
-        return TokenizedText(record.name, record.status, error, record.text, torch.tensor(pieces.ids))
+        ids = torch.tensor(pieces.ids)
+        return TokenizedText(record.name, record.status, error, record.text, ids, record.kept)

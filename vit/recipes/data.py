@@ -1,4 +1,4 @@
-"""From a config, or from a name or path, to data: read, split, and as the model needs them."""
+"""From a config, or from a name or path, to data: read, divided, and as the model needs them."""
 
 from pathlib import Path
 from typing import Any
@@ -6,43 +6,75 @@ from typing import Any
 from torch import Tensor
 
 from vit.config import DataConfig, nearest
-from vit.data.datasets import Splits, load, load_texts
+from vit.data.datasets import load
+from vit.data.division import Splits
+from vit.data.found import ReadOptions
 from vit.data.images import Images, statistics
 from vit.data.preprocess import Preprocess
-from vit.data.roster import FOUND_BY_NAME, find_dataset
+from vit.data.roster import FOUND_BY_NAME
+from vit.data.split_record import SplitRecord
 from vit.data.texts import RawTexts, TokenizedTexts
 from vit.errors import VitError
 from vit.text import Tokenizer
 
+# Fields of `ReadOptions` that a config has under the same name.
+READING = (
+    "resize", "memory_gb", "cache", "input_column", "label_column", "label_separator", "label_columns",
+)  # fmt: skip
 
-def load_data(config: DataConfig) -> Splits[Any]:
+
+def load_data(config: DataConfig, record: SplitRecord | None = None) -> Splits[Any]:
     """The dataset of a config: `Splits[Images]`, or `Splits[RawTexts]`, not yet tokenized.
 
+    Args:
+        config: The data section.
+        record: Of the run that is continued.
+
     Raises:
-        VitError: The name is unknown, or the data are missing or broken.
+        VitError: The name is unknown, the data are missing or broken, or there are too few to train on.
     """
-    shared: dict[str, Any] = {
-        "val_fraction": config.val_fraction,
-        "test_fraction": config.test_fraction,
-        "split_seed": config.split_seed,
-    }
-    if find_dataset(config.name).kind == "text":
-        return load_texts(config.name, config.root, **shared)
-    return load(config.name, config.root, image_size=config.image_size, memory_gb=config.memory_gb, **shared)
+    return load(
+        config.name,
+        config.root,
+        image_size=config.image_size,
+        val_fraction=config.val_fraction,
+        test_fraction=config.test_fraction,
+        split_seed=config.split_seed,
+        group=config.group,
+        record=record,
+        **{name: getattr(config, name) for name in READING},
+    )
 
 
-def tokenised(splits: Splits[RawTexts], tokenizer: Tokenizer) -> Splits[TokenizedTexts]:
+def read_options(config: DataConfig, preprocess: Preprocess | None) -> ReadOptions:
+    """How the data of a config are read for a model.
+
+    Args:
+        config: The data section.
+        preprocess: Of an image model, which sees its own pixels; None: texts.
+    """
+    options = {name: getattr(config, name) for name in READING}
+    return ReadOptions(**options, preprocess=preprocess)
+
+
+def tokenised(texts: RawTexts, tokenizer: Tokenizer) -> TokenizedTexts:
     """The same texts as token ids.
 
     Raises:
         VitError: A text is not Unicode.
     """
+    return TokenizedTexts(texts, [tokenizer(text) for text in texts.texts], tokenizer.padding)
 
-    def ids(texts: RawTexts) -> TokenizedTexts:
-        return TokenizedTexts(texts, [tokenizer(text) for text in texts.texts], tokenizer.padding)
 
-    test = None if splits.test is None else ids(splits.test)
-    return Splits(ids(splits.train), ids(splits.val), test, splits.labels, splits.name, splits.skipped)
+def tokenised_splits(splits: Splits[RawTexts], tokenizer: Tokenizer) -> Splits[TokenizedTexts]:
+    """All parts of a dataset as token ids."""
+    train, val, test, new = (
+        None if part is None else tokenised(part, tokenizer)
+        for part in (splits.train, splits.val, splits.test, splits.new)
+    )
+    assert train is not None
+    assert val is not None
+    return Splits(train, val, test, splits.labels, splits.name, splits.skipped, splits.notes, new)
 
 
 def named_data(name_or_path: str, *, texts: bool = False) -> DataConfig:
@@ -57,22 +89,31 @@ def named_data(name_or_path: str, *, texts: bool = False) -> DataConfig:
     """
     if name_or_path in FOUND_BY_NAME:
         return DataConfig(name=name_or_path)
-    path = Path(name_or_path)
+    path = Path(name_or_path).expanduser()
     if not path.exists():
         hint = nearest(name_or_path, list(FOUND_BY_NAME))
         raise VitError(f"{name_or_path} is neither a dataset's name nor a path{hint}")
-    tables = [path] if path.is_file() else path.glob("train*")
-    if texts or any(file.suffix in (".tsv", ".csv", ".jsonl") for file in tables):
-        return DataConfig(name="text", root=name_or_path)
-    parquet = path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet")))
-    return DataConfig(name="parquet" if parquet else "folder", root=name_or_path)
+    return DataConfig(name="text" if texts else _format(path), root=name_or_path)
 
 
-def preprocess_for(splits: Splits[Images]) -> Preprocess:
+def _format(path: Path) -> str:
+    """The format of data at a path, from what is in it."""
+    from vit.data.readers.manifest import find_manifest
+    from vit.data.readers.parquet import parquet_files
+    from vit.data.readers.texts import holds_texts
+
+    if find_manifest(path) is not None:
+        return "folder"
+    if holds_texts(path):
+        return "text"
+    return "parquet" if parquet_files(path) else "folder"
+
+
+def preprocess_for(splits: Splits[Images], resize: str = "crop") -> Preprocess:
     """Preprocessing for the training images: their size, and the mean and deviation of their pixels."""
     height, width = splits.train.size
     mean, std = statistics(splits.train)
-    return Preprocess(height, width, splits.train.channels, mean, std)
+    return Preprocess(height, width, splits.train.channels, mean, std, resize=resize)
 
 
 def unchanged(ids: Tensor) -> Tensor:

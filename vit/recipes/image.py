@@ -12,13 +12,21 @@ from vit.config import AugmentConfig, Config, ModelConfig
 from vit.core import Tower
 from vit.data.augmentation.augment import Augment
 from vit.data.augmentation.resize import ProgressiveResize
-from vit.data.datasets import Splits
+from vit.data.division import Splits
 from vit.data.images import Images, evenly_spaced
 from vit.data.preprocess import Preprocess
+from vit.data.split_record import SplitRecord
 from vit.recipes.data import load_data, preprocess_for
-from vit.recipes.run import PreparedRun, build_classifier, pool_arguments, zero_init_branches
+from vit.recipes.run import (
+    PreparedRun,
+    build_classifier,
+    build_objective,
+    pool_arguments,
+    zero_init_branches,
+)
 from vit.training.callbacks.overlays import Overlays, round_robin_by_class
 from vit.training.module import Classifier
+from vit.training.objective import Objective
 from vit.vision import ConvTokenizer
 from vit.weights.models import make_tower
 
@@ -26,27 +34,32 @@ WHITENING_IMAGES = 1024  # training images from which the conv tokenizer compute
 WHITENING_BATCH = 32
 
 
-def prepare_images(config: Config, checkpoint: Path | None = None) -> PreparedRun:
+def prepare_images(
+    config: Config, checkpoint: Path | None = None, record: SplitRecord | None = None
+) -> PreparedRun:
     """Read the images and build the model that a config describes.
 
     Args:
         config: The run's config.
         checkpoint: The one to resume from; its weights are not loaded here.
+        record: Of the run that is continued.
 
     Raises:
         VitError: The data are missing or broken, or the parts of the model do not fit each other.
     """
-    splits = load_data(config.data)
-    preprocess = preprocess_for(splits)
+    splits = load_data(config.data, record)
+    preprocess = preprocess_for(splits, config.data.resize)
     arguments = _architecture(config.model, len(splits.labels), preprocess) | pool_arguments(
         config.model, checkpoint
     )
     model = _build_tower(arguments, splits, preprocess)
-    module = image_classifier(config, model, len(splits.labels), preprocess)
+    module = image_classifier(config, model, build_objective(config, splits), preprocess)
     return PreparedRun(splits, model, preprocess, preprocess.normalise, module)
 
 
-def image_classifier(config: Config, model: Any, classes: int, preprocess: Preprocess) -> Classifier:
+def image_classifier(
+    config: Config, model: Any, objective: Objective, preprocess: Preprocess
+) -> Classifier:
     """The Lightning module around any image model, with the augmentation of a config."""
     augment = config.augment
     grow = None
@@ -55,7 +68,7 @@ def image_classifier(config: Config, model: Any, classes: int, preprocess: Prepr
     return build_classifier(
         config,
         model,
-        classes,
+        objective,
         augment=_augment(augment, config.seed, preprocess),
         normalise=preprocess.normalise,
         grow=grow,

@@ -6,27 +6,37 @@ from typing import Any
 from vit.config import Config, ModelConfig, TextConfig
 from vit.core import Tower
 from vit.data.augmentation.tokens import TokenMasking
+from vit.data.split_record import SplitRecord
 from vit.errors import VitError
 from vit.recipes.checks import NOISES, SIZES
-from vit.recipes.data import load_data, tokenised, unchanged
-from vit.recipes.run import PreparedRun, build_classifier, pool_arguments, zero_init_branches
+from vit.recipes.data import load_data, tokenised_splits, unchanged
+from vit.recipes.run import (
+    PreparedRun,
+    build_classifier,
+    build_objective,
+    pool_arguments,
+    zero_init_branches,
+)
 from vit.text import Tokenizer, train_tokenizer
 from vit.weights.models import load_model, make_tower
 
 
-def prepare_texts(config: Config, checkpoint: Path | None = None) -> PreparedRun:
+def prepare_texts(
+    config: Config, checkpoint: Path | None = None, record: SplitRecord | None = None
+) -> PreparedRun:
     """Read the texts, train or load the tokenizer, and build the model that a config describes.
 
     Args:
         config: The run's config.
         checkpoint: The one to resume from; its weights are not loaded here.
+        record: Of the run that is continued.
 
     Raises:
         VitError: The data are missing or broken, `text.start` is not a text model, or the parts of the model
             do not fit each other.
     """
     text = config.text
-    raw = load_data(config.data)
+    raw = load_data(config.data, record)
     classes = len(raw.labels)
     if text.start is None:
         tokenizer = train_tokenizer(
@@ -46,11 +56,11 @@ def prepare_texts(config: Config, checkpoint: Path | None = None) -> PreparedRun
     module = build_classifier(
         config,
         model,
-        classes,
+        build_objective(config, raw),
         augment=TokenMasking(config.seed, text.blank, tokenizer.blank, keep),
         normalise=unchanged,
     )
-    return PreparedRun(tokenised(raw, tokenizer), model, tokenizer, unchanged, module)
+    return PreparedRun(tokenised_splits(raw, tokenizer), model, tokenizer, unchanged, module)
 
 
 def _pretrained(config: TextConfig, model_config: ModelConfig, classes: int) -> tuple[Tokenizer, Tower]:

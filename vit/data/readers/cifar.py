@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-from vit.data.images import Images, Skipped, TensorImages, resize_images
+from vit.data.found import Found, ReadOptions
+from vit.data.images import Images, TensorImages, resize_images
+from vit.data.preprocess import Preprocess
 from vit.data.readers.parquet import parquet_files, read_parquet
 from vit.errors import VitError
 
@@ -33,9 +35,7 @@ LABELS = {
 }  # fmt: skip
 
 
-def read_cifar10(
-    root: Path | None, *, size: tuple[int, int] | None, memory_gb: float
-) -> tuple[dict[str, Images], list[str], Skipped]:
+def read_cifar10(root: Path | None, options: ReadOptions) -> Found[Images]:
     """The splits `train` and `test` in RGB.
 
     Looked for in this order: parquet files in `root`; the original archive or its extracted folder in `root`,
@@ -43,31 +43,30 @@ def read_cifar10(
 
     Args:
         root: The folder; None: `~/.cache/vit/cifar10`.
-        size: Height and width; None: 32 x 32.
-        memory_gb: Largest size of the decoded pixels.
+        options: `size` None: 32 x 32.
 
     Raises:
         VitError: None of the three worked; the message says what was tried and how to provide the data.
     """
-    return _read("cifar10", root, size, memory_gb)
+    return _read("cifar10", root, options)
 
 
-def read_cifar100(
-    root: Path | None, *, size: tuple[int, int] | None, memory_gb: float
-) -> tuple[dict[str, Images], list[str], Skipped]:
+def read_cifar100(root: Path | None, options: ReadOptions) -> Found[Images]:
     """As `read_cifar10`, with the fine labels."""
-    return _read("cifar100", root, size, memory_gb)
+    return _read("cifar100", root, options)
 
 
-def _read(
-    name: str, root: Path | None, size: tuple[int, int] | None, memory_gb: float
-) -> tuple[dict[str, Images], list[str], Skipped]:
+def _read(name: str, root: Path | None, options: ReadOptions) -> Found[Images]:
     root = root or cache_folder(name)
     if root.is_file() or parquet_files(root):
-        splits, labels, skipped = read_parquet(root, size=size, memory_gb=memory_gb)
-        numbers = [str(number) for number in range(len(LABELS[name]))]
-        return splits, LABELS[name] if labels == numbers else labels, skipped
-    return _read_originals(name, root, size or (32, 32))
+        found = read_parquet(root, options)
+        names = {str(number): label for number, label in enumerate(LABELS[name])}
+        if set(found.labels) <= names.keys():
+            found.labels = [names[label] for label in found.labels]
+        for images in found.parts.values():
+            images.digests = []
+        return found
+    return _read_originals(name, root, options.geometry((32, 32)))
 
 
 def cache_folder(name: str) -> Path:
@@ -75,14 +74,12 @@ def cache_folder(name: str) -> Path:
     return Path.home() / ".cache" / "vit" / name
 
 
-def _read_originals(
-    name: str, root: Path, size: tuple[int, int]
-) -> tuple[dict[str, Images], list[str], Skipped]:
+def _read_originals(name: str, root: Path, preprocess: Preprocess) -> Found[Images]:
     from torchvision import datasets
 
     kind: Any = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     extracted = _extracted(name, kind, root)
-    splits: dict[str, Images] = {}
+    parts: dict[str, Images] = {}
     for split in ("train", "test"):
         try:
             with warnings.catch_warnings():  # NumPy 2.4 warns of a dtype in these pickles of 2009
@@ -93,9 +90,9 @@ def _read_originals(
             raise VitError(f"{name}: torchvision cannot read {extracted}: {error}; {way_out}") from None
         pixels = torch.from_numpy(original.data).permute(0, 3, 1, 2).contiguous()
         names = [f"{split}/{i:05d}" for i in range(len(pixels))]
-        splits[split] = TensorImages(resize_images(pixels, size), torch.tensor(original.targets), names)
+        parts[split] = TensorImages(resize_images(pixels, preprocess), torch.tensor(original.targets), names)
         labels = list(original.classes)
-    return splits, labels, []
+    return Found(parts, labels)
 
 
 def _extracted(name: str, kind: Any, root: Path) -> Path:

@@ -1,79 +1,72 @@
-"""Datasets of labelled texts: one table per split, or one table that is divided."""
+"""Datasets of labelled texts: tables, one for each part or one for all, and class folders of text files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-
-from vit.data.images import Skipped
-from vit.data.readers.tables import SUFFIXES, Record, read_records
-from vit.data.roster import SPLITS
+from vit.data.found import Found, ReadOptions
+from vit.data.readers.columns import text_column
+from vit.data.readers.labelled import LabelledRows
+from vit.data.readers.labels import LabelColumns, find_labels, label_targets
+from vit.data.readers.parquet_rows import holds_bytes
+from vit.data.readers.table_file import SUFFIXES, suffix_of
+from vit.data.readers.text_folder import folders_hold_others, holds_class_folders, read_class_folders
+from vit.data.readers.text_tables import find_tables
 from vit.data.texts import RawTexts
 from vit.errors import VitError
 
-TABLES = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")  # .txt has no labels
 
-
-def read_texts(root: Path) -> tuple[dict[str, RawTexts], list[str], Skipped]:
+def read_texts(root: Path, options: ReadOptions) -> Found[RawTexts]:
     """All labelled texts of a dataset.
 
     Args:
-        root: A file, which is all of train, or a folder with train.tsv (.csv, .jsonl, .parquet), and perhaps
-            val* or dev*, and test*.
-
-    Returns:
-        The splits, the label names (the sorted labels of train), and the rows that have no text, each with
-        its file and line.
+        root: A table (`vit.data.readers.table_file.SUFFIXES`; .txt has lines of fastText, `__label__x text`),
+            a folder with tables as `find_tables` finds them, or one with class folders of text files.
+        options: Which columns hold texts and labels.
 
     Raises:
-        VitError: No such files, a broken row (with its line), a row without a label, or a label of another
-            split that train does not have.
+        VitError: No such files, no column of texts, or no labels.
     """
-    files = _files(root)
-    skipped: Skipped = []
-    records = {split: list(_usable(read_records(file, file.name), skipped)) for split, file in files.items()}
-    labels = sorted({str(record.label) for record in records["train"]})
-    if len(labels) < 2:
-        raise VitError(f"{files['train']} has the labels {labels}, expected at least two different ones")
-    return {split: _raw_texts(usable, labels) for split, usable in records.items()}, labels, skipped
+    tables = find_tables(root)
+    if not tables.parts:
+        return read_class_folders(root)
 
+    def choose(
+        columns: Sequence[str], class_names: Mapping[str, list[str]]
+    ) -> tuple[str, LabelColumns | None]:
+        labels = find_labels(columns, options, class_names)
+        return text_column(columns, options.input_column, labels.read if labels else ()), labels
 
-def _files(root: Path) -> dict[str, Path]:
-    """The file of each split; of several, the first in sorted order."""
-    if root.is_file():
-        return {"train": root}
-    files = {
-        split: file
-        for split, prefixes in SPLITS.items()
-        for file in sorted(root.glob("*"), reverse=True)  # the last one assigned stays
-        if file.suffix in TABLES and file.name.startswith(prefixes)
+    rows = LabelledRows(options, "text", choose)
+    for part, files in tables.parts.items():
+        for file in files:
+            rows.read(part, file, file.name if file == root else file.relative_to(root).as_posix())
+    labels = rows.arrange(root)
+    parts = {
+        part: RawTexts(
+            [row.value for row in members],
+            label_targets([row.label for row in members], labels, several=options.several_labels),
+            [row.name for row in members],
+        )
+        for part, members in rows.parts.items()
     }
-    if "train" not in files:
-        known = ", ".join(f"train{suffix}" for suffix in TABLES)
-        raise VitError(f"{root} has no training texts, expected one of {known} in it")
-    return files
+    return Found(parts, labels, rows.skipped, [*tables.notes, *rows.notes], rows.groups())
 
 
-def _usable(records: Iterable[Record], skipped: Skipped) -> Iterator[Record]:
-    """The records that have a text; those without are added to `skipped`."""
-    for record in records:
-        if record.status == "empty":
-            skipped.append((record.name, record.error or "it is empty"))
-        elif record.status != "ok":
-            raise VitError(f"{record.name} {record.error}: fix or remove the line")
-        elif record.label is None:
-            raise VitError(f"{record.name} has no label: training texts need a column label")
-        else:
-            yield record
+def holds_texts(root: Path) -> bool:
+    """Whether data at a path look like texts rather than images: tables, or class folders of text files.
 
-
-def _raw_texts(records: list[Record], labels: list[str]) -> RawTexts:
-    classes = {label: index for index, label in enumerate(labels)}
-    for record in records:
-        if record.label not in classes:
-            known = ", ".join(labels[:10])
-            raise VitError(
-                f"{record.name} has the label {record.label!r}, which train does not have ({known})"
-            )
-    targets = torch.tensor([classes[str(record.label)] for record in records], dtype=torch.int64)
-    return RawTexts([record.text for record in records], targets, [record.name for record in records])
+    Parquet may hold either: it holds texts if none of its columns holds bytes. A table that is not named by
+    part, beside folders of other files, says nothing: it may be a list of their classes.
+    """
+    try:
+        tables = find_tables(root)
+    except VitError:
+        return True  # several tables, about which `read_texts` says more
+    files = [file for members in tables.parts.values() for file in members]
+    if not files:
+        return holds_class_folders(root)
+    if files[0].suffix.lower() == ".parquet":
+        return not holds_bytes(files[0])
+    if root.is_dir() and "all" in tables.parts:
+        return not folders_hold_others(root)
+    return suffix_of(files[0]) in SUFFIXES

@@ -1,0 +1,63 @@
+"""Columns of input tables that are copied to the rows of `vit predict` and `vit embed`."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from vit.data.readers.tables import Record
+from vit.errors import UsageError
+from vit.inference.rows import Pipeline
+from vit.jobs.job import Job, ProgressCallback
+from vit.jobs.shards import ListInputs
+from vit.jobs.table import Columns, Row
+
+
+def with_kept(columns: Columns, keep: Sequence[str]) -> Columns:
+    """The columns of rows, followed by those that are kept.
+
+    Raises:
+        UsageError: Rows have a column of that name already.
+    """
+    if both := [name for name in keep if name in columns]:
+        raise UsageError(
+            f"--keep {both[0]}: the rows have a column {both[0]} of their own; rename that of the input"
+        )
+    return columns | dict.fromkeys(keep, str)
+
+
+class KeptColumns:
+    """A pipeline of texts whose rows have columns of the input, after its own; an `Engine`.
+
+    Args:
+        pipeline: Makes the rows.
+        keep: The columns, whose values the inputs have (`vit.inputs.texts.list_texts`).
+
+    Raises:
+        UsageError: Rows have a column of that name already.
+    """
+
+    def __init__(self, pipeline: Pipeline, keep: Sequence[str]):
+        self.pipeline, self.keep = pipeline, tuple(keep)
+        self.columns = with_kept(pipeline.columns, keep)
+        self.reads, self.batch_size, self.reader = pipeline.reads, pipeline.batch_size, pipeline.reader
+
+    def fingerprint(self) -> str:
+        """Fingerprint of the model."""
+        return self.pipeline.fingerprint()
+
+    def run(
+        self, job: Job, list_inputs: ListInputs, counts: Counter[str], on_progress: ProgressCallback
+    ) -> None:
+        """As `Pipeline.run`."""
+        with self.reader:
+            job.run(list_inputs, self.rows, counts, on_progress)
+
+    def rows(self, inputs: list[list[Any]]) -> Iterator[list[Row]]:
+        """As `Pipeline.rows`."""
+        records = (Record(*fields) for fields in inputs)
+        nothing = dict.fromkeys(self.keep)
+        for rows in self.pipeline.rows(inputs):
+            yield [
+                row | (nothing if record.kept is None else dict(zip(self.keep, record.kept, strict=True)))
+                for row, record in zip(rows, records, strict=False)
+            ]
