@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -231,18 +233,98 @@ def test_info_models_and_data(
     assert sum(map(sum, counts.values())) == 1797
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_signals_end_a_run_with_their_code(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    words = [*VIT, "train", "--config", "digits", "--trainer.max_epochs", "500", "--model.width", "24"]
     with subprocess.Popen(
-        words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ENDLESS, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as run:
-        last = tmp_path / "runs" / "digits" / "checkpoints" / "last.ckpt"
-        deadline = time.monotonic() + 120
-        while not last.exists() and time.monotonic() < deadline:
-            time.sleep(0.2)
+        last = wait_for_checkpoint(tmp_path)
         run.send_signal(number)
         _, error = run.communicate(timeout=60)
     assert run.returncode == code, error
     assert error.count("\n") == 1
     assert last.exists()
+
+
+ENDLESS = [*VIT, "train", "--config", "digits", "--trainer.max_epochs", "500", "--model.width", "24"]
+
+
+def wait_for_checkpoint(folder: Path) -> Path:
+    """The first checkpoint of the run, once it is there."""
+    last = folder / "runs" / "digits" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return last
+
+
+def test_a_run_under_nohup_goes_on(tmp_path: Path) -> None:
+    words = ["nohup", *ENDLESS]
+    with subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    ) as run:
+        wait_for_checkpoint(tmp_path)
+        run.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(1)
+        run.send_signal(signal.SIGTERM)
+        _, error = run.communicate(timeout=60)
+    assert run.returncode == 143, error
+    assert error == "vit: terminated\n"
+
+
+def test_a_terminal_that_closes(tmp_path: Path) -> None:
+    """As when an ssh connection drops: SIGHUP, and each write to the terminal fails from then on."""
+    pty = pytest.importorskip("pty")
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(tmp_path)
+        os.execv(ENDLESS[0], ENDLESS)
+    reader = threading.Thread(target=drain, args=(terminal,), daemon=True)
+    reader.start()
+    last = wait_for_checkpoint(tmp_path)
+    before = last.read_bytes()
+    closed = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(closed, terminal)  # closes the terminal, also while the thread reads
+    os.kill(process, signal.SIGHUP)  # the shell sends another one
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert last.read_bytes() != before
+    assert "stopped; --resume goes on" in (tmp_path / "runs" / "digits" / "train.log").read_text()
+
+
+def drain(terminal: int) -> None:
+    """Read what a terminal shows, so that its program never waits."""
+    with suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_console_that_lacks_a_character(tmp_path: Path, encoding: str) -> None:
+    from PIL import Image
+
+    for label in ("猫", os.fsdecode(b"d\xffg")):
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for index in range(7):
+            Image.new("L", (8, 8), 20 * index).save(tmp_path / "pictures" / label / f"{index}.png")
+    done = subprocess.run(
+        [*VIT, "data", "pictures"], cwd=tmp_path, capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    shown = done.stdout.decode(encoding)
+    assert done.returncode == 0, done.stderr
+    assert ("猫" if encoding == "utf-8" else "\\u732b") in shown
+    assert "d\\udcffg" in shown
+    missing = subprocess.run(
+        [*VIT, "data", "没有"], capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding}
+    )
+    assert missing.returncode == 1
+    assert missing.stderr.count(b"\n") == 1

@@ -77,6 +77,52 @@ def test_bad_files(tmp_path: Path, content: str, message: str) -> None:
         read("--config", str(tmp_path / "c.yaml"))
 
 
+@pytest.mark.parametrize(
+    ("written", "time"),
+    [("00:01:00:00", "00:01:00:00"), ("10:00:00:00", "10:00:00:00"), ("'01:00:00:00'", "01:00:00:00")],
+)
+def test_a_time_is_what_is_written(tmp_path: Path, written: str, time: str) -> None:
+    """YAML 1.1 takes 10:00:00:00 for the number 2,160,000."""
+    (tmp_path / "c.yaml").write_text(f"trainer: {{max_time: {written}}}")
+    assert read("--config", str(tmp_path / "c.yaml")).trainer.max_time == time
+    assert read("--config", "digits", f"--trainer.max_time={time}").trainer.max_time == time
+
+
+@pytest.mark.parametrize("written", ["1:30", "90", "1:30:00", "1.5", "01:00", "yes", "2026-01-01"])
+def test_another_time_is_refused_as_it_is_written(tmp_path: Path, written: str) -> None:
+    (tmp_path / "c.yaml").write_text(f"trainer: {{max_time: {written}}}")
+    message = f"trainer.max_time is {written}, expected DD:HH:MM:SS"
+    with pytest.raises(UsageError, match=message):
+        read("--config", str(tmp_path / "c.yaml"))
+    with pytest.raises(UsageError, match=message):
+        read("--config", "digits", f"--trainer.max_time={written}")
+
+
+@pytest.mark.parametrize(
+    "written", ["123", "no", "on", "007", "1e3", "2026-01-01", "1:30", "猫 🐈", ".5", "~x"]
+)
+def test_a_text_is_what_is_written(tmp_path: Path, written: str) -> None:
+    (tmp_path / "c.yaml").write_text(
+        f"data: {{name: folder, root: {written}, label_columns: [cat, {written}]}}", encoding="utf-8"
+    )
+    config = read("--config", str(tmp_path / "c.yaml"))
+    assert (config.data.root, config.data.label_columns) == (written, ("cat", written))
+    (tmp_path / "stored.yaml").write_text(to_yaml(config))
+    assert stored_config(tmp_path / "stored.yaml") == config
+
+
+def test_other_values_are_what_yaml_makes_of_them(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "seed: 7\ndata: {root: ~, image_size: [16, 24]}\noptim: {lr: 1e-3, ema: 5.e-1}\n"
+        "trainer: {max_time: null, devices: 2, progress: no}\nmodel: {layer_scale: 1}\n"
+    )
+    config = read("--config", str(tmp_path / "c.yaml"))
+    assert (config.seed, config.data.root, config.data.image_size) == (7, None, (16, 24))
+    assert (config.optim.lr, config.optim.ema, config.model.layer_scale) == (0.001, 0.5, 1.0)
+    trainer = config.trainer
+    assert (trainer.max_time, trainer.devices, trainer.progress) == (None, 2, False)
+
+
 def test_an_unknown_config_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean digits"):
         read("--config", "digit")
@@ -91,6 +137,7 @@ def test_an_unknown_config_names_the_nearest() -> None:
         ("--model.pool", "cls", "expected mean or attention where class_token is false"),
         ("--trainer.max_time", "30m", "expected DD:HH:MM:SS"),
         ("--trainer.max_time", "null", "one of them ends the run"),
+        ("--trainer.patience", "-1", "trainer.patience is -1, expected at least 0"),
         ("--augment.rand_ops", "-1", "augment.rand_ops is -1, expected at least 0"),
         ("--data.name", "cifar", "data.name is 'cifar'; did you mean cifar10"),
         ("--data.name", "sst2", "augment.erase is 0.5, and data.name is sst2, a text dataset"),
@@ -116,7 +163,7 @@ def test_the_help_lists_the_names_of_rosters() -> None:
 def test_the_first_difference_is_named(tmp_path: Path) -> None:
     config = read("--config", "digits")
     (tmp_path / "config.yaml").write_text(to_yaml(config))
-    config.trainer.max_epochs = 99
+    config.trainer.max_epochs, config.trainer.patience = 99, 7
     assert first_difference(tmp_path / "config.yaml", config) is None
     config.model.depth += 1
     assert "model.depth is" in str(first_difference(tmp_path / "config.yaml", config))

@@ -4,10 +4,12 @@ Nothing here, nor in a command outside its `run`, imports torch: `--help` answer
 """
 
 import argparse
+import io
 import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from types import FrameType
@@ -28,17 +30,25 @@ VERBS = {
     "data": "describe a dataset",
 }
 
+# Signals that end a command with its files closed, and the message; the exit code is 128 and the number.
+ENDINGS = {signal.SIGTERM: "terminated"}
+if hasattr(signal, "SIGHUP"):  # Windows has none
+    ENDINGS[signal.SIGHUP] = "hung up: the terminal or the connection was closed"
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb and return its exit code: 0, 1, 2, 3, 130 or 143 (see README)."""
+    """Run one verb and return its exit code: 0, 1, 2, 3, 129, 130 or 143 (see README)."""
     args = sys.argv[1:] if argv is None else argv
+    _print_what_the_console_cannot()
     if not args or args[0] in ("-h", "--help"):
         print(_overview())
         return 0 if args else 2
     if args[0] == "--version":
         print(f"vit {version('vit')}")
         return 0
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in ENDINGS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` leaves SIGHUP: it stays ignored
+            signal.signal(number, _end)
     try:
         return _run(args[0], args[1:])
     except VitError as error:
@@ -46,8 +56,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except SystemExit as leaving:
-        if leaving.code == 128 + signal.SIGTERM:
-            return _fail("terminated", 128 + signal.SIGTERM)
+        for number, message in ENDINGS.items():
+            if leaving.code == 128 + number:
+                return _fail(message, 128 + number)
         raise
     except BrokenPipeError:
         # The reader of our output has closed it (`vit info | head`).
@@ -117,13 +128,24 @@ def _overview() -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"vit: {one_line_message(message)}", file=sys.stderr)
+    with suppress(OSError):  # the terminal is closed
+        print(f"vit: {one_line_message(message)}", file=sys.stderr)
     return code
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM as an exception, so that files are closed on the way out."""
-    raise SystemExit(143)
+def _end(signum: int, frame: FrameType | None) -> None:
+    """A signal as an exception, so that files are closed on the way out."""
+    raise SystemExit(128 + signum)
+
+
+def _print_what_the_console_cannot() -> None:
+    r"""Let a character that the console's encoding lacks be printed as \uXXXX, and not end the command.
+
+    A file's name that is not UTF-8 has such characters (lone surrogates) for every console.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

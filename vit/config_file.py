@@ -1,10 +1,12 @@
 """Reading and writing of `Config`: YAML files, command line options, a run's config. Imports no torch."""
 
+import json
 from argparse import ArgumentError
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
@@ -34,6 +36,17 @@ def _find(name: str) -> Path:
     raise UsageError(f"--config {name}: no such file or shipped config{nearest(name, list(shipped))}")
 
 
+class _ConfigFile(ActionConfigFile):
+    """The option `--config`, which reads a file as `_read` does."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        # jsonargparse takes the content in place of a path; in JSON a text cannot be mistaken for a number.
+        self.apply_config(
+            parser, cfg, self.dest, json.dumps(_read(Path(values)), ensure_ascii=False, default=str)
+        )
+        cfg[self.dest] = [values]
+
+
 def add_config_arguments(parser: ArgumentParser, choices: Mapping[str, Iterable[str]]) -> None:
     """Add `--config` and an option for every field of `Config`.
 
@@ -41,7 +54,7 @@ def add_config_arguments(parser: ArgumentParser, choices: Mapping[str, Iterable[
         parser: Gets the options.
         choices: Keys whose values are the names of a roster, with these names; for `--help` alone.
     """
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file or a shipped config's name")
+    parser.add_argument("--config", action=_ConfigFile, help="a YAML file or a shipped config's name")
     parser.add_class_arguments(Config)
     for action in parser._actions:
         if action.dest in choices:
@@ -69,14 +82,19 @@ def resolve_config(argv: list[str]) -> list[str]:
     if len(configs) > 1:
         raise UsageError(f"--config is given {len(configs)} times, expected once")
     file = _find(configs[0] if configs else "cifar10")
-    _check_keys(file)
+    _read(file)
     return [f"--config={file}", *options]
 
 
-def _check_keys(file: Path) -> None:
-    """Refuse keys that do not exist, and values that are not plain, before objects are made of them."""
+def _read(file: Path) -> dict[str, Any]:
+    """The content of a config file. A text is what is written: YAML takes 123, no and 10:00:00:00 for others.
+
+    Raises:
+        UsageError: A key that does not exist, or a value that is not plain, before objects are made of them.
+    """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        content, written = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{file} cannot be read: {one_line_message(error)}") from None
     if not isinstance(content, dict):
@@ -85,19 +103,34 @@ def _check_keys(file: Path) -> None:
     for key, value in content.items():
         if key not in sections:
             raise UsageError(f"{file}: unknown key {key}{nearest(str(key), list(sections))}")
-        section = sections[key]
-        if section is MISSING:
+        if sections[key] is MISSING:
             continue
         if not isinstance(value, dict):
             raise UsageError(f"{file}: {key} is {value!r}, expected a section with keys of its own")
-        known = [f"{key}.{field.name}" for field in fields(section)]
-        for name, entry in value.items():
-            if isinstance(entry, dict) or (isinstance(entry, str) and "${" in entry):
-                raise UsageError(
-                    f"{file}: {key}.{name} is {entry!r}, expected a plain value: nothing is substituted"
-                )
-            if f"{key}.{name}" not in known:
-                raise UsageError(f"{file}: unknown key {key}.{name}{nearest(f'{key}.{name}', known)}")
+        _check_section(file, key, value, get_type_hints(sections[key]))
+        for name, kind in get_type_hints(sections[key]).items():
+            if value.get(name) is not None and _is_text(kind):
+                value[name] = written[key].get(name, value[name])
+    return content
+
+
+def _check_section(file: Path, key: str, section: dict[str, Any], names: Iterable[str]) -> None:
+    """Refuse keys of a section that do not exist, and values that are not plain."""
+    known = [f"{key}.{name}" for name in names]
+    for name, entry in section.items():
+        if isinstance(entry, dict) or (isinstance(entry, str) and "${" in entry):
+            raise UsageError(
+                f"{file}: {key}.{name} is {entry!r}, expected a plain value: nothing is substituted"
+            )
+        if f"{key}.{name}" not in known:
+            raise UsageError(f"{file}: unknown key {key}.{name}{nearest(f'{key}.{name}', known)}")
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether a type holds texts alone, or lists of them."""
+    if kind in (str, NoneType, Ellipsis) or isinstance(kind, str):  # a string: an option of a Literal
+        return True
+    return bool(get_args(kind)) and all(map(_is_text, get_args(kind)))
 
 
 def to_yaml(config: Config) -> str:
@@ -128,19 +161,19 @@ def stored_config(file: Path) -> Config:
     Raises:
         UsageError: It has unknown keys, or values of the wrong type.
     """
-    _check_keys(file)
+    content = _read(file)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Config)
     try:
-        return to_config(parser.parse_path(file))
+        return to_config(parser.parse_object(content))
     except (ArgumentError, TypeError) as error:
         raise UsageError(f"{file}: {one_line_message(error)}") from None
 
 
 # Keys of `trainer` that may change when a run is resumed.
 OPEN_TO_CHANGE = (
-    "max_epochs", "max_time", "accelerator", "devices", "num_nodes", "save_every", "progress", "overlays",
-    "overlay_method",
+    "max_epochs", "max_time", "patience", "accelerator", "devices", "num_nodes", "save_every", "progress",
+    "overlays", "overlay_method",
 )  # fmt: skip
 
 

@@ -43,7 +43,11 @@ def test_old_names_are_read(tmp_path: Path) -> None:
     rng.load_state_dict(new["callbacks"][rng.state_key])
     assert rng.loaded is not None
     assert torch.equal(rng.loaded["cpu"], old["callbacks"]["Chance"]["cpu"])
-    with pytest.raises(VitError, match=r"the list of labels is \['cat', 'dog'\], and was \['neg', 'pos'\]"):
+    message = (
+        r"the list of labels is \['cat', 'dog'\], and was \['neg', 'pos'\] when the run began "
+        r"\(cat, dog came and neg, pos went\): restore the data, or"
+    )
+    with pytest.raises(VitError, match=message):
         data.load_state_dict(new["callbacks"][data.state_key])
     assert new["callbacks"]["EpochLog"] == {"seconds": 1.5}
 
@@ -57,3 +61,21 @@ def test_names_of_this_version_stay(tmp_path: Path) -> None:
     read = DurableIO().load_checkpoint(tmp_path / "last.ckpt")
     assert list(read["state_dict"]) == ["model.token_embedding.weight"]
     assert list(read["callbacks"]) == ["RNGState"]
+
+
+@pytest.mark.parametrize(
+    ("now", "says"),
+    [
+        (["ape", "bird", "cat"], "(ape came)"),
+        (["bird"], "(cat went)"),
+        (["cat", "bird"], "(in another order)"),
+        ([f"{number:03} of a long list" for number in range(99)], "bird, cat went)"),
+    ],
+)
+def test_the_classes_that_came_and_went(now: list[str], says: str) -> None:
+    with pytest.raises(VitError) as raised:
+        DataGuard({"labels": now}).load_state_dict({"labels": ["bird", "cat"]})
+    assert says in str(raised.value)
+    assert len(str(raised.value)) < 400
+    with pytest.raises(VitError, match="examples is 7, and was 5 when the run began: restore"):
+        DataGuard({"examples": 7}).load_state_dict({"examples": 5})

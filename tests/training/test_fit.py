@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 import vit
 from vit.cli import main
 from vit.evaluation.metrics import evaluate
+from vit.training.module import Classifier
 from vit.vision import VisionTransformer
 from vit.weights.models import fingerprint
 
@@ -32,7 +34,7 @@ def _in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_leaves_what_the_contract_says(digits_run: Path) -> None:
     expected = """config.yaml env.json metrics.csv train.log checkpoints/last.ckpt checkpoints/best.ckpt
     model/model.safetensors model/config.json plots/curves.png plots/confusion.png plots/wrongest.png
-    report.html"""
+    plots/reliability.png plots/classes.png mistakes.csv classes.csv confusion.csv report.html"""
     for name in expected.split():
         assert (digits_run / name).stat().st_size > 0, name
     with (digits_run / "metrics.csv").open() as stream:
@@ -95,9 +97,16 @@ def test_the_learning_rate_in_the_logs_is_that_of_adamw() -> None:
             assert float(list(csv.DictReader(stream))[-1]["lr"]) == pytest.approx(0.003)
 
 
-def test_resume_continues_after_the_last_epoch_even_where_another_was_best() -> None:
-    # With no learning every epoch has the same accuracy, and the first one stays the best.
-    run = train("long", "--trainer.max_epochs", "3", "--optim.lr", "1e-12", "--optim.ema", "0")
+def test_resume_continues_after_the_last_epoch_even_where_another_was_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = Classifier.training_step
+
+    def unlearn_later(self: Classifier, *args: Any) -> torch.Tensor:
+        return plain(self, *args) * (1 if self.current_epoch == 0 else -1)
+
+    monkeypatch.setattr(Classifier, "training_step", unlearn_later)
+    run = train("long", "--trainer.max_epochs", "3", "--optim.ema", "0")
     kept = {
         name: torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
         for name in ("best", "last")
@@ -123,9 +132,9 @@ def test_a_folder_that_is_not_a_run_is_not_replaced() -> None:
 def test_a_run_that_cannot_start_leaves_what_it_would_have_replaced() -> None:
     run = train("kept", "--trainer.max_epochs", "1")
     before = sorted(path.relative_to(run) for path in run.rglob("*"))
-    assert main(["train", *SMALL, "--name", "kept", "--overwrite", "--trainer.accelerator", "abacus"]) == 1
+    assert main(["train", *SMALL, "--name", "kept", "--overwrite", "--trainer.strategy", "abacus"]) == 1
     assert sorted(path.relative_to(run) for path in run.rglob("*")) == before
-    assert main(["train", *SMALL, "--name", "fresh", "--trainer.accelerator", "abacus"]) == 1
+    assert main(["train", *SMALL, "--name", "fresh", "--trainer.strategy", "abacus"]) == 1
     assert not Path("runs/fresh").exists()
 
 
@@ -235,3 +244,63 @@ def test_evaluate_against_counting() -> None:
     assert result.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits, targets)), abs=1e-6)
     assert int(result.confusion.sum()) == 23
     assert torch.equal(result.confusion.diag().sum(), (result.predicted == targets).sum())
+
+
+def test_classes_of_unequal_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights of the loss, and what the sampler draws, where one class has nine times the images."""
+    from PIL import Image
+
+    noise = torch.Generator().manual_seed(5)
+    for label, level, count in (("common", 40, 90), ("rare", 60, 10)):
+        folder = tmp_path / "pictures" / label
+        folder.mkdir(parents=True)
+        for index in range(count):
+            pixels = torch.randint(0, 150, (9, 9, 3), generator=noise) + level
+            Image.fromarray(pixels.byte().numpy()).save(folder / f"{index}.png")
+    seen: dict[str, list[Any]] = {"weights": [], "sampler": []}
+
+    def watched(self: Classifier, batch: Any, number: int) -> torch.Tensor:
+        seen[kind].append((self.class_weights, batch[1]))
+        return plain(self, batch, number)
+
+    plain = Classifier.training_step
+    args = "--config folder --data.root pictures --data.image_size 16 --model.width 24 --model.depth 1 "
+    args += "--trainer.max_epochs 2 --data.batch_size 7 --trainer.overlays 0 --trainer.precision 32-true "
+    args += "--augment.mixup 0 --augment.cutmix 0"
+    monkeypatch.setattr(Classifier, "training_step", watched)
+    for kind in seen:
+        assert main(["train", *args.split(), "--data.balance", kind, "--name", kind]) == 0
+    weights = seen["weights"][0][0]
+    counts = 72 / (2 * weights)  # of the images that are left for training
+    assert float(counts.sum()) == pytest.approx(72)
+    assert float(counts[1]) == pytest.approx(7, abs=1.5)
+    assert all(found is None for found, _ in seen["sampler"])
+    rare = torch.cat([targets for _, targets in seen["sampler"]]).float()
+    assert 0.35 < float(rare.mean()) < 0.65
+
+
+def test_texts_are_counted_as_texts(texts_run: Path, digits_run: Path) -> None:
+    assert " texts/s" in (texts_run / "train.log").read_text()
+    assert " images/s" in (digits_run / "train.log").read_text()
+    for run in (texts_run, digits_run):
+        assert "images_per_second" in (run / "metrics.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        ("--trainer.accelerator cuda", 1, "trainer.accelerator is cuda, and this machine has cpu"),
+        ("--trainer.accelerator abacus", 2, "trainer.accelerator is 'abacus'; known: auto, gpu, cpu"),
+        ("--trainer.accelerator cpu --trainer.devices 0", 1, "trainer.devices is 0"),
+    ],
+)
+def test_a_device_that_is_not_there(
+    args: str, code: int, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "devices" not in args:
+        monkeypatch.setattr("vit.recipes.train.prepare", None)  # no data are read
+    assert main(["train", *SMALL, "--name", "none", *args.split()]) == code
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1

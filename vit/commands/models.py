@@ -23,15 +23,22 @@ def run(arguments: "Namespace") -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from vit.weights.bundle import is_bundle
     from vit.weights.models import shipped_models
+    from vit.weights.unfinished import is_unfinished
 
     table = Table(box=None, pad_edge=False)
     for column in ("MODEL", "classes", "reads", "val accuracy", "trained on"):
         table.add_column(column, overflow="fold")
     for folder in shipped_models():
         table.add_row(folder.name, *_columns(folder))
-    for folder in sorted(RUNS.glob("*/model/config.json")):
-        table.add_row(str(folder.parent.parent), *_columns(folder.parent))
+    for description in sorted(RUNS.glob("*/model/config.json")):
+        folder, run = description.parent, description.parent.parent
+        if is_bundle(folder):
+            table.add_row(str(run), *_columns(folder))
+        elif is_unfinished(run):
+            *cells, data = _columns(folder)
+            table.add_row(str(run), *cells, f"{data}, not finished")
     console = Console(highlight=False, markup=False)
     if table.row_count:
         console.print(table)

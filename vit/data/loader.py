@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from vit.data.balance import draw_with_replacement
 from vit.data.images import Batch, Images
 from vit.data.randomness import generator
 from vit.data.texts import TokenizedTexts
@@ -27,6 +28,9 @@ class EpochSampler:
         drop_last: Leave out a last batch that is not full.
         lengths: int64 (n,), tokens of each text: shuffled batches then hold texts of similar length, which
             saves padding. None: batches are cut from the order as it is.
+        weights: float64 (n,): a shuffled order is then n draws with replacement, each example with a
+            probability proportional to its weight. The k-th draw of example i is i + k n, counted from 0; the
+            ranks share one draw. None: a permutation.
         rank: This process.
         world: Number of processes.
 
@@ -43,6 +47,7 @@ class EpochSampler:
         shuffle: bool,
         drop_last: bool = False,
         lengths: Tensor | None = None,
+        weights: Tensor | None = None,
         rank: int = 0,
         world: int = 1,
     ):
@@ -52,7 +57,7 @@ class EpochSampler:
             raise VitError(f"rank is {rank} of {world} processes, expected 0 <= rank < {world}")
         self.n, self.batch_size, self.seed, self.shuffle = n, batch_size, seed, shuffle
         self.drop_last, self.rank, self.world = drop_last, rank, world
-        self.lengths = lengths
+        self.lengths, self.weights = lengths, weights
         self.epoch = 0
         self.skipped = 0
 
@@ -80,7 +85,9 @@ class EpochSampler:
 
     def _by_length(self, order: Tensor, lengths: Tensor) -> list[Tensor]:
         """Batches of texts of similar length: sorted within chunks of 32 batches, in a random order."""
-        chunks = [chunk[lengths[chunk].argsort(stable=True)] for chunk in order.split(32 * self.batch_size)]
+        chunks = [
+            chunk[lengths[chunk % self.n].argsort(stable=True)] for chunk in order.split(32 * self.batch_size)
+        ]
         batches = [batch for chunk in chunks for batch in chunk.split(self.batch_size)]
         permutation = torch.randperm(len(batches), generator=generator(self.seed, self.epoch, 1))
         return [batches[i] for i in permutation.tolist()]
@@ -88,9 +95,33 @@ class EpochSampler:
     def _order(self) -> Tensor:
         if not self.shuffle or self.n == 0:
             return torch.arange(self.n)
-        order = torch.randperm(self.n, generator=generator(self.seed, self.epoch))
+        random = generator(self.seed, self.epoch)
+        if self.weights is None:
+            order = torch.randperm(self.n, generator=random)
+        else:
+            order = draw_with_replacement(self.weights, random)
         full = -(-self.n // self.world) * self.world
         return order[torch.arange(full) % self.n]
+
+
+class _Draws:
+    """Examples by the number of their draw, as `EpochSampler` numbers them where it has weights.
+
+    Args:
+        examples: n of them.
+    """
+
+    def __init__(self, examples: Images | TokenizedTexts):
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, draws: list[int]) -> Batch:
+        """A batch of the examples, with the numbers of the draws for indices."""
+        numbers = torch.as_tensor(draws, dtype=torch.int64)
+        inputs, targets, _ = self.examples[numbers % len(self)]
+        return inputs, targets, numbers
 
 
 def loader(
@@ -100,6 +131,7 @@ def loader(
     seed: int = 0,
     shuffle: bool = False,
     drop_last: bool = False,
+    weights: Tensor | None = None,
     rank: int = 0,
     world: int = 1,
     pin_memory: bool = False,
@@ -108,7 +140,8 @@ def loader(
     int64 (B, N) instead of pixels.
 
     A whole batch is one look-up, so there are no worker processes. Lightning calls `set_epoch` of
-    `loader.sampler`. The arguments are those of `EpochSampler`; `pin_memory` speeds up copies to a GPU.
+    `loader.sampler`. The arguments are those of `EpochSampler`; `pin_memory` speeds up copies to a GPU. With
+    `weights` the indices are numbers of draws.
     """
     sampler = EpochSampler(
         len(examples),
@@ -117,12 +150,13 @@ def loader(
         shuffle=shuffle,
         drop_last=drop_last,
         lengths=examples.lengths if isinstance(examples, TokenizedTexts) else None,
+        weights=weights,
         rank=rank,
         world=world,
     )
     # The dataset returns whole batches: batch_size=None turns collation off, and collate_fn keeps the tuple.
     return DataLoader(
-        examples,  # type: ignore[arg-type]
+        examples if weights is None else _Draws(examples),  # type: ignore[arg-type]
         sampler=sampler,
         batch_size=None,
         collate_fn=tuple,

@@ -5,7 +5,8 @@ from typing import Any
 import lightning as L
 from torch.utils.data import DataLoader
 
-from vit.data.datasets import Splits
+from vit.data.balance import example_weights
+from vit.data.division import Splits
 from vit.data.loader import loader
 
 
@@ -18,13 +19,15 @@ class RunDataModule(L.LightningDataModule):
         splits: The dataset, of images or texts.
         batch_size: Examples per batch and process.
         seed: Decides the order.
+        balanced: Draw the training examples with replacement, all classes as often.
     """
 
-    def __init__(self, splits: Splits[Any], batch_size: int, seed: int):
+    def __init__(self, splits: Splits[Any], batch_size: int, seed: int, *, balanced: bool = False):
         super().__init__()
         self.splits = splits
         self.batch_size = batch_size
         self.seed = seed
+        self.balanced = balanced
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled. An incomplete last batch is dropped, unless it is the only one."""
@@ -36,6 +39,7 @@ class RunDataModule(L.LightningDataModule):
             seed=self.seed,
             shuffle=True,
             drop_last=drop_last,
+            weights=example_weights(self.splits.train.targets) if self.balanced else None,
             **self._process(),
         )
 

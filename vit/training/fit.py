@@ -6,15 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from vit.errors import VitError
+from vit.cores import limit_torch_threads
+from vit.errors import VitError, one_line_message
 from vit.training.callbacks.averaging import averaging
+from vit.training.callbacks.best_epoch import BestCheckpoint, Patience
 from vit.training.callbacks.latest_checkpoint import LatestCheckpoint
 from vit.training.callbacks.logs import EpochLog, StepLog
 from vit.training.callbacks.nonfinite_guard import NonFiniteGuard
@@ -25,7 +29,9 @@ from vit.training.datamodule import RunDataModule
 from vit.training.distributed import resolve_strategy, torchrun_devices
 from vit.training.memory import keep_freed_memory
 from vit.training.module import Classifier
+from vit.training.objective import Objective
 from vit.training.run_folder import LAST
+from vit.weights.unfinished import checkpoint_weights
 
 
 def fit(
@@ -44,9 +50,11 @@ def fit(
     accumulate: int = 1,
     clip: float = 0.0,
     ema: float = 0.0,
+    patience: int = 0,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     save_every: float = 300.0,
+    noun: str = "images",
     resume: Path | None = None,
 ) -> L.Trainer:
     """Train, validate after each epoch, keep the last and the best checkpoint.
@@ -66,23 +74,38 @@ def fit(
         accumulate: Batches per optimiser step.
         clip: Largest gradient norm; 0 is off.
         ema: Decay of the averaged weights; 0 is off.
+        patience: Epochs without a better one, after which training ends; 0 is off.
         progress: Show the progress bar if the console is a terminal; elsewhere print a line per epoch.
         callbacks: Further callbacks. After a validation they see the averaged weights.
         save_every: Longest training time between two checkpoints, in seconds.
+        noun: What is trained on, in the plural; for what is shown.
         resume: A checkpoint of this run to resume from.
 
     Returns:
         The trainer. Its `checkpoint_callback` has the path of the best checkpoint.
+
+    Raises:
+        VitError: The machine does not have these devices, or the run failed.
     """
     keep_freed_memory()
+    limit_torch_threads()
     devices, num_nodes = torchrun_devices(devices, num_nodes)
     all_callbacks = _all_callbacks(
-        folder, console, callbacks, progress=progress, max_time=max_time, ema=ema, save_every=save_every
+        folder,
+        console,
+        callbacks,
+        progress=progress,
+        max_time=max_time,
+        ema=ema,
+        patience=patience,
+        save_every=save_every,
+        noun=noun,
+        objective=module.objective,
     )
     with quiet_lightning():
-        trainer = L.Trainer(
+        trainer = _trainer(
             max_epochs=-1 if max_epochs is None else max_epochs,
-            precision=precision,  # type: ignore[arg-type]
+            precision=precision,
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
@@ -112,6 +135,21 @@ def fit(
     return trainer
 
 
+def _trainer(**options: Any) -> L.Trainer:
+    """Lightning's Trainer.
+
+    Raises:
+        VitError: The machine does not have the devices that are asked for.
+    """
+    try:
+        return L.Trainer(**options)
+    except MisconfigurationException as error:
+        raise VitError(
+            f"trainer.accelerator is {options['accelerator']}, trainer.devices is {options['devices']}, and "
+            f"trainer.strategy is {options['strategy']}: {one_line_message(error)}"
+        ) from None
+
+
 def _all_callbacks(
     folder: Path,
     console: Console,
@@ -120,21 +158,25 @@ def _all_callbacks(
     progress: bool,
     max_time: str | None,
     ema: float,
+    patience: int,
     save_every: float,
+    noun: str,
+    objective: Objective,
 ) -> list[Callback]:
     """The callbacks of a run, in the order in which Lightning calls them."""
     checkpoints = folder / "checkpoints"
     bar_is_shown = progress and console.is_terminal
+    figure = f"val_{objective.figure}"
     callbacks: list[Callback] = [
-        EpochLog(folder / "metrics.csv", (lambda line: None) if bar_is_shown else console.print),
-        ModelCheckpoint(
-            checkpoints,
-            filename="best",
-            monitor="val_accuracy",
-            mode="max",
-            enable_version_counter=False,
-            save_on_train_epoch_end=False,  # but after the validation, and so before LatestCheckpoint
+        EpochLog(
+            folder / "metrics.csv",
+            (lambda line: None) if bar_is_shown else console.print,
+            noun,
+            figure=objective.figure,
+            figure_name=objective.figure_name,
         ),
+        BestCheckpoint(checkpoints, figure),
+        Patience(patience, console.print, figure),
         *extra_callbacks,
         RNGState(),
         ResumePosition(),
@@ -142,7 +184,7 @@ def _all_callbacks(
         StepLog(folder / "steps.csv"),
     ]
     if progress:
-        callbacks.append(ProgressBar(console))
+        callbacks.append(ProgressBar(console, noun, figure))
     if max_time is not None:
         days, hours, minutes, seconds = (int(part) for part in max_time.split(":"))
         limit = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
@@ -193,7 +235,4 @@ def best_weights(trainer: L.Trainer) -> dict[str, torch.Tensor]:
         )
     if problem := damage(Path(callback.best_model_path)):
         raise VitError(f"{problem}; --resume goes on from the newest checkpoint")
-    state = DurableIO().load_checkpoint(callback.best_model_path)["state_dict"]
-    return {
-        name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")
-    }
+    return checkpoint_weights(DurableIO().load_checkpoint(callback.best_model_path))

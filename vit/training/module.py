@@ -1,32 +1,33 @@
 """The Lightning module that trains a classifier. It knows no architecture."""
 
 from collections.abc import Callable
+from typing import cast
 
 import lightning as L
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import MeanMetric, Metric
 
 from vit.errors import VitError
 from vit.training.distributed import broadcast_buffers, shard
+from vit.training.objective import Objective
 
-# Images as pixels, uint8 (B, C, height, width), or texts as ids, int64 (B, N); targets (B,); indices (B,).
+# Images as pixels, uint8 (B, C, height, width), or texts as ids, int64 (B, N); targets (B,), or (B, classes)
+# with several labels; indices (B,).
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class Classifier(L.LightningModule):
-    """Trains with cross-entropy on augmented inputs; validates on inputs without augmentation.
+    """Trains for an objective on augmented inputs; validates on inputs without augmentation.
 
     Augmentation runs on the device that trains, on whole batches.
 
     Args:
         model: Inputs -> logits (B, classes). Inputs are float images (B, C, height, width) or ids (B, N).
-        classes: Number of classes.
+        objective: Loss and metrics.
         augment: (pixels or ids, indices, epoch) -> inputs, for training.
         normalise: Pixels or ids -> inputs, for validation.
         mix: (inputs, targets, epoch, first index) -> the same, mixed, with targets as (B, classes);
@@ -34,13 +35,12 @@ class Classifier(L.LightningModule):
         make_optimizer: Model -> optimiser.
         lr_factor: Progress, 0 to 1 -> the learning rate as a fraction of its peak.
         grow: (images, progress, 0 to 1) -> the images resized for that progress. None: no resizing.
-        label_smoothing: Probability that the targets spread over all classes.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        classes: int,
+        objective: Objective,
         *,
         augment: Callable[[Tensor, Tensor, int], Tensor],
         normalise: Callable[[Tensor], Tensor],
@@ -48,23 +48,33 @@ class Classifier(L.LightningModule):
         make_optimizer: Callable[[nn.Module], Optimizer],
         lr_factor: Callable[[float], float],
         grow: Callable[[Tensor, float], Tensor] | None = None,
-        label_smoothing: float = 0.0,
     ):
         super().__init__()
         self.model = model
+        self.objective = objective
         self.augment = augment
         self.normalise = normalise
         self.mix = mix
         self.grow = grow
         self.make_optimizer = make_optimizer
         self.lr_factor = lr_factor
-        self.label_smoothing = label_smoothing
         self.train_loss = MeanMetric(nan_strategy="ignore")
-        self.train_accuracy = MulticlassAccuracy(classes, average="micro")
-        for metric in (self.train_loss, self.train_accuracy):
+        # Under their names, `train_accuracy` or `train_map`: a checkpoint stores that of the training.
+        self.add_module(f"train_{objective.figure}", objective.train_metric())
+        self.add_module(f"val_{objective.figure}", objective.val_metric())
+        for metric in (self.train_loss, self.train_metric):
             metric.persistent(True)  # so that a run resumed in the middle of an epoch counts all of it
         self.val_loss = MeanMetric(nan_strategy="disable")
-        self.val_accuracy = MulticlassAccuracy(classes, average="micro")
+
+    @property
+    def train_metric(self) -> Metric:
+        """That of the objective, over the epoch so far."""
+        return cast(Metric, self._modules[f"train_{self.objective.figure}"])
+
+    @property
+    def val_metric(self) -> Metric:
+        """That of the objective, for validation."""
+        return cast(Metric, self._modules[f"val_{self.objective.figure}"])
 
     def configure_model(self) -> None:
         """Shard the weights between the processes, if the strategy is FSDP2."""
@@ -74,7 +84,7 @@ class Classifier(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Reset the metrics: a run resumed between two epochs has loaded those of the epoch before."""
         self.train_loss.reset()
-        self.train_accuracy.reset()
+        self.train_metric.reset()
 
     def on_validation_epoch_start(self) -> None:
         """Let every process validate the same model."""
@@ -91,30 +101,29 @@ class Classifier(L.LightningModule):
         return inputs if self.grow is None else self.grow(inputs, self.common_progress()), targets
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The loss of one batch; targets are (B,), or (B, classes) where they are mixed."""
+        """The loss of one batch; targets are (B,), or (B, classes) with several labels or mixed."""
         inputs, targets = batch
         logits = self.model(inputs).float()
-        loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        truth = targets.argmax(1) if targets.ndim == 2 else targets
-        self.train_loss.update(loss.detach(), len(truth))
-        self.train_accuracy.update(logits.detach(), truth)
+        loss = self.objective.loss(logits, targets)
+        self.train_loss.update(loss.detach(), self.objective.count(targets))
+        self.train_metric.update(logits.detach(), self.objective.truth(targets))
         # Logged here, not in on_train_epoch_end: EpochLog writes its row before that hook of the module runs.
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
-        self.log("train_accuracy", self.train_accuracy, on_step=False, on_epoch=True)
+        self.log(f"train_{self.objective.figure}", self.train_metric, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Cross-entropy without label smoothing, and accuracy."""
+        """The loss without label smoothing and weights, and the metric."""
         inputs, targets = batch
         logits = self.model(inputs).float()
-        self.val_loss.update(cross_entropy(logits, targets), len(targets))
-        self.val_accuracy.update(logits, targets)
+        self.val_loss.update(self.objective.val_loss(logits, targets), self.objective.count(targets))
+        self.val_metric.update(logits, targets)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics; the best checkpoint is chosen by the accuracy.
+        """Log the metrics; the best checkpoint is chosen by the objective's.
 
         Raises:
-            VitError: The loss is not finite, so that the accuracy means nothing.
+            VitError: The loss is not finite, so that the metric means nothing.
         """
         if not (loss := self.val_loss.compute()).isfinite():
             raise VitError(
@@ -122,7 +131,7 @@ class Classifier(L.LightningModule):
                 "checkpoints are kept"
             )
         self.log("val_loss", self.val_loss)
-        self.log("val_accuracy", self.val_accuracy)
+        self.log(f"val_{self.objective.figure}", self.val_metric)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, and a schedule that sets the learning rate by `progress` after each step."""

@@ -201,7 +201,7 @@ def _lock(folder: Path) -> Iterator[None]:
 @contextmanager
 def _log_file(file: Path) -> Iterator[None]:
     """Send the log of a run to a file, and not to the root logger's handlers."""
-    handler = logging.FileHandler(file, encoding="utf-8")
+    handler = logging.FileHandler(file, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level, propagate = log.level, log.propagate
     log.addHandler(handler)

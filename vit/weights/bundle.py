@@ -21,6 +21,8 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 BESIDE = {"weights", "tokenizer"}  # fields with a file of their own
+OPTIONAL = {"thresholds"}  # fields that are left out where they are empty
+ARRAYS = {"labels", "thresholds"}
 JSON_NAMES = {dict: "object", list: "array"}
 RENAMED = {"words.": "token_embedding."}  # prefixes of parameter names in bundles of version 0.1
 
@@ -37,6 +39,8 @@ class Bundle:
         scores: Scores of the model by split, for example {"val": {"accuracy": 0.98, "n": 144}}.
         training: How it was trained: the dataset's name and splits, seconds, optimiser steps.
         tokenizer: Content of `tokenizer.json`; None for an image model.
+        thresholds: Of a model that gives several labels, one probability per label, from which on an input
+            has it. Empty for one label per input; the key is then left out, as in bundles of version 0.1.
     """
 
     architecture: dict[str, Any]
@@ -46,6 +50,7 @@ class Bundle:
     scores: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     tokenizer: str | None = None
+    thresholds: list[float] = field(default_factory=list)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -66,7 +71,11 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
 
 def write_description(folder: Path, bundle: Bundle) -> None:
     """Write `config.json` alone, for example when a score has been added."""
-    description = {"format": FORMAT} | {k: v for k, v in vars(bundle).items() if k not in BESIDE}
+    description = {"format": FORMAT} | {
+        name: value
+        for name, value in vars(bundle).items()
+        if name not in BESIDE and (value or name not in OPTIONAL)
+    }
     write_text(folder / CONFIG, json.dumps(description, indent=2) + "\n")
 
 
@@ -85,12 +94,12 @@ def read_description(folder: Path) -> dict[str, Any]:
     if found != FORMAT:
         raise VitError(f"{file} has format {found!r}, expected {FORMAT!r}: is {folder} a model bundle?")
     known = {part.name for part in fields(Bundle)} - BESIDE
-    if description.keys() != known:
-        odd = sorted(description.keys() ^ known)
+    if description.keys() | OPTIONAL != known:
+        odd = sorted((description.keys() | OPTIONAL) ^ known)
         keys = f"has keys {sorted(description)}, expected {sorted(known)}"
         raise VitError(f"{file} {keys}: {odd} are missing or unknown")
     for name, value in description.items():
-        expected = list if name == "labels" else dict
+        expected = list if name in ARRAYS else dict
         if not isinstance(value, expected):
             raise VitError(f"{file}: {name} is {value!r}, expected a JSON {JSON_NAMES[expected]}")
     return description

@@ -15,8 +15,9 @@ from vit.errors import VitError
 from vit.text import TextTransformer, Tokenizer
 from vit.vision import VisionTransformer
 from vit.weights import Bundle, read_bundle
-from vit.weights.bundle import is_bundle
+from vit.weights.bundle import CONFIG, is_bundle
 from vit.weights.sources import PACKAGED, huggingface_folder, huggingface_model, packaged_folder, timm_model
+from vit.weights.unfinished import is_unfinished, read_unfinished
 
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 
@@ -96,7 +97,7 @@ def is_bundled(word: str | Path) -> bool:
 
 
 def open_bundle(word: str | Path) -> Bundle:
-    """The bundle of a run folder, a bundle folder, or a shipped model.
+    """The bundle of a run folder, a bundle folder, or a shipped model; of an unfinished run, its best model.
 
     Raises:
         VitError: There is none.
@@ -105,7 +106,9 @@ def open_bundle(word: str | Path) -> Bundle:
     for folder in (path / "model", path, SHIPPED / word):
         if is_bundle(folder):
             return read_bundle(folder)
-    if (path / "checkpoints").is_dir():
+    if is_unfinished(path):
+        return read_unfinished(path)
+    if (path / "checkpoints").is_dir() or (path / "model" / CONFIG).is_file():
         raise VitError(f"{word} is a run without a finished model: continue it with vit train --resume")
     known = [*PACKAGED, *(folder.name for folder in shipped_models())]
     raise VitError(
@@ -133,7 +136,11 @@ def from_bundle(bundle: Bundle) -> Tower:
     classes = bundle.architecture["classes"]
     if len(bundle.labels) != classes:
         raise VitError(f"the bundle has {len(bundle.labels)} labels, expected {classes}: one for each class")
-    model.labels = list(bundle.labels)
+    if len(bundle.thresholds) not in (0, classes):
+        raise VitError(
+            f"the bundle has {len(bundle.thresholds)} thresholds, expected {classes}, one for each label, or none"
+        )
+    model.labels, model.thresholds = list(bundle.labels), list(bundle.thresholds)
     if model.reads == "text":
         if bundle.tokenizer is None:
             raise VitError("the bundle has no tokenizer.json, which a model of texts needs: copy it whole")
@@ -156,6 +163,7 @@ def describe(word: str | Path) -> dict[str, Any]:
         "heads": blocks[0].attention.heads,
         "pool": model.pool_kind,
         "labels": model.labels,
+        **({"thresholds": model.thresholds} if model.thresholds else {}),
         "preprocess": None if model.preprocess is None else model.preprocess.to_dict(),
     }
     if is_bundled(word):
@@ -178,8 +186,9 @@ def fingerprint(model: Any) -> str:
     Parameters are digested under the names that version 0.1 gave them, so that an interrupted job which it
     began is continued.
     """
-    printed = repr((model, model.labels, model.preprocess, model.autocast))
-    digest = sha256(printed.replace("(token_embedding)", "(words)").encode())
+    printed = repr((model, model.labels, model.preprocess, model.autocast, *model.thresholds))
+    printed = printed.replace("(token_embedding)", "(words)").replace(", resize='crop'", "")
+    digest = sha256(printed.encode())
     if model.reads == "text" and model.preprocess is not None:
         digest.update(model.preprocess.definition.encode())
     state = {name.replace("token_embedding.", "words."): part for name, part in model.state_dict().items()}

@@ -1,6 +1,8 @@
 """The checkpoint that a run is resumed from."""
 
+import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,13 +11,15 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
+
 
 class LatestCheckpoint(Callback):
-    """Saves `last.ckpt` after each epoch, at intervals within one, and when SIGTERM or SIGINT arrives.
+    """Saves `last.ckpt` after each epoch, at intervals within one, and on SIGTERM, SIGINT or SIGHUP.
 
     A signal ends the run after the current step, with a checkpoint. During validation it ends the run after
     the validation, because the epoch's last step and its validation belong together. A second signal ends the
-    run at once.
+    run at once, except SIGHUP: a terminal that closes sends it twice. Under `nohup` SIGHUP is ignored.
 
     Args:
         file: The checkpoint.
@@ -27,16 +31,25 @@ class LatestCheckpoint(Callback):
         self.saved_at = 0.0
         self.received_signal: int | None = None
         self.previous_handlers: dict[int, Any] = {}
+        self.terminals: list[int] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Install the signal handlers; Python allows that in the main thread only."""
         self.saved_at = time.monotonic()
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if SIGHUP is not None and signal.getsignal(SIGHUP) != signal.SIG_IGN:
+            numbers.append(SIGHUP)
+            self.terminals = _terminals()
+        for number in numbers:
             self.previous_handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:
+        if number == SIGHUP:
+            _discard_output(self.terminals)
+            self.received_signal = self.received_signal or number
+            return
         if self.received_signal is not None:
             self._restore_handlers()
             signal.raise_signal(number)
@@ -67,7 +80,7 @@ class LatestCheckpoint(Callback):
             return
         if self.received_signal == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + signal.SIGTERM)
+        raise SystemExit(128 + (self.received_signal or signal.SIGTERM))  # none: another process got it
 
     def _restore_handlers(self) -> None:
         for number, handler in self.previous_handlers.items():
@@ -83,6 +96,19 @@ class LatestCheckpoint(Callback):
     ) -> None:
         """Restore the previous signal handlers."""
         self._restore_handlers()
+
+
+def _terminals() -> list[int]:
+    """The file descriptors of standard output and standard error, where they are terminals."""
+    return [stream.fileno() for stream in (sys.stdout, sys.stderr) if stream.isatty()]
+
+
+def _discard_output(descriptors: list[int]) -> None:
+    """Send what is written to these nowhere: to write to a terminal that is closed would end the run."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _any_process(trainer: L.Trainer, here: bool) -> bool:

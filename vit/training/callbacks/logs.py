@@ -15,17 +15,6 @@ from torch import Tensor
 
 from vit.atomic import replacing
 
-EPOCH_COLUMNS = (
-    "epoch",
-    "step",
-    "seconds",
-    "lr",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "images_per_second",
-)
 STEP_COLUMNS = ("step", "loss", "lr")
 FLUSH_STEPS = 50  # reading a loss from a GPU waits for it, so losses are read many at a time
 
@@ -38,11 +27,29 @@ class EpochLog(Callback):
     Args:
         file: The CSV file. A resumed run keeps the rows of the epochs before.
         print_line: Called with each line as well.
+        noun: What is trained on, in the plural. The column is `images_per_second` for texts, too.
+        figure: Of `train_FIGURE` and `val_FIGURE`, in [0, 1].
+        figure_name: As the line says it.
     """
 
-    def __init__(self, file: Path, print_line: Callable[[str], None]):
+    def __init__(
+        self,
+        file: Path,
+        print_line: Callable[[str], None],
+        noun: str = "images",
+        *,
+        figure: str = "accuracy",
+        figure_name: str = "accuracy",
+    ):
         self.file = file
+        self.figure = f"val_{figure}"
+        self.figure_name = figure_name
+        self.columns = (
+            "epoch", "step", "seconds", "lr", "train_loss", f"train_{figure}", "val_loss", self.figure,
+            "images_per_second",
+        )  # fmt: skip
         self.print_line = print_line
+        self.noun = noun
         self.started = 0.0
         self.epoch_started = 0.0
         self.training_seconds = 0.0
@@ -64,7 +71,7 @@ class EpochLog(Callback):
         """Start the clock; in a resumed run, drop the row of an epoch that will be repeated."""
         self.started = self.epoch_started = time.monotonic()
         if trainer.is_global_zero:
-            keep_rows(self.file, EPOCH_COLUMNS, trainer.current_epoch)
+            keep_rows(self.file, self.columns, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the epoch's clock."""
@@ -82,8 +89,8 @@ class EpochLog(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the row. Lightning has validated the epoch before it calls this."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        row: dict[str, Any] = dict.fromkeys(EPOCH_COLUMNS, "")
-        row |= {name: f"{metrics[name]:.6g}" for name in EPOCH_COLUMNS if name in metrics}
+        row: dict[str, Any] = dict.fromkeys(self.columns, "")
+        row |= {name: f"{metrics[name]:.6g}" for name in self.columns if name in metrics}
         row |= {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -94,14 +101,14 @@ class EpochLog(Callback):
         if not trainer.is_global_zero:
             return
         with self.file.open("a", newline="", encoding="utf-8") as stream:
-            csv.DictWriter(stream, EPOCH_COLUMNS).writerow(row)
+            csv.DictWriter(stream, self.columns).writerow(row)
             stream.flush()
             os.fsync(stream.fileno())
         line = (
             f"epoch {row['epoch']:>3}  train loss {metrics.get('train_loss', float('nan')):.3f}  "
             f"val loss {metrics.get('val_loss', float('nan')):.3f}  "
-            f"val accuracy {100 * metrics.get('val_accuracy', float('nan')):.2f} %  "
-            f"{float(row['images_per_second']):.0f} images/s  {float(row['seconds']):.0f} s"
+            f"val {self.figure_name} {100 * metrics.get(self.figure, float('nan')):.2f} %  "
+            f"{float(row['images_per_second']):.0f} {self.noun}/s  {float(row['seconds']):.0f} s"
         )
         log.info(line)
         self.print_line(line)

@@ -11,14 +11,18 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 class ProgressBar(Callback):
-    """One bar for the whole run, not one per epoch: epoch, images/s, loss, validation accuracy, time left.
+    """One bar for the whole run, not one per epoch: epoch, rate, loss, validation figure, time left.
 
     Args:
         console: Where the bar is drawn, if it is a terminal.
+        noun: What is trained on, in the plural.
+        figure: The validation figure, in [0, 1].
     """
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, noun: str = "images", figure: str = "val_accuracy"):
         self.console = console
+        self.noun = noun
+        self.figure = figure
         self.progress: Progress | None = None
         self.last_update: tuple[float, int] = (0.0, 0)  # time, images
         self.images = 0
@@ -31,7 +35,7 @@ class ProgressBar(Callback):
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
-            TextColumn("{task.fields[rate]:,.0f} images/s"),
+            TextColumn(f"{{task.fields[rate]:,.0f}} {self.noun}/s"),
             TextColumn("loss {task.fields[loss]}"),
             TextColumn("val {task.fields[val]}"),
             TimeElapsedColumn(),
@@ -64,12 +68,16 @@ class ProgressBar(Callback):
             epoch=trainer.current_epoch + 1,
             rate=(self.images - last_images) / (now - last_time),
             loss=f"{float(outputs['loss']) * trainer.accumulate_grad_batches:.3f}",
-            val=_val_accuracy(trainer),
+            val=self._val_figure(trainer),
             left=str(timedelta(seconds=int((now - self.started) / gained * (1 - done))))
             if gained > 0
             else "-",
         )
         self.last_update = (now, self.images)
+
+    def _val_figure(self, trainer: L.Trainer) -> str:
+        value = trainer.callback_metrics.get(self.figure)
+        return "-" if value is None else f"{100 * float(value):.1f} %"
 
     def _stop(self) -> None:
         if self.progress is not None:
@@ -83,7 +91,7 @@ class ProgressBar(Callback):
                 self.progress.task_ids[0],
                 completed=1.0,
                 epoch=trainer.current_epoch,
-                val=_val_accuracy(trainer),
+                val=self._val_figure(trainer),
                 left="0:00:00",
             )
         self._stop()
@@ -95,6 +103,3 @@ class ProgressBar(Callback):
         self._stop()
 
 
-def _val_accuracy(trainer: L.Trainer) -> str:
-    accuracy = trainer.callback_metrics.get("val_accuracy")
-    return "-" if accuracy is None else f"{100 * float(accuracy):.1f} %"

@@ -46,7 +46,8 @@ class DataGuard(Callback):
     """Refuses to resume with other data.
 
     Args:
-        facts: What must be the same as when the run began, by name; plain values.
+        facts: What must be the same as when the run began, by name; plain values. Of two lists the message
+            names the entries that came and went.
     """
 
     def __init__(self, facts: dict[str, Any]):
@@ -66,7 +67,20 @@ class DataGuard(Callback):
             if (now := self.facts.get(name)) != before:
                 raise VitError(
                     f"cannot resume: {name} is {_shorten(now)}, and was {_shorten(before)} when the run began"
+                    f"{_came_and_went(before, now)}: restore the data, or train a new run with another --name"
                 )
+
+
+def _came_and_went(before: Any, now: Any) -> str:
+    """The entries that one of two lists has alone; nothing for other values."""
+    if not (isinstance(before, list) and isinstance(now, list)):
+        return ""
+    came = [str(entry) for entry in now if entry not in before]
+    went = [str(entry) for entry in before if entry not in now]
+    parts = [
+        f"{_shorten(', '.join(names))} {verb}" for names, verb in ((came, "came"), (went, "went")) if names
+    ]
+    return f" ({' and '.join(parts)})" if parts else " (in another order)"
 
 
 def _shorten(value: Any) -> str:

@@ -1,0 +1,110 @@
+"""A run that is not finished as a bundle: its description, and the weights of its best checkpoint.
+
+    runs/NAME/model/config.json, for texts model/tokenizer.json     written when the run begins
+    runs/NAME/checkpoints/best.ckpt                                 after the best epoch so far
+
+`model/model.safetensors` is written when the run is finished.
+"""
+
+import logging
+from functools import cache
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vit.atomic import write_text
+from vit.errors import VitError
+from vit.weights.bundle import (
+    CONFIG,
+    RENAMED,
+    TOKENIZER,
+    Bundle,
+    is_bundle,
+    read_description,
+    write_description,
+)
+
+BEST = Path("checkpoints", "best.ckpt")
+MODULE = "model."  # where the Lightning module holds the model
+
+log = logging.getLogger("vit")
+
+
+def write_outline(folder: Path, bundle: Bundle) -> None:
+    """Write the files of a bundle but the weights, unless the folder holds a whole bundle already.
+
+    Args:
+        folder: `model/` of the run.
+        bundle: Its weights are not looked at.
+    """
+    if is_bundle(folder):  # of a finished run that is continued
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    if bundle.tokenizer is not None:
+        write_text(folder / TOKENIZER, bundle.tokenizer)
+    write_description(folder, bundle)
+
+
+def is_unfinished(run: Path) -> bool:
+    """Whether the folder is a run that has a best checkpoint and no finished model."""
+    model = run / "model"
+    return (run / BEST).is_file() and (model / CONFIG).is_file() and not is_bundle(model)
+
+
+def read_unfinished(run: Path) -> Bundle:
+    """The best model of an unfinished run so far; says on stderr which epoch it is of.
+
+    Raises:
+        VitError: A file is broken.
+    """
+    description = read_description(run / "model")
+    checkpoint = _load(run / BEST)
+    tokenizer = run / "model" / TOKENIZER
+    _say_once(
+        f"{run} is not finished: this is its best checkpoint so far, of epoch {checkpoint['epoch'] + 1}"
+    )
+    return Bundle(
+        weights=checkpoint_weights(checkpoint),
+        tokenizer=tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None,
+        **description,
+    )
+
+
+def checkpoint_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """The model's weights in a checkpoint of a run; with EMA, the averaged ones.
+
+    Args:
+        checkpoint: As Lightning stores it, of this or an earlier version.
+    """
+    state = checkpoint["state_dict"]
+    names = {name: name.removeprefix(MODULE) for name in state if name.startswith(MODULE)}
+    for old, new in RENAMED.items():
+        names = {
+            key: new + name.removeprefix(old) if name.startswith(old) else name for key, name in names.items()
+        }
+    return {name: state[key] for key, name in names.items()}
+
+
+def _load(file: Path) -> dict[str, Any]:
+    """The content of a checkpoint: tensors and plain values only.
+
+    Raises:
+        VitError: It is damaged, holds other objects, or is not a checkpoint of a run.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise VitError(f"{file} is damaged, or holds more than tensors and plain values: {reason}") from None
+    if not isinstance(checkpoint, dict) or not {"state_dict", "epoch"} <= checkpoint.keys():
+        raise VitError(f"{file} is not a checkpoint of a run: it has no weights and epoch")
+    return checkpoint
+
+
+@cache
+def _say_once(message: str) -> None:
+    """To stderr, unless the program sends the log elsewhere; a command opens its model several times."""
+    log.warning(message)
