@@ -107,7 +107,12 @@ def main(argv: list[str] | None = None) -> int:
         ("test, with mirror images", splits.test, True),
     ):
         results[split] = evaluate(
-            model, loader(images, 250), model.preprocess.normalise, len(model.labels), flip=flip
+            model,
+            loader(images, 250),
+            model.preprocess.normalise,
+            len(model.labels),
+            flip=flip,
+            temperature="fit" if split == "val" else None,
         )
     bundle.scores = {split: result.figures() for split, result in results.items()}
     folder: Path = arguments.into / arguments.name

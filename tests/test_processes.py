@@ -92,15 +92,32 @@ def test_sharded_weights_train_as_replicated_ones(tmp_path: Path) -> None:
 def test_evaluation_counts_every_image_once(
     digits_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    args = f"evaluate {digits_run} --json --batch-size 100"
-    assert main(args.split()) == 0
+    args = f"evaluate {digits_run} --json --batch-size 100 --output"
+    assert main([*args.split(), str(tmp_path / "one")]) == 0
     alone = json.loads(capsys.readouterr().out)
-    ended = torchrun(args, tmp_path)
+    ended = torchrun(f"{args} two", tmp_path)
     assert ended.returncode == 0, ended.stderr
     together = json.loads(ended.stdout)
     assert together["n"] == alone["n"] == 359
-    assert together.pop("by_class") == pytest.approx(alone.pop("by_class"), abs=1e-6)
+    for name in ("classes", "confusion", "labels"):
+        assert together.pop(name) == alone.pop(name)
+    for name in ("by_class", "interval"):
+        assert together.pop(name) == pytest.approx(alone.pop(name), abs=1e-6)
     assert together == pytest.approx(alone, abs=1e-6)
+    for name in ("classes.csv", "confusion.csv"):
+        assert (tmp_path / "two" / name).read_text() == (tmp_path / "one" / name).read_text()
+    ours, theirs = (_mistakes(tmp_path / folder / "mistakes.csv") for folder in ("two", "one"))
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert (tmp_path / "two" / "plots" / "wrongest.png").is_file()
+
+
+def _mistakes(file: Path) -> dict[tuple[str, ...], float]:
+    """The score of each mistake, by path, label and prediction."""
+    with file.open(newline="") as stream:
+        return {
+            (row["path"], row["label"], row["predicted"]): float(row["score"])
+            for row in csv.DictReader(stream)
+        }
 
 
 def test_a_split_too_small_for_its_processes(digits_run: Path, tmp_path: Path, pictures: Path) -> None:

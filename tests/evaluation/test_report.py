@@ -8,7 +8,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from vit.errors import VitError
-from vit.evaluation.plots import confusion, curves, png, svg, wrongest
+from vit.evaluation.curves import curves
+from vit.evaluation.drawing import png, svg
+from vit.evaluation.plots import confusion, wrongest
 from vit.evaluation.report import write_report
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -138,7 +140,7 @@ def test_wrongest_tells_truth_guess_score_and_name():
 
 
 def test_wrongest_of_nothing_says_so():
-    assert "No validation picture was wrong." in drawn(wrongest([], [], [], [], []))
+    assert "No example was wrong." in drawn(wrongest([], [], [], [], []))
 
 
 def test_wrongest_of_different_lengths_is_refused():
@@ -209,3 +211,14 @@ def test_report_refuses_what_is_no_png(tmp_path):
     with pytest.raises(VitError, match="figure 'Curves' begins with b'<svg"):
         report(tmp_path, figures={"Curves": b"<svg></svg>"})
     assert not list(tmp_path.iterdir())
+
+
+def test_report_shows_tables_of_typed_values(tmp_path):
+    rows = [{"label": "7", "recall": 0.8125, "n": 12345}, {"label": HOSTILE, "recall": None, "n": 0}]
+    page = report(tmp_path, tables={"Classes (2)": rows}, subtitle=HOSTILE, more_facts={"epochs": "3"})
+    assert "<summary>Classes (2)</summary>" in page
+    assert '<th class="text">label</th><th>recall</th><th>n</th>' in page
+    assert '<td class="text">7</td><td>81.2 %</td><td>12,345</td>' in page
+    assert "</td><td>–</td><td>0</td>" in page
+    assert '<dl class="cards small"><div><dt>epochs</dt><dd>3</dd></div></dl>' in page
+    assert HOSTILE not in page

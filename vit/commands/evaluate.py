@@ -1,10 +1,14 @@
-"""Measure a model on a dataset: accuracy, top-5, loss, calibration. Every image or text counts once; the
-processes of torchrun share them.
+"""Measure a model on a dataset: accuracy with its 95 % interval, precision and recall of each class, what is
+confused, calibration. Every image or text counts once; the processes of torchrun share them.
 
 example:
   vit evaluate runs/digits
   vit evaluate runs/digits --data my_pictures --split all --json
+  vit evaluate runs/digits --output digits_test
   vit evaluate runs/digits --attribution --pictures 300
+
+--output writes evaluation.json, confusion.csv, classes.csv, mistakes.csv (every wrong prediction, the most
+confident first), plots and report.html into a folder.
 
 --attribution also measures how faithful the maps of vit attend are. Patches are removed in a map's order,
 the most relevant first (MoRF) and the least relevant first (LeRF), and the figure is the area under the
@@ -16,6 +20,7 @@ chance it is about 0.8 over the root of the number of patches, 0.1 for 64.
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vit.attribution.roster import METHODS, QUICK_METHODS
@@ -27,7 +32,9 @@ from vit.errors import UsageError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-SPLITS = (*DATA_SPLITS, "all")
+    from vit.recipes.evaluate import EvaluationData
+
+SPLITS = (*DATA_SPLITS, "new", "all")  # new: what the run has not seen
 ATTRIBUTION_OPTIONS = ("methods", "pictures", "steps")
 
 
@@ -40,12 +47,16 @@ def add_arguments(parser: "ArgumentParser") -> None:
         help=f"{', '.join(FOUND_BY_NAME)}, class folders, or parquet (default: what it was trained on)",
     )
     parser.add_argument("--split", default="test", help=f"one of {', '.join(SPLITS)} (default: test)")
+    parser.add_argument("--column", help="of a table, with the texts or the paths (default: a usual name)")
+    parser.add_argument("--label-column", help="of a table, with the labels (default: a usual name)")
     parser.add_argument("--flip", action="store_true", help="average each image with its mirror image")
     parser.add_argument("--attribution", action="store_true", help="measure the methods of vit attend, too")
     parser.add_argument("--methods", help=f"separated by commas (default: {','.join(QUICK_METHODS)})")
     parser.add_argument("--pictures", type=int, help="drawn for them at random (default: 200)")
     parser.add_argument("--steps", type=int, help="parts in which patches go (default: 16)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--output", metavar="DIR", help="folder for report, tables and plots")
+    parser.add_argument("--overwrite", action="store_true", help="write into a DIR that is not empty")
     parser.add_argument("--batch-size", type=int, default=256, help="images per forward pass (default: 256)")
 
 
@@ -53,43 +64,78 @@ def run(arguments: "Namespace") -> int:
     """Print the figures."""
     methods, images, steps = _check(arguments)
 
-    from vit.commands.common import faithfulness_table, require_labels
+    from vit.commands.common import require_labels
     from vit.device import best_device
+    from vit.evaluation.results import check_folder, write_evaluation
     from vit.recipes.evaluate import evaluate_maps, evaluate_model, evaluation_data
     from vit.weights.models import load_model
 
+    if arguments.output is not None:
+        check_folder(Path(arguments.output), overwrite=arguments.overwrite)
     model = require_labels(load_model(arguments.model).to(best_device()), arguments.model)
     if model.reads == "text" and (arguments.flip or arguments.attribution):
         raise UsageError("--flip and --attribution apply to image models only: leave them out")
-    data = evaluation_data(model, arguments.model, arguments.data)
-    figures = evaluate_model(
-        model, data, arguments.split, batch_size=arguments.batch_size, flip=arguments.flip
+    data = evaluation_data(
+        model,
+        arguments.model,
+        arguments.data,
+        input_column=arguments.column,
+        label_column=arguments.label_column,
     )
-    if figures is None:  # the first process prints
+    measured = evaluate_model(
+        model,
+        data,
+        arguments.split,
+        batch_size=arguments.batch_size,
+        flip=arguments.flip,
+        temperature=None if arguments.flip else _temperature(arguments.model),
+    )
+    if measured is None:  # the first process prints
         return 0
-    figures |= {"data": arguments.data or data.name, "model": arguments.model}
+    figures = measured.figures | {"data": arguments.data or data.name, "model": arguments.model}
     if methods:
         figures["attribution"] = evaluate_maps(
             model, data, arguments.split, methods, images=images, steps=steps
         )
-    skipped = data.splits.skipped
+    if arguments.output is not None:
+        write_evaluation(
+            Path(arguments.output),
+            labels=model.labels,
+            examples=measured.examples,
+            result=measured.result,
+            figures=figures,
+        )
     if arguments.json:
         print(json.dumps(figures))
-        return 3 if skipped else 0
-    print(
-        f"{figures['data']}, {arguments.split}{', with mirror images' if arguments.flip else ''}, "
-        f"n = {figures['n']}: accuracy {100 * figures['accuracy']:.2f} %, "
-        f"top-5 {100 * figures['accuracy_top5']:.2f} %, loss {figures['loss']:.4f}, "
-        f"calibration error {figures['calibration_error']:.4f}"
-    )
-    if methods:
+    else:
+        _print(figures, data, arguments.output)
+    return 3 if data.skipped else 0
+
+
+def _print(figures: dict[str, Any], data: "EvaluationData", output: str | None) -> None:
+    from rich.console import Console
+
+    from vit.commands.common import faithfulness_table
+    from vit.commands.figures import print_figures
+
+    print_figures(Console(highlight=False, markup=False, soft_wrap=True), figures)
+    if "attribution" in figures:
         rows = figures["attribution"]
-        print(f"faithfulness of maps for the predicted class, {arguments.split}, n = {rows[0]['n']}:")
+        print(f"faithfulness of maps for the predicted class, {figures['split']}, n = {rows[0]['n']}:")
         print(faithfulness_table(rows))
-    if skipped:
-        print(f"{len(skipped)} files skipped, the first is {': '.join(skipped[0])}")
-        return 3
-    return 0
+    if data.skipped:
+        print(f"{len(data.skipped)} skipped, the first is {': '.join(data.skipped[0])}")
+    for note in data.notes:
+        print(note)
+    if output is not None:
+        print(f"report {Path(output) / 'report.html'}")
+
+
+def _temperature(word: str) -> float | None:
+    """The temperature that suited the validation split of a model's run; None where none is recorded."""
+    from vit.weights.models import is_bundled, open_bundle
+
+    return open_bundle(word).scores.get("val", {}).get("temperature") if is_bundled(word) else None
 
 
 def _check(arguments: "Namespace") -> tuple[list[str], int, int]:
@@ -103,6 +149,8 @@ def _check(arguments: "Namespace") -> tuple[list[str], int, int]:
     if arguments.split not in SPLITS:
         raise UsageError(f"--split is {arguments.split}{nearest(arguments.split, list(SPLITS))}")
     require_positive("--batch-size", arguments.batch_size)
+    if arguments.overwrite and arguments.output is None:
+        raise UsageError("--overwrite is an option of --output, which is missing")
     given: dict[str, Any] = {
         name: arguments[name] for name in ATTRIBUTION_OPTIONS if arguments[name] is not None
     }

@@ -1,78 +1,45 @@
-"""Plots of a training run: loss and accuracy curves, confusion matrix, most confident mistakes.
+"""Plots of what a model gets right and wrong: confusion matrix, classes, reliability, mistakes.
 
-Each function returns a matplotlib Figure without pyplot, whose global state would keep every figure alive.
-`png` and `svg` turn one into a file.
+Each function returns a matplotlib Figure; `vit.evaluation.drawing` turns one into a file.
 """
 
-import io
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
+import torch
 from PIL import Image
+from rich.cells import cell_len
 from torch import Tensor
 
 from vit.errors import VitError
-from vit.viewer.fonts import one_line
+from vit.evaluation.calibration import Reliability
+from vit.evaluation.classes import class_figures, wilson_interval
+from vit.evaluation.drawing import (
+    ACCENT,
+    FAINT,
+    GRID,
+    INK,
+    WIDTH,
+    add_note,
+    calm,
+    class_names,
+    cut,
+    figure,
+    note,
+    plain,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
-ACCENT, INK, FAINT, GRID = "#2f6fb5", "#22262c", "#7a828c", "#e6e8eb"
-WIDTH = 9.0  # inches; 900 pixels, the width of a README, at 100 dots per inch
+SECOND = "#c8702a"  # of two series; also told from ACCENT by those who see few colors
+PALE = "#c9dcf0"  # ACCENT for areas
 COUNTS_UP_TO = 20  # classes; with more, numbers do not fit into their cells
 LABELS_UP_TO = 50  # classes; with more, no text is legible
-LABEL_LETTERS = 18  # maximum length of a label; longer ones are shortened
+ROWS_UP_TO = 40  # classes of which each gets a row
 TILES_PER_ROW = 6
-
-Row = Mapping[str, Any]  # of metrics.csv: numbers or strings of them; None or "" where nothing was measured
-
-
-def curves(rows: Sequence[Row]) -> "Figure":
-    """Draw loss and accuracy against the epoch, side by side; training in a lighter line than validation.
-
-    Args:
-        rows: One mapping per epoch with `epoch`, `seconds` (since the start of the run), `train_loss`,
-            `val_loss`, and `train_accuracy`, `val_accuracy` in [0, 1]. Values may be missing, None, "" or
-            not finite; such points are left out. Other keys are ignored.
-
-    Returns:
-        A figure. The best epoch (highest validation accuracy, or lowest validation loss where there is no
-        accuracy) is marked. A top axis shows minutes if `seconds` increases throughout and exceeds a minute.
-    """
-    if not rows:
-        return _note("No epoch was finished.")
-    figure = _figure(WIDTH, 3.7)
-    loss, accuracy = figure.subplots(1, 2, gridspec_kw={"wspace": 0.07})
-    epochs, seconds = _column(rows, "epoch"), _column(rows, "seconds")
-    best = _best(rows)
-    for axes, key, scale, unit in ((loss, "loss", 1, ""), (accuracy, "accuracy", 100, " %")):
-        _calm(axes, key + unit.replace(" ", ", "))
-        axes.set_xlabel("epoch", color=FAINT)
-        for part, name, strength, width in (("train", "train", 0.45, 1.2), ("val", "validation", 1.0, 2.2)):
-            # Points without a value are dropped, not drawn as gaps: validation may run every other epoch.
-            points = [(x, scale * y) for x, y in zip(epochs, _column(rows, f"{part}_{key}"), strict=True)]
-            points = [point for point in points if math.isfinite(sum(point))]
-            if points:
-                dot = "o" if len(points) == 1 else ""  # a line needs two points
-                x, y = zip(*points, strict=True)
-                axes.plot(x, y, color=ACCENT, alpha=strength, linewidth=width, marker=dot, label=name)
-        if axes.lines:
-            axes.legend(frameon=False, labelcolor=INK, loc="upper right" if key == "loss" else "lower right")
-        if best is not None:
-            value = scale * _column(rows, f"val_{key}")[best]
-            _mark(axes, epochs[best], value, f"{value:.1f} %" if unit else f"{value:.3g}")
-        if len(rows) == 1 and math.isfinite(epochs[0]):
-            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        _minutes_on_top(axes, epochs, seconds)
-    return figure
 
 
 def confusion(matrix: Tensor, labels: Sequence[str]) -> "Figure":
@@ -87,42 +54,22 @@ def confusion(matrix: Tensor, labels: Sequence[str]) -> "Figure":
     """
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
-        raise VitError(f"confusion matrix has shape {tuple(matrix.shape)}, expected (classes, classes)")
-    classes = matrix.shape[0]
-    if len(labels) != classes:
-        raise VitError(
-            f"confusion matrix has {classes} classes and {len(labels)} labels, expected one for each"
-        )
-    counts = matrix.detach().cpu()
+    counts = _square(matrix, labels)
     share = (counts / counts.sum(1, keepdim=True).clamp(min=1)).numpy()
-
-    figure = _figure(7.8, 6.8)
-    axes = figure.subplots()
+    canvas = figure(7.8, 6.8)
+    axes = canvas.subplots()
     shades = LinearSegmentedColormap.from_list("shades", ["#ffffff", ACCENT, "#12304f"])
     # The square root makes rare confusions visible, which a linear scale would hide beside the diagonal.
     image = axes.imshow(share, cmap=shades, norm=PowerNorm(0.5, 0, 1), interpolation="nearest")
-    _calm(axes, "")
+    calm(axes, "")
     axes.grid(visible=False)
+    axes.spines[:].set(visible=True, color=GRID)
     axes.set_xlabel("predicted", color=FAINT)
     axes.set_ylabel("true", color=FAINT)
-    if classes <= LABELS_UP_TO:
-        size = 9 if classes <= COUNTS_UP_TO else 6.5
-        names = [_cut(label) for label in labels]
-        upright = max(map(len, names)) * classes > 70  # horizontal labels would touch
-        axes.set_xticks(range(classes), names, fontsize=size, rotation=90 if upright else 0)
-        axes.set_yticks(range(classes), names, fontsize=size)
-        for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-            _plain(text)
-    else:
-        axes.set_xticks([])
-        axes.set_yticks([])
-    if classes <= COUNTS_UP_TO:
-        for row, column in counts.nonzero().tolist():
-            ink = "white" if share[row, column] > 0.2 else INK
-            count, size = str(counts[row, column].item()), 9 if classes <= 12 else 7
-            axes.text(column, row, count, ha="center", va="center", color=ink, fontsize=size)
-    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=30, pad=0.02, ticks=[0, 0.05, 0.25, 0.5, 1])
+    _name_both_axes(canvas, axes, labels)
+    if len(counts) <= COUNTS_UP_TO:
+        _write_counts(axes, counts)
+    bar = canvas.colorbar(image, ax=axes, shrink=0.6, aspect=30, pad=0.02, ticks=[0, 0.05, 0.25, 0.5, 1])
     bar.ax.set_yticklabels(["0", "5 %", "25 %", "50 %", "100 %"])
     bar.ax.tick_params(colors=FAINT, length=0, labelsize=8)
     bar.outline.set_visible(False)
@@ -130,7 +77,86 @@ def confusion(matrix: Tensor, labels: Sequence[str]) -> "Figure":
     if total:
         title = f"{correct} of {total} right, {100 * correct / total:.1f} %"
         axes.set_title(title, loc="left", color=INK, fontsize=11)
-    return figure
+    return canvas
+
+
+def classes(matrix: Tensor, labels: Sequence[str]) -> "Figure":
+    """Draw precision, recall and F1 of each class that has examples, the lowest F1 first.
+
+    Args:
+        matrix: As for `confusion`.
+        labels: One name per class. Of more than 40 classes those with the lowest F1 are drawn.
+
+    Raises:
+        VitError: As `confusion`.
+    """
+    figures = class_figures(_square(matrix, labels))
+    present = figures.n.nonzero()[:, 0]
+    if not len(present):
+        return note("No class has examples.")
+    order = present[figures.f1[present].argsort(stable=True)][:ROWS_UP_TO]
+    canvas = figure(WIDTH, 1.1 + 0.24 * len(order))
+    axes = canvas.subplots()
+    left_out = len(present) - len(order)
+    calm(axes, f"The {len(order)} classes with the lowest F1, of {len(present)}" if left_out else "")
+    axes.grid(visible=False, axis="y")
+    places = range(len(order))
+    percent = [(100 * values[order]).tolist() for values in (figures.precision, figures.recall, figures.f1)]
+    axes.barh(places, percent[2], color=PALE, height=0.72, label="F1")
+    axes.plot(percent[0], places, "o", color=ACCENT, markersize=5, label="precision")
+    axes.plot(percent[1], places, "D", color=SECOND, markersize=4, label="recall")
+    for place, n in zip(places, figures.n[order].tolist(), strict=True):
+        axes.text(1.01, place, f"n = {n:,}", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5,
+                  color=FAINT)  # fmt: skip
+    names = class_names(labels, canvas)
+    axes.set_yticks(places, [names[index] for index in order.tolist()])
+    for text in axes.get_yticklabels():
+        text.set_color(INK)
+        plain(text)
+    axes.set_xlim(0, 101)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.set_xlabel("%", color=FAINT)
+    handles, words = axes.get_legend_handles_labels()
+    axes.legend(handles, words, ncols=3, frameon=False, labelcolor=INK, fontsize=9, loc="lower right",
+                bbox_to_anchor=(1, 1), borderaxespad=0.2)  # fmt: skip
+    return canvas
+
+
+def reliability_diagram(
+    model: Reliability, scaled: Reliability | None = None, temperature: float | None = None
+) -> "Figure":
+    """Draw accuracy against score, and how many predictions have which score (Guo et al. 2017, figure 1).
+
+    Args:
+        model: Of the scores of the model; its points have 95 % intervals.
+        scaled: Of the same predictions with a temperature; None: there is none.
+        temperature: That one.
+    """
+    canvas = figure(WIDTH, 5.2)
+    above, below = canvas.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    calm(above, "accuracy, %")
+    calm(below, "share of the predictions, %")
+    above.plot(
+        [0, 100], [0, 100], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated"
+    )
+    series = [("scores of the model", ACCENT, "o", model)]
+    if scaled is not None:
+        series.append((f"with temperature {temperature:.3g}", SECOND, "D", scaled))
+    for name, color, marker, bins in series:
+        filled = bins.counts > 0
+        score, accuracy = (100 * bins.scores[filled]).tolist(), (100 * bins.accuracy[filled]).tolist()
+        label = f"{name}:\ncalibration error {100 * bins.error:.1f} %"
+        above.plot(score, accuracy, marker=marker, color=color, linewidth=1.6, markersize=4.5, label=label)
+        edges = torch.linspace(0, 100, len(bins.counts) + 1).tolist()
+        share = (100 * bins.counts / bins.counts.sum()).tolist()
+        below.stairs(share, edges, color=color, fill=bins is model and scaled is None, linewidth=1.6)
+    _intervals(above, model)
+    above.set_ylim(-2, 102)
+    # Beside the panel: the curves and their intervals may be anywhere in it.
+    above.legend(frameon=False, labelcolor=INK, fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1))
+    below.set_xlim(-1, 101)
+    below.set_xlabel("score of the predicted class, %", color=FAINT)
+    return canvas
 
 
 def wrongest(
@@ -139,6 +165,7 @@ def wrongest(
     guesses: Sequence[str],
     scores: Sequence[float],
     names: Sequence[str],
+    remark: str = "",
 ) -> "Figure":
     """Draw wrongly classified images with their labels, in the order given, six to a row.
 
@@ -148,6 +175,7 @@ def wrongest(
         guesses: The predicted label of each.
         scores: The predicted probability of `guesses`, in [0, 1].
         names: An identifier of each, for example its file name.
+        remark: A line below.
 
     Returns:
         A figure; without images, one with the sentence that none was wrong.
@@ -160,119 +188,64 @@ def wrongest(
     if len(set(lengths.values())) > 1:
         raise VitError(f"the arguments of wrongest have lengths {lengths}, expected the same for all")
     if not pictures:
-        return _note("No validation picture was wrong.")
+        return note("No example was wrong.")
     lines = math.ceil(len(pictures) / TILES_PER_ROW)
-    figure = _figure(WIDTH, 2.05 * lines)
-    tiles = figure.subplots(lines, TILES_PER_ROW, squeeze=False).flatten()
+    canvas = figure(WIDTH, 2.05 * lines)
+    tiles = canvas.subplots(lines, TILES_PER_ROW, squeeze=False).flatten()
     for axes in tiles:
+        axes.set(xticks=[], yticks=[])  # not drawn anyway, and slow to lay out
         axes.set_axis_off()  # also of empty tiles in the last row
     for index, picture in enumerate(pictures):
         axes, crisp = tiles[index], max(picture.size) < 100
         axes.imshow(picture.convert("RGB"), interpolation="nearest" if crisp else "antialiased")
-        title = f"{_cut(truths[index])}\n→ {_cut(guesses[index], 12)}, {100 * scores[index]:.0f} %"
-        _plain(axes.set_title(title, loc="left", fontsize=8.5, color=INK, pad=4, linespacing=1.3))
-        name = _cut(names[index], 26)
-        _plain(axes.text(0, -0.04, name, transform=axes.transAxes, fontsize=6.5, color=FAINT, va="top"))
-    return figure
+        title = f"{cut(truths[index])}\n→ {cut(guesses[index], 12)}, {100 * scores[index]:.0f} %"
+        plain(axes.set_title(title, loc="left", fontsize=8.5, color=INK, pad=4, linespacing=1.3))
+        name = cut(names[index], 26)
+        plain(axes.text(0, -0.04, name, transform=axes.transAxes, fontsize=6.5, color=FAINT, va="top"))
+    if remark:
+        add_note(canvas, remark)
+    return canvas
 
 
-def png(figure: "Figure", *, dpi: int = 200) -> bytes:
-    """Return `figure` as the bytes of a PNG file, by default at twice the resolution of a README."""
-    file = io.BytesIO()
-    with _missing_glyphs_allowed():
-        figure.savefig(file, format="png", dpi=dpi)
-    return file.getvalue()
+def _square(matrix: Tensor, labels: Sequence[str]) -> Tensor:
+    """The confusion matrix on the CPU, checked."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
+        raise VitError(f"confusion matrix has shape {tuple(matrix.shape)}, expected (classes, classes)")
+    if len(labels) != len(matrix):
+        raise VitError(
+            f"confusion matrix has {len(matrix)} classes and {len(labels)} labels, expected one for each"
+        )
+    return matrix.detach().cpu()
 
 
-def svg(figure: "Figure") -> str:
-    """Return `figure` as an SVG document, without a date in it: equal figures give equal text."""
-    from matplotlib import rc_context
-
-    file = io.StringIO()
-    with _missing_glyphs_allowed(), rc_context({"svg.hashsalt": "vit"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
-
-
-@contextmanager
-def _missing_glyphs_allowed() -> Iterator[None]:
-    """Silence matplotlib's warnings for characters that its font lacks, which it draws as boxes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
-
-
-def _note(text: str) -> "Figure":
-    """Return a figure with one line of text."""
-    figure = _figure(WIDTH, 1.2)
-    figure.text(0.5, 0.5, text, ha="center", va="center", color=FAINT, fontsize=12)
-    return figure
-
-
-def _calm(axes: "Axes", title: str) -> None:
-    """Style `axes`: a light grid, no frame, no tick marks, the title at the left."""
-    axes.set_title(title, loc="left", color=INK, fontsize=11)
-    axes.spines[:].set_visible(False)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=FAINT, length=0, labelsize=9)
-
-
-def _mark(axes: "Axes", epoch: float, value: float, text: str) -> None:
-    """Mark the point of the best epoch and write `text` above the panel, where no curve crosses it."""
-    if math.isfinite(epoch + value):
-        axes.plot([epoch], [value], "o", color="white", mec=ACCENT, mew=2, markersize=7, zorder=5)
-        axes.set_title(f"best epoch {epoch:g}: {text}", loc="right", color=ACCENT, fontsize=9.5)
-
-
-def _minutes_on_top(axes: "Axes", epochs: list[float], seconds: list[float]) -> None:
-    """Show minutes since the start on a top axis, if `seconds` increases throughout and exceeds a minute."""
-    from matplotlib.ticker import MaxNLocator
-
-    increasing = all(earlier < later for earlier, later in pairwise(seconds))
-    finite = all(map(math.isfinite, [*seconds, *epochs]))
-    if len(seconds) < 2 or not increasing or seconds[-1] < 60 or not finite:
+def _name_both_axes(canvas: "Figure", axes: "Axes", labels: Sequence[str]) -> None:
+    """Write the class names of a confusion matrix, if there are few enough to be legible."""
+    if len(labels) > LABELS_UP_TO:
+        axes.set_xticks([])
+        axes.set_yticks([])
         return
-    ticks = MaxNLocator(nbins=4, integer=True).tick_values(seconds[0] / 60, seconds[-1] / 60)
-    ticks = [minute for minute in ticks if seconds[0] <= 60 * minute <= seconds[-1]]
-    top = axes.secondary_xaxis("top")
-    positions = np.interp([60 * minute for minute in ticks], seconds, epochs)
-    top.set_xticks(positions, [f"{minute:.0f} min" for minute in ticks])
-    top.spines[:].set_visible(False)
-    top.tick_params(colors=FAINT, length=0, labelsize=8)
+    size = 9 if len(labels) <= COUNTS_UP_TO else 6.5
+    names = class_names(labels, canvas)
+    upright = max(map(cell_len, names)) * len(names) > 70  # horizontal labels would touch
+    axes.set_xticks(range(len(names)), names, fontsize=size, rotation=90 if upright else 0)
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        plain(text)
 
 
-def _column(rows: Sequence[Row], key: str) -> list[float]:
-    """Return the values of `key`; NaN, which matplotlib leaves out, where they are missing or infinite."""
-    values = (row.get(key) for row in rows)
-    numbers = [math.nan if value is None or value == "" else float(value) for value in values]
-    return [number if math.isfinite(number) else math.nan for number in numbers]
+def _write_counts(axes: "Axes", counts: Tensor) -> None:
+    """Write the number of examples into the cells of a confusion matrix."""
+    share = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    for row, column in counts.nonzero().tolist():
+        ink = "white" if share[row, column] > 0.2 else INK
+        size = 9 if len(counts) <= 12 else 7
+        axes.text(column, row, str(counts[row, column].item()), ha="center", va="center", color=ink,
+                  fontsize=size)  # fmt: skip
 
 
-def _best(rows: Sequence[Row]) -> int | None:
-    """Return the index of the first best row: by validation accuracy, else by validation loss."""
-    for key, sign in (("val_accuracy", 1), ("val_loss", -1)):
-        values = _column(rows, key)
-        measured = [index for index, value in enumerate(values) if math.isfinite(value)]
-        if measured:
-            return max(measured, key=lambda index: sign * values[index])
-    return None
-
-
-def _cut(text: str, letters: int = LABEL_LETTERS) -> str:
-    """Return `text` on one line of at most `letters` letters; an ellipsis replaces what is cut out."""
-    text = one_line(text)
-    if len(text) <= letters:
-        return text
-    return text[: letters // 2] + "…" + text[len(text) - (letters - 1) // 2 :]
-
-
-def _plain(text: "Text") -> None:
-    """Draw dollar signs in a label as they are, not as the delimiters of a formula."""
-    text.set_parse_math(False)
+def _intervals(axes: "Axes", bins: Reliability) -> None:
+    """Draw the 95 % interval of the accuracy of each bin."""
+    for score, accuracy, n in zip(*(values.tolist() for values in bins), strict=True):
+        if n:
+            low, high = wilson_interval(round(accuracy * n), n)
+            axes.plot([100 * score] * 2, [100 * low, 100 * high], color=ACCENT, linewidth=1, alpha=0.5)

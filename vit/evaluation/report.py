@@ -1,4 +1,4 @@
-"""The HTML report of a training run: one self-contained file.
+"""The HTML report of a training run or of an evaluation: one self-contained file.
 
 It has no script, needs no network, and embeds its images. Text from outside (labels, file names) is escaped,
 and the Content-Security-Policy keeps the browser from loading or running anything if an escape is missing.
@@ -6,7 +6,7 @@ and the Content-Security-Policy keeps the browser from loading or running anythi
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,18 @@ STYLE = """
 body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 64rem;
        background: var(--paper); color: var(--ink);
        font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif }
-h1 { margin: 0 0 1.5rem; font-size: 1.75rem; line-height: 1.2; overflow-wrap: anywhere }
+h1 { margin: 0; font-size: 1.75rem; line-height: 1.2; overflow-wrap: anywhere }
+.subtitle { margin: .35rem 0 0; color: var(--faint); overflow-wrap: anywhere }
 h2 { margin: 2.5rem 0 .75rem; font-size: 1.1rem }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 0 }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .75rem;
+         margin: 1.5rem 0 0 }
 .cards div, figure, details { background: var(--card); border: 1px solid var(--line); border-radius: .6rem }
 .cards div { display: flex; flex-direction: column-reverse; justify-content: flex-end; padding: .8rem 1rem }
 .cards dt { color: var(--faint); font-size: .85rem }
-.cards dd { margin: 0; font-size: 1.45rem; font-weight: 600; overflow-wrap: anywhere }
+.cards dd { margin: 0; font-size: 1.35rem; font-weight: 600; overflow-wrap: anywhere }
 .cards div:first-child dd { color: var(--accent) }
+.small { margin-top: .75rem }
+.small dd, .small div:first-child dd { font-size: 1.05rem; color: var(--ink) }
 figure { margin: 0; padding: 1rem; background: #fff; text-align: center }
 figure img { max-width: 100%; height: auto; vertical-align: middle }
 @media (max-width: 40rem) { figure { overflow-x: auto; padding: .5rem } figure img { max-width: 40rem } }
@@ -46,6 +50,7 @@ summary { cursor: pointer; font-weight: 600 }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; border-top: 1px solid var(--line) }
 th { color: var(--faint); font-weight: 500; border-top: 0 }
+th.text, td.text { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 8rem }
 .pairs th, .pairs td { text-align: left; border-top: 1px solid var(--line) }
 .pairs td { width: 100%; white-space: normal; overflow-wrap: anywhere }
 pre { margin: 0; font: .85rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace }
@@ -57,20 +62,27 @@ def write_report(
     *,
     title: str,
     facts: Mapping[str, str],
-    rows: Sequence[Mapping[str, Any]],
     figures: Mapping[str, bytes],
-    config_yaml: str,
-    environment: Mapping[str, str],
+    subtitle: str = "",
+    more_facts: Mapping[str, str] | None = None,
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    rows: Sequence[Mapping[str, Any]] = (),
+    config_yaml: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `folder/report.html` atomically.
 
     Args:
-        folder: The run folder; created if it is missing.
+        folder: For a run, its folder; created if it is missing.
         title: The headline, for example the name of the run.
         facts: Name -> value of the most important results, shown as cards in this order, the first in color.
+        figures: Heading -> PNG file, shown in this order at half their pixels, so sharp on fine screens.
+        subtitle: A line below the headline, for example what was measured.
+        more_facts: As `facts`, in smaller cards below.
+        tables: Heading -> rows, each a mapping from the name of a column to a value: strings are shown as
+            they are, whole numbers with separators, other numbers as shares in per cent, None as a dash.
         rows: One mapping per epoch, as in metrics.csv: numbers, strings of numbers, None or "".
             The columns are all keys, in order of first appearance; accuracies are shown in per cent.
-        figures: Heading -> PNG file, shown in this order at half their pixels, so sharp on fine screens.
         config_yaml: The configuration of the run, verbatim.
         environment: Name -> value, for example versions and hardware.
 
@@ -80,14 +92,24 @@ def write_report(
     Raises:
         VitError: A figure is not a PNG file.
     """
+    details = [
+        _details(name, _table(content, _share_cell, _class_of_column))
+        for name, content in (tables or {}).items()
+    ]
+    if rows:
+        details.append(_details(f"Epochs ({len(rows)})", _table(rows, _cell)))
+    if config_yaml:
+        details.append(_details("Configuration", f"<pre>{escape(config_yaml)}</pre>"))
+    if environment:
+        details.append(_details("Environment", _pairs(environment)))
     parts = [
         f"<h1>{escape(title)}</h1>",
+        f'<p class="subtitle">{escape(subtitle)}</p>' if subtitle else "",
         _cards(facts),
+        _cards(more_facts, "small") if more_facts else "",
         *(_figure(name, image) for name, image in figures.items()),
-        "<h2>Details</h2>",
-        _details(f"Epochs ({len(rows)})", _table(rows)) if rows else "",
-        _details("Configuration", f"<pre>{escape(config_yaml)}</pre>"),
-        _details("Environment", _pairs(environment)),
+        "<h2>Details</h2>" if details else "",
+        *details,
     ]
     body = "\n".join(parts)
     page = f"""<!doctype html>
@@ -112,9 +134,9 @@ def write_report(
     return path
 
 
-def _cards(facts: Mapping[str, str]) -> str:
+def _cards(facts: Mapping[str, str], kind: str = "") -> str:
     cards = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
-    return f'<dl class="cards">{"".join(cards)}</dl>'
+    return f'<dl class="{f"cards {kind}".strip()}">{"".join(cards)}</dl>'
 
 
 def _figure(name: str, image: bytes) -> str:
@@ -131,10 +153,22 @@ def _details(summary: str, content: str) -> str:
     return f'<details><summary>{escape(summary)}</summary><div class="wide">{content}</div></details>'
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    head = "".join(f"<th>{escape(column.replace('_', ' '))}</th>" for column in columns)
-    lines = ("".join(f"<td>{escape(_cell(key, row.get(key)))}</td>" for key in columns) for row in rows)
+def _class_of_column(rows: Sequence[Mapping[str, Any]], column: str) -> str:
+    """Return the attribute for the cells of a column of `tables`: strings are aligned at the left."""
+    return ' class="text"' if any(isinstance(row.get(column), str) for row in rows) else ""
+
+
+def _table(
+    rows: Sequence[Mapping[str, Any]],
+    cell: Callable[[str, Any], str],
+    attribute: Callable[[Sequence[Mapping[str, Any]], str], str] = lambda rows, column: "",
+) -> str:
+    columns = {key: attribute(rows, key) for key in dict.fromkeys(key for row in rows for key in row)}
+    head = "".join(f"<th{side}>{escape(key.replace('_', ' '))}</th>" for key, side in columns.items())
+    lines = (
+        "".join(f"<td{side}>{escape(cell(key, row.get(key)))}</td>" for key, side in columns.items())
+        for row in rows
+    )
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
 
@@ -142,6 +176,15 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 def _pairs(values: Mapping[str, str]) -> str:
     lines = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in values.items())
     return f'<table class="pairs">{"".join(lines)}</table>'
+
+
+def _share_cell(_: str, value: Any) -> str:
+    """Format a value of one of `tables`."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{100 * value:.1f} %"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _cell(key: str, value: Any) -> str:

@@ -1,22 +1,35 @@
-"""Plots and `report.html` of a finished training run."""
+"""Files of an evaluation: tables, plots and `report.html`; the same for a run and for `vit evaluate`."""
 
 import csv
-import textwrap
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
-from torchvision.transforms.v2.functional import to_pil_image
-
-from vit.atomic import replacing
+from vit.atomic import replacing, write_text
 from vit.data.images import Images
 from vit.data.texts import TokenizedTexts
+from vit.errors import VitError
+from vit.evaluation import plots
+from vit.evaluation.classes import class_figures, most_confused, unique_names
+from vit.evaluation.curves import curves
+from vit.evaluation.drawing import NUMBERED, drawable_names, png
+from vit.evaluation.examples import Examples
 from vit.evaluation.metrics import Evaluation
-from vit.evaluation.plots import confusion, curves, png, wrongest
+from vit.evaluation.mistakes import Mistake, find_mistakes, write_csv, write_mistakes, wrong_indices
 from vit.evaluation.report import write_report
-from vit.viewer.fonts import font, one_line
 
 WRONGEST = 12  # mistakes in the plot
+LISTED = 100  # mistakes in the report; the file has all
+CONFUSIONS = 20  # pairs of classes in the report
+# Of each plot, the name of its file and its heading in the report, in that order.
+HEADINGS = {
+    "curves": "Curves",
+    "reliability": "Reliability",
+    "confusion": "Confusion",
+    "classes": "Classes",
+    "wrongest": "Most confidently wrong",
+}
 
 
 def write_results(
@@ -29,7 +42,7 @@ def write_results(
     config_yaml: str,
     machine: dict[str, Any],
 ) -> None:
-    """Write `plots/*.png` and `report.html` into a run folder.
+    """Write plots, tables and `report.html` into a run folder.
 
     Args:
         folder: The run folder, with its `metrics.csv`.
@@ -41,44 +54,64 @@ def write_results(
         machine: The environment of the run: versions and hardware.
     """
     rows = read_metrics(folder / "metrics.csv")
-    what = "texts" if isinstance(val, TokenizedTexts) else "pictures"
-    wrong = (result.predicted != result.targets).nonzero()[:, 0]
-    worst = wrong[result.scores[wrong].argsort(descending=True)][:WRONGEST].tolist()
-    figures = {
-        "Curves": png(curves(rows)),
-        "Confusion on validation": png(confusion(result.confusion, labels)),
-        "Most confidently wrong": png(
-            wrongest(
-                [_picture(val, index) for index in worst],
-                [labels[result.targets[index]] for index in worst],
-                [labels[result.predicted[index]] for index in worst],
-                [float(result.scores[index]) for index in worst],
-                [val.names[index] for index in worst],
-            )
-        ),
-    }
-    plots = folder / "plots"
-    plots.mkdir(exist_ok=True)
-    for file, content in zip(("curves", "confusion", "wrongest"), figures.values(), strict=True):
-        with replacing(plots / f"{file}.png") as temporary:
-            temporary.write_bytes(content)
-    write_report(
+    examples = Examples(val)
+    seconds, speed = rows[-1]["seconds"] or 0, rows[-1]["images_per_second"] or 0
+    _write(
         folder,
+        examples,
+        labels,
+        result,
+        pictures={"curves": png(curves(rows))},
         title=folder.name,
-        facts={
-            "val accuracy": f"{100 * result.accuracy:.2f} %",
-            **({"val top-5": f"{100 * result.accuracy_top5:.2f} %"} if len(labels) > 5 else {}),
-            f"val {what}": f"{result.n:,}",
+        subtitle=f"validation split, {examples.count}",
+        more_facts={
             "epochs": f"{rows[-1]['epoch'] or 0:.0f}",
-            "time": f"{(rows[-1]['seconds'] or 0) / 60:.1f} min",
-            f"{what}/s": f"{rows[-1]['images_per_second'] or 0:,.0f}",
+            "time": f"{seconds / 60:.1f} min",
+            f"{examples.noun}/s in training": f"{speed:,.0f}",
             "parameters": f"{parameters / 1e6:.2f} M",
         },
         rows=rows,
-        figures=figures,
         config_yaml=config_yaml,
         environment={key: str(value) for key, value in machine.items()},
     )
+
+
+def write_evaluation(
+    folder: Path, *, labels: list[str], examples: Examples, result: Evaluation, figures: Mapping[str, Any]
+) -> None:
+    """Write `evaluation.json`, plots, tables and `report.html` into a folder.
+
+    Args:
+        folder: It is made if it is missing.
+        labels: Class names of the model.
+        examples: What was measured, in the order of `result`.
+        result: The predictions.
+        figures: What `vit evaluate --json` prints: with `model`, `data` and `split`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "evaluation.json", json.dumps(figures, indent=1) + "\n")
+    mirrored = ", with mirror images" if figures["flip"] else ""
+    _write(
+        folder,
+        examples,
+        labels,
+        result,
+        pictures={},
+        title=str(figures["model"]),
+        subtitle=f"{figures['data']}, {figures['split']} split, {examples.count}{mirrored}",
+    )
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds something already.
+
+    Raises:
+        VitError: It is a file, or not empty.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise VitError(f"{folder} is a file, expected a folder: choose another name")
+    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        raise VitError(f"{folder} is not empty: --overwrite replaces its evaluation")
 
 
 def read_metrics(file: Path) -> list[dict[str, float | None]]:
@@ -90,13 +123,103 @@ def read_metrics(file: Path) -> list[dict[str, float | None]]:
         ]
 
 
-def _picture(examples: Images | TokenizedTexts, index: int) -> Image.Image:
-    """An image of one example: the image itself, or the text drawn on a card."""
-    if not isinstance(examples, TokenizedTexts):
-        return to_pil_image(examples[[index]][0][0])
-    card = Image.new("RGB", (360, 270), (246, 247, 248))
-    lines = textwrap.wrap(one_line(examples.texts[index]), 32)[:9]
-    ImageDraw.Draw(card).multiline_text(
-        (14, 12), "\n".join(lines), (34, 38, 44), font(20, "".join(lines)), spacing=7
+def _write(
+    folder: Path,
+    examples: Examples,
+    labels: list[str],
+    result: Evaluation,
+    *,
+    pictures: dict[str, bytes],
+    **report: Any,
+) -> None:
+    """Write the tables, the plots and the report; `report` holds further arguments of `write_report`."""
+    mistakes = find_mistakes(result, labels, examples.names)
+    write_mistakes(folder / "mistakes.csv", mistakes)
+    classes = _class_rows(result, labels)
+    write_csv(folder / "classes.csv", list(classes[0]), [list(row.values()) for row in classes])
+    matrix = zip(labels, result.confusion.tolist(), strict=True)
+    write_csv(folder / "confusion.csv", ["label", *labels], [[label, *row] for label, row in matrix])
+    pictures |= _plots(result, labels, examples)
+    (folder / "plots").mkdir(exist_ok=True)
+    for name, content in pictures.items():
+        with replacing(folder / "plots" / f"{name}.png") as temporary:
+            temporary.write_bytes(content)
+    write_report(
+        folder,
+        facts=_facts(result, len(labels)),
+        figures={HEADINGS[name]: pictures[name] for name in HEADINGS if name in pictures},
+        tables=_tables(classes, result, labels, mistakes),
+        **report,
     )
-    return card
+
+
+def _plots(result: Evaluation, labels: list[str], examples: Examples) -> dict[str, bytes]:
+    worst = wrong_indices(result)[:WRONGEST]
+    names, shown = examples.names, drawable_names(labels)
+    figures = {
+        "reliability": plots.reliability_diagram(
+            result.reliability, result.scaled_reliability, result.temperature
+        ),
+        "confusion": plots.confusion(result.confusion, labels),
+        "classes": plots.classes(result.confusion, labels),
+        "wrongest": plots.wrongest(
+            [examples.picture(index) for index in worst],
+            [shown[result.targets[index]] for index in worst],
+            [shown[result.predicted[index]] for index in worst],
+            [float(result.scores[index]) for index in worst],
+            [names[index] for index in worst],
+            remark="" if shown == labels else NUMBERED,
+        ),
+    }
+    return {name: png(figure) for name, figure in figures.items()}
+
+
+def _facts(result: Evaluation, classes: int) -> dict[str, str]:
+    """The cards of the report."""
+    figures = result.figures()
+    low, high = figures["interval"]
+    facts = {
+        "accuracy": f"{100 * figures['accuracy']:.2f} %",
+        "95 % interval": f"{100 * low:.1f}–{100 * high:.1f} %",
+        "always the most frequent class": f"{100 * figures['majority']:.2f} %",
+        "balanced accuracy": f"{100 * figures['balanced_accuracy']:.2f} %",
+        "macro F1": f"{100 * figures['f1_macro']:.2f} %",
+    }
+    if classes > 5:
+        facts["top-5 accuracy"] = f"{100 * figures['accuracy_top5']:.2f} %"
+    facts |= {
+        "cross-entropy": f"{figures['loss']:.3f}",
+        "calibration error": f"{100 * figures['calibration_error']:.1f} %",
+    }
+    if "temperature" in figures:
+        facts[f"calibration error with temperature {figures['temperature']:.3g}"] = (
+            f"{100 * figures['calibration_error_scaled']:.1f} %"
+        )
+    return facts
+
+
+def _class_rows(result: Evaluation, labels: list[str]) -> list[dict[str, Any]]:
+    figures = class_figures(result.confusion)
+    columns = zip(*(values.tolist() for values in figures), strict=True)
+    return [
+        {"label": name, **dict(zip(figures._fields, row, strict=True))}
+        for name, row in zip(unique_names(labels), columns, strict=True)
+    ]
+
+
+def _tables(
+    classes: list[dict[str, Any]], result: Evaluation, labels: list[str], mistakes: list[Mistake]
+) -> dict[str, list[dict[str, Any]]]:
+    """The tables of the report, without those that would be empty."""
+    confusions = [
+        {"label": labels[row], "predicted": labels[column], "n": n}
+        for row, column, n in most_confused(result.confusion, CONFUSIONS)
+    ]
+    listed = [mistake._asdict() for mistake in mistakes[:LISTED]]
+    first = f", the first {LISTED} of mistakes.csv" if len(mistakes) > LISTED else ""
+    tables = {
+        f"Classes ({len(classes)})": classes,
+        "Most frequent confusions": confusions,
+        f"Mistakes ({len(mistakes):,}{first})": listed,
+    }
+    return {name: rows for name, rows in tables.items() if rows}

@@ -8,15 +8,24 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vit.config import Config, ModelConfig, OptimConfig
+from vit.config import Config, DataConfig, ModelConfig, OptimConfig
 from vit.core import Tower
 from vit.data.augmentation.mix import Mix
-from vit.data.datasets import Splits
+from vit.data.balance import class_weights, positive_weights
+from vit.data.division import Splits
 from vit.data.preprocess import Preprocess
+from vit.data.roster import find_dataset
 from vit.text import Tokenizer
 from vit.training.checkpoints import DurableIO
+from vit.evaluation.several import USUAL_THRESHOLD
 from vit.training.module import Classifier
+from vit.training.objective import Objective, OneLabel, SeveralLabels
 from vit.training.optim import build_optimizer, lr_factor
+from vit.weights import Bundle
+
+# Keys of `data` that go into the bundle; a path would mean nothing on another machine.
+PORTABLE = ("name", "val_fraction", "test_fraction", "split_seed")
+SEVERAL = ("label_separator", "label_columns")  # of a model of several labels, where they are given
 
 
 @dataclass
@@ -38,26 +47,70 @@ class PreparedRun:
     module: Classifier
 
     @property
+    def keeps_record(self) -> bool:
+        """Whether the run records which examples are in which part: where the data may change."""
+        return find_dataset(self.splits.name).is_format
+
+    def bundle(self, data: DataConfig, weights: dict[str, Tensor]) -> Bundle:
+        """The tower as a bundle, not yet measured.
+
+        Args:
+            data: The dataset's config; what of it does not depend on the machine is stored.
+            weights: The tower's; empty for a description alone.
+        """
+        labels = self.splits.labels
+        several = self.splits.train.targets.ndim == 2
+        kept = [*PORTABLE, *(name for name in SEVERAL if several and getattr(data, name))]
+        return Bundle(
+            architecture=self.model.architecture,
+            labels=labels,
+            preprocess=self.preprocess.to_dict(),
+            weights=weights,
+            tokenizer=getattr(self.preprocess, "definition", None),
+            training={"data": {name: value for name, value in vars(data).items() if name in kept}},
+            thresholds=[USUAL_THRESHOLD] * len(labels) if several else [],
+        )
+
+    @property
     def num_parameters(self) -> int:
         """Number of the tower's parameters."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
+def build_objective(config: Config, splits: Splits[Any]) -> Objective:
+    """What the data are trained for: one label per example, or several.
+
+    Args:
+        config: The run's config.
+        splits: The data; their targets decide.
+
+    Raises:
+        VitError: `data.balance` does not suit them.
+    """
+    smoothing, targets, classes = config.optim.label_smoothing, splits.train.targets, len(splits.labels)
+    weighted = config.data.balance == "weights"
+    if targets.ndim == 2:
+        weights = positive_weights(targets) if weighted else None
+        return SeveralLabels(classes, label_smoothing=smoothing, positive_weights=weights)
+    weights = class_weights(targets, classes) if weighted else None
+    return OneLabel(classes, label_smoothing=smoothing, class_weights=weights)
+
+
 def build_classifier(
     config: Config,
     model: nn.Module,
-    classes: int,
+    objective: Objective,
     *,
     augment: Callable[[Tensor, Tensor, int], Tensor],
     normalise: Callable[[Tensor], Tensor],
     grow: Callable[[Tensor, float], Tensor] | None = None,
 ) -> Classifier:
-    """The Lightning module around a model, with the loss, optimiser and schedule of a config.
+    """The Lightning module around a model, with the optimiser and schedule of a config.
 
     Args:
         config: The run's config.
         model: Inputs -> logits (B, classes).
-        classes: Number of classes.
+        objective: From `build_objective`.
         augment: As in `Classifier`, as are `normalise` and `grow`.
         normalise: See `augment`.
         grow: See `augment`.
@@ -65,14 +118,13 @@ def build_classifier(
     optim = config.optim
     return Classifier(
         model,
-        classes,
+        objective,
         augment=augment,
         normalise=normalise,
-        mix=Mix(config.augment.mixup, config.augment.cutmix, classes, config.seed),
+        mix=Mix(config.augment.mixup, config.augment.cutmix, objective.classes, config.seed),
         make_optimizer=_optimizer(optim),
         lr_factor=partial(lr_factor, warmup=optim.warmup, schedule=optim.schedule),
         grow=grow,
-        label_smoothing=optim.label_smoothing,
     )
 
 

@@ -16,8 +16,11 @@ from vit.atomic import write_text
 from vit.config import Config
 from vit.config_file import to_yaml
 from vit.core import Tower
+from vit.data.balance import class_weights
 from vit.data.loader import loader
 from vit.data.roster import DATASETS, KIND_NAMES
+from vit.data.split_record import FILE as RECORD_FILE
+from vit.data.split_record import SplitRecord, read_record, record_of, write_record
 from vit.device import best_device, resolve_precision
 from vit.errors import VitError
 from vit.evaluation.metrics import evaluate
@@ -25,19 +28,19 @@ from vit.evaluation.results import read_metrics, write_results
 from vit.recipes.image import overlays, prepare_images
 from vit.recipes.run import PreparedRun
 from vit.recipes.text import prepare_texts
+from vit.training.accelerator import require_accelerator
 from vit.training.callbacks.resume import DataGuard
 from vit.training.checkpoints import DurableIO, newest_intact
 from vit.training.datamodule import RunDataModule
 from vit.training.environment import environment
 from vit.training.fit import best_weights, fit
 from vit.training.run_folder import RunFolder, is_rank_zero
-from vit.weights import Bundle, write_bundle
+from vit.weights import write_bundle
 from vit.weights.models import from_bundle
+from vit.weights.unfinished import write_outline
 
 # Keys of `trainer` that are not arguments of `fit`.
 NOT_FOR_FIT = ("compile", "overlays", "overlay_method")
-# Keys of `data` that go into the bundle; a path would mean nothing on another machine.
-PORTABLE = ("name", "val_fraction", "test_fraction", "split_seed")
 
 log = logging.getLogger("vit")
 
@@ -78,9 +81,11 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
     if console is None:
         console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not is_rank_zero())
     folder = run_folder.path
+    require_accelerator(config.trainer.accelerator)
     checkpoint, states, warning = _find_checkpoint(config, run_folder)
+    record = _record_to_resume(config, folder) if checkpoint else None
     L.seed_everything(config.seed, verbose=False)
-    run = prepare(config, checkpoint)
+    run = prepare(config, checkpoint, record)
     guard = _data_guard(run)
     guard.load_state_dict(states.get(guard.state_key, {}))  # other data are refused before a file is written
     machine = environment()
@@ -88,6 +93,9 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
         if is_rank_zero():
             write_text(folder / "config.yaml", to_yaml(config))
             write_text(folder / "env.json", json.dumps(machine, indent=2) + "\n")
+            if record is None and run.keeps_record:
+                write_record(folder, record_of(run.splits.as_dict(), run.splits.labels))
+            write_outline(folder / "model", run.bundle(config.data, {}))
             _report_start(console, folder, run)
             if warning:
                 _report(console, warning)
@@ -97,18 +105,22 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
         return _finish(config, run, trainer, folder, console, machine)
 
 
-def prepare(config: Config, checkpoint: Path | None = None) -> PreparedRun:
+def prepare(config: Config, checkpoint: Path | None = None, record: SplitRecord | None = None) -> PreparedRun:
     """Read the data and build the model that a config describes.
 
     Args:
         config: The run's config.
         checkpoint: The one to resume from; its weights are not loaded here.
+        record: Of the run that is continued.
 
     Raises:
         VitError: The data are missing or broken, or the parts of the model do not fit each other.
     """
     recipes = {"image": prepare_images, "text": prepare_texts}
-    return recipes[DATASETS[config.data.name].kind](config, checkpoint)
+    run = recipes[DATASETS[config.data.name].kind](config, checkpoint, record)
+    if config.data.balance == "weights":
+        run.module.class_weights = class_weights(run.splits.train.targets, len(run.splits.labels))
+    return run
 
 
 def _find_checkpoint(config: Config, run_folder: RunFolder) -> tuple[Path | None, dict[str, Any], str | None]:
@@ -127,6 +139,23 @@ def _find_checkpoint(config: Config, run_folder: RunFolder) -> tuple[Path | None
             f"{max_epochs}"
         )
     return checkpoint, content["callbacks"], warning
+
+
+def _record_to_resume(config: Config, folder: Path) -> SplitRecord | None:
+    """The parts that the run's examples are in; None: the dataset never changes.
+
+    Raises:
+        VitError: The run began with an earlier version, which did not write them.
+    """
+    if not DATASETS[config.data.name].is_format:
+        return None
+    record = read_record(folder)
+    if record is None:
+        raise VitError(
+            f"cannot resume {folder}: it has no {RECORD_FILE}, so that what it learns from is not known; "
+            "--overwrite starts it again"
+        )
+    return record
 
 
 def _data_guard(run: PreparedRun) -> DataGuard:
@@ -189,12 +218,15 @@ def _fit(
     options["precision"] = resolve_precision(config.trainer.precision, config.trainer.accelerator)
     return fit(
         run.module,
-        RunDataModule(run.splits, config.data.batch_size, config.seed),
+        RunDataModule(
+            run.splits, config.data.batch_size, config.seed, balanced=config.data.balance == "sampler"
+        ),
         folder,
         console=console,
         clip=config.optim.clip,
         ema=config.optim.ema,
         callbacks=[*overlays(config, run, folder), _data_guard(run)],
+        noun=f"{run.model.reads}s",
         resume=checkpoint,
         **options,
     )
@@ -212,20 +244,16 @@ def _finish(
     splits = run.splits
     weights = best_weights(trainer)  # first: a run without a validation may have no metrics.csv
     seconds = read_metrics(folder / "metrics.csv")[-1]["seconds"]
-    bundle = Bundle(
-        architecture=run.model.architecture,
-        labels=splits.labels,
-        preprocess=run.preprocess.to_dict(),
-        weights=weights,
-        tokenizer=getattr(run.preprocess, "definition", None),
-        training={
-            "data": {name: value for name, value in vars(config.data).items() if name in PORTABLE},
-            "seconds": seconds,
-            "steps": trainer.global_step,
-        },
-    )
+    bundle = run.bundle(config.data, weights)
+    bundle.training |= {"seconds": seconds, "steps": trainer.global_step}
     model: Any = from_bundle(bundle)
-    result = evaluate(model.to(best_device()), loader(splits.val, 256), run.normalise, len(splits.labels))
+    result = evaluate(
+        model.to(best_device()),
+        loader(splits.val, 256),
+        run.normalise,
+        len(splits.labels),
+        temperature="fit",
+    )
     bundle.scores = {"val": result.figures()}
     write_bundle(folder / "model", bundle)
     write_results(
@@ -254,6 +282,10 @@ def _report_start(console: Console, folder: Path, run: PreparedRun) -> None:
         f"{folder}: {splits.name}, {len(splits.labels)} classes, {len(splits.train)} train / "
         f"{len(splits.val)} val / {test} test {examples}; {run.num_parameters / 1e6:.2f} M parameters",
     )
+    for note in splits.notes:
+        _report(console, note)
+    if splits.new is not None:
+        _report(console, f"{len(splits.new):,} {examples} are new since the run began, and left aside")
     for name, reason in splits.skipped:
         log.warning("skipped %s: %s", name, reason)
     if splits.skipped:
