@@ -22,6 +22,12 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded pixels are kept for these tests alone, also by the commands that they start."""
+    os.environ["VIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def script() -> Callable[[str], ModuleType]:
     """A file of `scripts/` as a module, by its name."""

@@ -32,8 +32,8 @@ def positive_weights(targets: Tensor) -> Tensor:
         targets: float32 (n, classes): 1 has the label, 0 has it not, NaN is unknown.
 
     Returns:
-        float32 (classes,), n_negative / n_positive of each label, but at most `MOST` and at least its inverse:
-        a label of few examples would otherwise drive the training.
+        float32 (classes,), n_negative / n_positive of each label, but at most `MOST` and at least its
+        inverse: a label of few examples would otherwise drive the training.
     """
     has, has_not = ((targets == value).sum(0).float() for value in (1, 0))
     return (has_not / has).nan_to_num(1.0).clamp(1 / MOST, MOST)

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vit.data.division import Division, Splits, divide
 from vit.data.found import Found, ReadOptions
 from vit.data.roster import find_dataset
-from vit.data.split_record import SplitRecord
+from vit.data.splits.division import Division, Splits, divide
+from vit.data.splits.record import SplitRecord
 from vit.errors import VitError
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +15,9 @@ from torch import Tensor
 
 from vit.attribution.query import Query
 from vit.attribution.roster import QUICK_CLASS_METHODS
+from vit.core import Tower, probabilities
 from vit.errors import VitError
+from vit.inference.file_names import drawing_path
 from vit.inference.kept import with_kept
 from vit.inference.predict import top_classes
 from vit.inputs.files import absolute_inputs, can_list_again, find_inputs
@@ -41,7 +42,6 @@ COLUMNS: dict[str, Any] = {
 TABLE = "attend.csv"
 SHEET = "sheet.png"
 FAITHFULNESS = "faithfulness.csv"
-MAX_NAME_BYTES = 255  # of a file
 ON_SHEET = 12  # overlays on the sheet; also the default number of pages
 
 
@@ -249,17 +249,19 @@ def _remove_drawings(folder: Path, row: Row) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def class_columns(labels: list[str], logits: Tensor, target: Tensor | None) -> list[dict[str, Any]]:
+def class_columns(model: Tower, logits: Tensor, target: Tensor | None) -> list[dict[str, Any]]:
     """Label and score of the predicted class, and the explained class, for each of B inputs.
 
     Args:
-        labels: Of the model; empty if it has none.
+        model: Its labels may be empty.
         logits: (B, classes)
         target: int64 (B,), the explained classes; None if the method explains none.
     """
     rows: list[dict[str, Any]] = [{} for _ in logits]
+    labels = model.labels
     if labels:
-        scores, classes = (part[:, 0].tolist() for part in top_classes(logits.cpu(), 1))
+        best = top_classes(probabilities(model, logits.cpu().float()), 1)
+        scores, classes = (part[:, 0].tolist() for part in best)
         for row, index, score in zip(rows, classes, scores, strict=True):
             row |= {"label": labels[index], "score": round(score, 6)}
     if target is not None:
@@ -277,30 +279,11 @@ def overlay_lines(row: Row, description: str) -> tuple[str, str]:
 
 
 def _save(folder: Path, name: str, suffix: str, save: Callable[[Path], Any]) -> str:
-    """Save under the input's name; `..` and the root become folders. Return the path within the folder."""
-    parts = [{"..": "_up", "/": "_root"}.get(part, part) for part in PurePath(name).parts]
-    # A folder x.png may be beside an input x, whose overlay is x.png.
-    folders = [_with_digest(part) if part.endswith((".png", ".html")) else part for part in parts[:-1]]
-    path = folder / Path(*folders, _file_name(parts[-1], suffix))
-    if path == folder / SHEET:
-        path = folder / f"_{SHEET}"
-    elif path == folder / f"_{SHEET}":
-        path = folder / _with_digest(parts[-1], suffix)
+    """Save under the input's name, and return the path within the folder."""
+    path = folder / drawing_path(name, suffix, reserved=SHEET)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(path)
     return str(path.relative_to(folder))
-
-
-def _file_name(name: str, suffix: str) -> str:
-    """The name with its suffix; too long for a file system, cut, with a digest in place of the rest."""
-    fits = len(os.fsencode(name + suffix)) <= MAX_NAME_BYTES
-    return name + suffix if fits else _with_digest(name, suffix)
-
-
-def _with_digest(name: str, suffix: str = "") -> str:
-    digest = sha256(os.fsencode(name)).hexdigest()[:12]
-    kept = os.fsencode(name)[: MAX_NAME_BYTES - len(digest) - len(suffix) - 1].decode(errors="ignore")
-    return f"{kept}~{digest}{suffix}"
 
 
 def _text_writer(text: str) -> Callable[[Path], Any]:

@@ -112,7 +112,7 @@ class ImageDrawer:
     def _facts(self, found: Explanation) -> list[dict[str, Any]]:
         """The columns of each image of a batch that follow from its explanation."""
         model = self.model
-        rows = class_columns(model.labels, found.logits, found.targets)
+        rows = class_columns(model, found.logits, found.targets)
         if found.outliers is None or found.tokens is None:
             return rows
         for row, count in zip(rows, found.outliers.sum(1).tolist(), strict=True):

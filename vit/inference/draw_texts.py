@@ -12,7 +12,7 @@ from vit.attribution.methods.raw import layer_index, select_heads
 from vit.attribution.methods.rollout import rollout
 from vit.attribution.query import Query
 from vit.attribution.roster import METHODS
-from vit.data.readers.tables import Record
+from vit.data.tables.records import Record
 from vit.errors import VitError
 from vit.inference.draw import Drawing, Request, class_columns, overlay_lines
 from vit.inference.page import view_of
@@ -183,7 +183,7 @@ class TextDrawer:
     def _facts(self, found: ExplainedText) -> dict[str, Any]:
         """The columns that follow from the explanation."""
         reading = found.reading
-        facts = class_columns(self.model.labels, reading.logits[None], found.targets)[0]
+        facts = class_columns(self.model, reading.logits[None], found.targets)[0]
         if METHODS[self.request.method].is_attention and reading.shown["special"][:1] == [True]:
             facts["class_mass"] = round(float(found.heat[0] / found.heat.sum()), 6)
         return facts

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from vit.data.readers.tables import Record
+from vit.data.tables.records import Record
 from vit.errors import UsageError
 from vit.inference.rows import Pipeline
 from vit.jobs.job import Job, ProgressCallback

@@ -9,6 +9,7 @@ from vit.attribution.explain import explain
 from vit.attribution.heads import fuse_heads
 from vit.attribution.methods.rollout import rollout
 from vit.attribution.roster import QUICK_CLASS_METHODS
+from vit.core import probabilities
 from vit.inference.reading import Reading
 from vit.viewer import Start, View
 
@@ -54,8 +55,8 @@ def view_of(
     classes: dict[str, Any] = {}
     model = reading.model
     if model.labels:
-        probabilities = reading.logits.softmax(-1)
-        listed = probabilities.argsort(descending=True)[:LISTED_CLASSES].tolist()
+        scores = probabilities(model, reading.logits)
+        listed = scores.argsort(descending=True)[:LISTED_CLASSES].tolist()
         listed += [] if target is None or target in listed else [target]
         copies = reading.inputs.expand(len(listed), *reading.inputs.shape[1:])
         for method in QUICK_CLASS_METHODS:
@@ -63,7 +64,7 @@ def view_of(
             maps[method] = reading.by_word(class_maps.flatten(1).cpu())
         lens = reading.lens()
         classes = {
-            "classes": [(model.labels[index], float(probabilities[index])) for index in listed],
+            "classes": [(model.labels[index], float(scores[index])) for index in listed],
             "lens": lens[:, listed],
             "lens_best": [
                 (model.labels[index], score)

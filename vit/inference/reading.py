@@ -12,7 +12,7 @@ from vit.attribution.mass import outlier_patches
 from vit.attribution.passes import ForwardPass
 from vit.attribution.pieces import in_words, merge_pieces, sum_by_word
 from vit.attribution.query import Query
-from vit.core import Tower
+from vit.core import Tower, probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Reading:
 
     def lens(self) -> Tensor:
         """Probabilities (P, classes) of each patch or word read alone; the mean over a word's pieces."""
-        alone = self.model.read_token(self.states).float().softmax(-1).cpu()
+        alone = probabilities(self.model, self.model.read_token(self.states).float()).cpu()
         if self.word_ids is None:
             return alone
         return sum_by_word(alone.T, self.word_ids).T / torch.bincount(self.word_ids)[:, None]

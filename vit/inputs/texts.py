@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from vit.data.readers.table_file import ACCEPTED, SUFFIXES, suffix_of
-from vit.data.readers.tables import Record, read_records
+from vit.data.tables.records import Record, read_records
+from vit.data.tables.table_file import ACCEPTED, SUFFIXES, suffix_of
 from vit.errors import VitError
 from vit.inputs.files import Entry, list_files
 from vit.text import Tokenizer

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from vit.data.found import Found, ReadOptions
+from vit.data.listing.parquet_files import find_parquet
 from vit.data.preprocess import Preprocess
 from vit.data.readers.cifar import read_cifar10, read_cifar100
 from vit.data.readers.parquet import read_parquet
-from vit.data.readers.parquet_files import find_parquet
 from vit.errors import VitError
 
 OPTIONS = ReadOptions(cache=False)

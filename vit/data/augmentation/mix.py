@@ -40,12 +40,13 @@ class Mix:
 
         Args:
             images: float (B, C, height, width).
-            targets: int64 (B,).
+            targets: int64 (B,); with several labels float32 (B, classes), where NaN is unknown.
             epoch: The pass over the data.
             first_index: Index of the batch's first image; identifies the batch.
 
         Returns:
-            The mixed images and soft targets, float32 (B, classes); both unchanged where mixing is off.
+            The mixed images and soft targets, float32 (B, classes); both unchanged where mixing is off. What
+            is unknown of one of two images is unknown of their mixture.
         """
         if self.mix is None:
             return images, targets

@@ -16,9 +16,9 @@ from vit.data.cache import Decoded
 from vit.data.decode import DecodeError
 from vit.data.found import Found, ReadOptions
 from vit.data.images import FileImages, Images, TensorImages, decode_images
+from vit.data.listing.listing import Item, Listing
 from vit.data.preprocess import Preprocess
-from vit.data.readers.labels import label_targets
-from vit.data.readers.listing import Item, Listing
+from vit.data.tables.labels import label_targets
 from vit.errors import VitError
 
 DEFAULT_SIZE = (64, 64)  # of files, which may all differ

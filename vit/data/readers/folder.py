@@ -4,12 +4,12 @@ from pathlib import Path
 
 from vit.data.found import Found, ReadOptions
 from vit.data.images import Images
-from vit.data.readers.class_folders import count_classes, list_class_folders
+from vit.data.listing.class_folders import count_classes, list_class_folders
+from vit.data.listing.listing import Listing
+from vit.data.listing.manifest import find_manifest, list_manifest
+from vit.data.listing.tree import read_tree
 from vit.data.readers.decoding import decode_listing
-from vit.data.readers.listing import Listing
-from vit.data.readers.manifest import find_manifest, list_manifest
-from vit.data.readers.table_file import SUFFIXES, suffix_of
-from vit.data.readers.tree import read_tree
+from vit.data.tables.table_file import SUFFIXES, suffix_of
 from vit.errors import VitError
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")

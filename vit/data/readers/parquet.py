@@ -10,9 +10,10 @@ from vit.data.cache import Decoded, cache_key
 from vit.data.decode import DecodeError, open_image
 from vit.data.found import Found, ReadOptions
 from vit.data.images import Images, TensorImages, check_memory
-from vit.data.readers.columns import find_column, require_column
+from vit.data.listing.parquet_files import find_parquet
 from vit.data.readers.decoding import decode
-from vit.data.readers.labels import (
+from vit.data.tables.columns import find_column, require_column
+from vit.data.tables.labels import (
     UNLABELLED,
     Label,
     LabelColumns,
@@ -23,8 +24,7 @@ from vit.data.readers.labels import (
     names_of_classes,
     read_label,
 )
-from vit.data.readers.parquet_files import find_parquet
-from vit.data.readers.parquet_rows import class_names
+from vit.data.tables.parquet_rows import class_names
 from vit.errors import VitError, one_line_message
 
 if TYPE_CHECKING:
@@ -233,8 +233,3 @@ def _first_size(file: Path, image: str) -> tuple[int, int]:
             continue
         return height, width
     raise VitError(f"{file} has no readable picture in its column {image} to take the size from")
-
-
-def label_names(schema: "Schema", column: str) -> list[str]:
-    """The class names in the schema's `huggingface` metadata; empty if it has none."""
-    return class_names(schema).get(column, [])

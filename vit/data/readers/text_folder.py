@@ -5,11 +5,11 @@ from itertools import islice
 from pathlib import Path
 
 from vit.data.found import Found, Skipped
-from vit.data.readers.labels import label_targets
-from vit.data.readers.parts import find_parts
-from vit.data.readers.rows import decoded
-from vit.data.readers.table_file import SUFFIXES, suffix_of
-from vit.data.readers.text_tables import left_aside
+from vit.data.listing.parts import find_parts
+from vit.data.listing.table_files import left_aside
+from vit.data.tables.labels import label_targets
+from vit.data.tables.rows import decoded
+from vit.data.tables.table_file import SUFFIXES, suffix_of
 from vit.data.texts import RawTexts
 from vit.errors import VitError
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vit.data.found import Found, ReadOptions
-from vit.data.readers.columns import text_column
-from vit.data.readers.labelled import LabelledRows
-from vit.data.readers.labels import LabelColumns, find_labels, label_targets
-from vit.data.readers.parquet_rows import holds_bytes
-from vit.data.readers.table_file import SUFFIXES, suffix_of
+from vit.data.listing.table_files import find_tables
 from vit.data.readers.text_folder import folders_hold_others, holds_class_folders, read_class_folders
-from vit.data.readers.text_tables import find_tables
+from vit.data.tables.columns import text_column
+from vit.data.tables.labelled import LabelledRows
+from vit.data.tables.labels import LabelColumns, find_labels, label_targets
+from vit.data.tables.parquet_rows import holds_bytes
+from vit.data.tables.table_file import SUFFIXES, suffix_of
 from vit.data.texts import RawTexts
 from vit.errors import VitError
 
@@ -19,7 +19,7 @@ def read_texts(root: Path, options: ReadOptions) -> Found[RawTexts]:
     """All labelled texts of a dataset.
 
     Args:
-        root: A table (`vit.data.readers.table_file.SUFFIXES`; .txt has lines of fastText, `__label__x text`),
+        root: A table (`vit.data.tables.table_file.SUFFIXES`; .txt has lines of fastText, `__label__x text`),
             a folder with tables as `find_tables` finds them, or one with class folders of text files.
         options: Which columns hold texts and labels.
 

@@ -10,8 +10,8 @@ import pytest
 from pyarrow import parquet
 
 from vit.data.found import ReadOptions
-from vit.data.readers.listing import Listing
-from vit.data.readers.manifest import find_manifest, list_manifest
+from vit.data.listing.listing import Listing
+from vit.data.listing.manifest import find_manifest, list_manifest
 from vit.errors import VitError
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vit.data.splits import content_split
+from vit.data.splits.content import content_split
 
 
 def digests(count, start=0):

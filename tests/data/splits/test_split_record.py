@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vit.data.division import Division, by_record, divide
 from vit.data.found import Found
-from vit.data.split_record import SplitRecord, read_record, record_of, write_record
+from vit.data.splits.division import Division, by_record, divide
+from vit.data.splits.record import SplitRecord, read_record, record_of, write_record
 from vit.data.texts import RawTexts
 from vit.errors import VitError
 
@@ -159,6 +159,6 @@ def test_train_wins_where_an_example_is_in_two_parts():
 
 
 def read(*parts):
-    from vit.data.split_record import Row
+    from vit.data.splits.record import Row
 
     return [Row(part, f"{part}.png", "cat", "x") for part in parts]

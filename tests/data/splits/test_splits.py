@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vit.data.splits import stratified_split
+from vit.data.splits.content import stratified_split
 from vit.errors import VitError
 
 

@@ -5,7 +5,12 @@ from itertools import islice
 from pathlib import Path
 
 from vit.data.found import ReadOptions, Skipped
-from vit.data.readers.columns import (
+from vit.data.listing.listing import Item, Listing
+from vit.data.listing.parts import find_parts
+from vit.data.listing.picture_paths import PicturePaths
+from vit.data.listing.table_files import left_aside, tables_in
+from vit.data.listing.tree import PICTURES
+from vit.data.tables.columns import (
     ALL_COLUMNS,
     ID_COLUMNS,
     PATH_COLUMNS,
@@ -15,15 +20,10 @@ from vit.data.readers.columns import (
     listed,
     require_column,
 )
-from vit.data.readers.labelled import LabelledRow, LabelledRows
-from vit.data.readers.labels import LabelColumns, find_labels
-from vit.data.readers.listing import Item, Listing
-from vit.data.readers.parquet_rows import holds_bytes
-from vit.data.readers.parts import find_parts
-from vit.data.readers.picture_paths import PicturePaths
-from vit.data.readers.table_file import SUFFIXES, open_table, suffix_of
-from vit.data.readers.text_tables import left_aside, tables_in
-from vit.data.readers.tree import PICTURES
+from vit.data.tables.labelled import LabelledRow, LabelledRows
+from vit.data.tables.labels import LabelColumns, find_labels
+from vit.data.tables.parquet_rows import holds_bytes
+from vit.data.tables.table_file import SUFFIXES, open_table, suffix_of
 from vit.errors import VitError
 
 NAMES = ("metadata", "manifest", "labels")  # of a manifest in a folder, before the suffix
@@ -137,7 +137,7 @@ def _tables_of_parts(root: Path) -> list[tuple[str, Path]]:
     tables = find_parts(tables_in(root)).paths
     if tables:
         return [(part, table) for part, members in tables.items() for table in members]
-    folders = find_parts(path for path in root.iterdir() if path.is_dir()).paths
+    folders = find_parts(path for path in root.iterdir() if path.is_dir() and _named(path)).paths
     return [
         (part, named[0])
         for part, members in folders.items()

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vit.data.readers.delimited import csv_table, text_lines, tsv_table
-from vit.data.readers.json_rows import line_values, list_rows
-from vit.data.readers.rows import Table, parsed
+from vit.data.tables.delimited import csv_table, text_lines, tsv_table
+from vit.data.tables.json_rows import line_values, list_rows
+from vit.data.tables.rows import Table, parsed
 from vit.errors import VitError, one_line_message
 
 SUFFIXES = (".txt", ".tsv", ".csv", ".json", ".jsonl", ".parquet")
@@ -60,7 +60,7 @@ def _open(file: Path, stream: Any, known: Collection[str]) -> Table:
     if suffix not in SUFFIXES:
         raise VitError(f"has the suffix {file.suffix!r}, expected one of {ACCEPTED}")
     if suffix == ".parquet":
-        from vit.data.readers.parquet_rows import parquet_table  # Arrow takes a moment to import
+        from vit.data.tables.parquet_rows import parquet_table  # Arrow takes a moment to import
 
         return parquet_table(stream)
     if suffix == ".json" and is_list(stream):

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from vit.data.readers.delimited import FASTTEXT
-from vit.data.readers.parts import Parts, find_parts
-from vit.data.readers.table_file import SUFFIXES, is_list, open_bytes, suffix_of
+from vit.data.listing.parts import Parts, find_parts
+from vit.data.tables.delimited import FASTTEXT
+from vit.data.tables.table_file import SUFFIXES, is_list, open_bytes, suffix_of
 from vit.errors import VitError
 
 DATA = "data"  # the folder of the files, beside a README

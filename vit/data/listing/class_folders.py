@@ -4,9 +4,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from vit.data.readers.listing import Item, Listing
-from vit.data.readers.parts import PartName, find_parts, part_name
-from vit.data.readers.tree import Folder, Tree, counted
+from vit.data.listing.listing import Item, Listing
+from vit.data.listing.parts import PartName, find_parts, part_name
+from vit.data.listing.tree import Folder, Tree, counted
 from vit.errors import VitError
 
 

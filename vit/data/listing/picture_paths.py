@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vit.data.readers.parts import part_name
+from vit.data.listing.parts import part_name
 
 FOLDERS = ("images", "imgs", "img", "pictures", "photos", "data")  # beside a table, with its pictures
 MISSING = "missing"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vit.data.found import ReadOptions
-from vit.data.readers.labels import (
+from vit.data.tables.labels import (
     all_labels,
     find_labels,
     label_targets,

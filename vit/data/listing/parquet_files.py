@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from vit.data.readers.parts import SHARD, find_parts
+from vit.data.listing.parts import SHARD, find_parts
 from vit.errors import VitError
 
 DEPTH = 3  # as in plain_text/train/0000.parquet

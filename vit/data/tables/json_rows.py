@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from vit.data.readers.rows import Row, decoded_line
+from vit.data.tables.rows import Row, decoded_line
 from vit.errors import VitError
 
 MAX_ITEM = 2**26  # characters of an item of a list: a broken one must not read a file into memory

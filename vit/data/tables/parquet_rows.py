@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from vit.data.readers.rows import Row, Table, decoded
+from vit.data.tables.rows import Row, Table, decoded
 from vit.errors import VitError
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from vit.data.readers import delimited, table_file
-from vit.data.readers.table_file import SUFFIXES
-from vit.data.readers.tables import STATUSES, Record, read_records
+from vit.data.tables import delimited, table_file
+from vit.data.tables.records import STATUSES, Record, read_records
+from vit.data.tables.table_file import SUFFIXES
 from vit.errors import VitError
 
 # Arabic, Hebrew with points, a family and a flag (several code points each), a combining accent, and what

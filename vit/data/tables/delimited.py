@@ -6,8 +6,8 @@ from contextlib import suppress
 from itertools import chain, islice, tee
 from typing import Any
 
-from vit.data.readers.columns import plain
-from vit.data.readers.rows import Numbered, Table, decoded_line, parsed
+from vit.data.tables.columns import plain
+from vit.data.tables.rows import Numbered, Table, decoded_line, parsed
 from vit.errors import VitError
 
 DELIMITERS = (",", ";", "\t", "|")  # of .csv; the first wins a tie

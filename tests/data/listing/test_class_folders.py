@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vit.data.found import ReadOptions
-from vit.data.readers.class_folders import list_class_folders
+from vit.data.listing.class_folders import list_class_folders
+from vit.data.listing.tree import read_tree
 from vit.data.readers.folder import read_folder
-from vit.data.readers.tree import read_tree
 from vit.errors import VitError
 
 SMALL = ReadOptions(size=(5, 7), cache=False)

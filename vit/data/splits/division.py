@@ -8,8 +8,8 @@ from typing import Any, Generic
 
 from vit.data.found import E, Found
 from vit.data.roster import find_dataset
-from vit.data.split_record import LEARNT, SplitRecord
-from vit.data.splits import content_split, stratified_split
+from vit.data.splits.content import content_split, stratified_split
+from vit.data.splits.record import LEARNT, SplitRecord
 from vit.errors import VitError
 from vit.ranges import require
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vit.data.found import ReadOptions
-from vit.data.readers.columns import (
+from vit.data.tables.columns import (
     GROUP_COLUMNS,
     ID_COLUMNS,
     LABEL_COLUMNS,
@@ -20,7 +20,7 @@ from vit.data.readers.columns import (
     plain,
     require_column,
 )
-from vit.data.readers.rows import require_unicode
+from vit.data.tables.rows import require_unicode
 from vit.errors import VitError
 
 # One label; several: label -> 1 (has it), 0 (has it not), NaN (unknown), those not named being 0; None: the

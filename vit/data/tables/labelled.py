@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vit.data.found import ReadOptions, Skipped
-from vit.data.readers.columns import ALL_COLUMNS, GROUP_COLUMNS, PART_COLUMNS, find_column, listed
-from vit.data.readers.labels import (
+from vit.data.listing.parts import part_name
+from vit.data.roster import SPLITS
+from vit.data.tables.columns import ALL_COLUMNS, GROUP_COLUMNS, PART_COLUMNS, find_column, listed
+from vit.data.tables.labels import (
     UNLABELLED,
     Label,
     LabelColumns,
@@ -18,10 +20,8 @@ from vit.data.readers.labels import (
     names_of_classes,
     read_label,
 )
-from vit.data.readers.parts import part_name
-from vit.data.readers.rows import Table, require_unicode
-from vit.data.readers.table_file import open_table
-from vit.data.roster import SPLITS
+from vit.data.tables.rows import Table, require_unicode
+from vit.data.tables.table_file import open_table
 from vit.errors import VitError, one_line_message
 
 # Columns, and the names of the classes in them -> the column of the input, and those of the labels.

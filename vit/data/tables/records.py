@@ -6,9 +6,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vit.data.readers.columns import ALL_COLUMNS, find_column, require_column, text_column
-from vit.data.readers.rows import SURROGATE, Row, Table, require_unicode
-from vit.data.readers.table_file import open_table
+from vit.data.tables.columns import ALL_COLUMNS, find_column, require_column, text_column
+from vit.data.tables.rows import SURROGATE, Row, Table, require_unicode
+from vit.data.tables.table_file import open_table
 from vit.errors import VitError, one_line_message
 
 # Interrupted jobs list their inputs with the labels of these, so no name may be added.
@@ -44,12 +44,12 @@ def read_records(
 ) -> Iterator[Record]:
     r"""Stream the rows of a file: all of them, in order.
 
-    Columns, and keys of JSON, are found by name, in any case: texts as `vit.data.readers.columns.text_column`
+    Columns, and keys of JSON, are found by name, in any case: texts as `vit.data.tables.columns.text_column`
     does. Labels are read along, where there are any, and never needed. Integer labels of parquet take their
     names from the schema's Hugging Face metadata.
 
     Args:
-        file: A file with one of `vit.data.readers.table_file.SUFFIXES`, in any case, and perhaps `.gz`.
+        file: A file with one of `vit.data.tables.table_file.SUFFIXES`, in any case, and perhaps `.gz`.
         name: Prefix of the records' names; None: the path as it was given.
         column: The column with the texts; None: a usual name. Lines of text have no columns.
         keep: Columns whose values the records have in `kept`, as text.

@@ -1,0 +1,1 @@
+"""Which files a dataset consists of, by class folders, a manifest, or names of parts. Nothing is decoded."""

@@ -1,0 +1,1 @@
+"""How a dataset is divided into train, val and test, and the record of it that a run keeps."""

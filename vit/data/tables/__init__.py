@@ -1,0 +1,1 @@
+"""Files of rows: delimited text, JSON and parquet; their columns and labels."""
