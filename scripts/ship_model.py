@@ -57,8 +57,8 @@ Measured on the weights as shipped, rounded to float16; every image once.
 
 ## Limits
 
-- It always predicts one of its {classes} classes, also for an image of something else; its score does not
-  show that an image is out of distribution.
+- It predicts one of its {classes} classes for any image; `--unknown auto` finds a part of those of something
+  else, where `vit evaluate --unknown` has been run.
 - Photographs are cropped to their centre and reduced to {height} x {width} pixels: small details are
   lost.
 - One run, with one seed.

@@ -6,9 +6,15 @@ example:
   vit evaluate runs/digits --data my_pictures --split all --json
   vit evaluate runs/digits --output digits_test
   vit evaluate runs/digits --attribution --pictures 300
+  vit evaluate runs/digits --corruptions --pictures 1000
+  vit evaluate runs/digits --unknown other_pictures
 
 --output writes evaluation.json, confusion.csv, classes.csv, mistakes.csv (every wrong prediction, the most
 confident first), plots and report.html into a folder.
+
+--corruptions measures the accuracy under 15 corruptions at 5 severities (Hendrycks and Dietterich 2019),
+made on the fly. --unknown says how well the score tells the data from pictures of another folder, which
+belong to no class, and gives the threshold of vit predict --unknown that keeps 95 % of the validation data.
 
 --attribution also measures how faithful the maps of vit attend are. Patches are removed in a map's order,
 the most relevant first (MoRF) and the least relevant first (LeRF), and the figure is the area under the
@@ -36,6 +42,9 @@ if TYPE_CHECKING:
 
 SPLITS = (*DATA_SPLITS, "new", "all")  # new: what the run has not seen
 ATTRIBUTION_OPTIONS = ("methods", "pictures", "steps")
+FOR_IMAGES = ("flip", "attribution", "corruptions")
+FOR_ONE_LABEL = ("corruptions", "unknown")
+FOR_ONE_PROCESS = ("attribution", "corruptions", "unknown")
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
@@ -50,9 +59,15 @@ def add_arguments(parser: "ArgumentParser") -> None:
     parser.add_argument("--column", help="of a table, with the texts or the paths (default: a usual name)")
     parser.add_argument("--label-column", help="of a table, with the labels (default: a usual name)")
     parser.add_argument("--flip", action="store_true", help="average each image with its mirror image")
+    parser.add_argument("--corruptions", action="store_true", help="measure corrupted pictures, too")
+    parser.add_argument("--unknown", metavar="FOLDER", help="inputs that belong to no class, to tell apart")
     parser.add_argument("--attribution", action="store_true", help="measure the methods of vit attend, too")
     parser.add_argument("--methods", help=f"separated by commas (default: {','.join(QUICK_METHODS)})")
-    parser.add_argument("--pictures", type=int, help="drawn for them at random (default: 200)")
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        help="drawn at random for --attribution (default: 200) and --corruptions (default: 500)",
+    )
     parser.add_argument("--steps", type=int, help="parts in which patches go (default: 16)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--output", metavar="DIR", help="folder for report, tables and plots")
@@ -73,8 +88,10 @@ def run(arguments: "Namespace") -> int:
     if arguments.output is not None:
         check_folder(Path(arguments.output), overwrite=arguments.overwrite)
     model = require_labels(load_model(arguments.model).to(best_device()), arguments.model)
-    if model.reads == "text" and (arguments.flip or arguments.attribution):
-        raise UsageError("--flip and --attribution apply to image models only: leave them out")
+    if model.reads == "text" and (given := [name for name in FOR_IMAGES if arguments[name]]):
+        raise UsageError(f"--{given[0]} applies to image models only: leave it out")
+    if model.thresholds and (given := [name for name in FOR_ONE_LABEL if arguments[name]]):
+        raise UsageError(f"--{given[0]} applies to models of one label only: leave it out")
     data = evaluation_data(
         model,
         arguments.model,
@@ -97,6 +114,14 @@ def run(arguments: "Namespace") -> int:
         figures["attribution"] = evaluate_maps(
             model, data, arguments.split, methods, images=images, steps=steps
         )
+    if arguments.corruptions:
+        from vit.recipes.robustness import IMAGES, evaluate_corruptions
+
+        figures["corruptions"] = evaluate_corruptions(
+            model, data, arguments.split, images=arguments.pictures or IMAGES
+        )
+    if arguments.unknown:
+        figures["unknown"] = _unknown(model, data, arguments)
     if arguments.output is not None:
         write_evaluation(
             Path(arguments.output),
@@ -109,16 +134,32 @@ def run(arguments: "Namespace") -> int:
         print(json.dumps(figures))
     else:
         _print(figures, data, arguments.output)
-    return 3 if data.skipped else 0
+    return 3 if data.skipped or figures.get("unknown", {}).get("skipped") else 0
+
+
+def _unknown(model: Any, data: "EvaluationData", arguments: "Namespace") -> dict[str, Any]:
+    """The figures of `--unknown`; a run that was measured on its own data gets the threshold."""
+    from vit.recipes.robustness import evaluate_unknown, record_threshold
+
+    figures = evaluate_unknown(model, data, arguments.split, [arguments.unknown])
+    if arguments.data is None and figures["threshold"]:
+        recorded = record_threshold(arguments.model, figures["threshold"])
+        figures["recorded"] = None if recorded is None else str(recorded)
+    return figures
 
 
 def _print(figures: dict[str, Any], data: "EvaluationData", output: str | None) -> None:
     from rich.console import Console
 
     from vit.commands.common import faithfulness_table
-    from vit.commands.figures import print_figures
+    from vit.commands.figures import print_corruptions, print_figures, print_unknown
 
-    print_figures(Console(highlight=False, markup=False, soft_wrap=True), figures)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    print_figures(console, figures)
+    if "corruptions" in figures:
+        print_corruptions(console, figures["corruptions"])
+    if "unknown" in figures:
+        print_unknown(console, figures["unknown"])
     if "attribution" in figures:
         rows = figures["attribution"]
         print(f"faithfulness of maps for the predicted class, {figures['split']}, n = {rows[0]['n']}:")
@@ -154,16 +195,19 @@ def _check(arguments: "Namespace") -> tuple[list[str], int, int]:
     given: dict[str, Any] = {
         name: arguments[name] for name in ATTRIBUTION_OPTIONS if arguments[name] is not None
     }
-    if given and not arguments.attribution:
+    if given.keys() == {"pictures"} and arguments.corruptions:
+        require_positive("--pictures", given["pictures"])
+    elif given and not arguments.attribution:
         raise UsageError(f"--{next(iter(given))} is an option of --attribution, which is missing")
     images, steps = given.get("pictures", 200), given.get("steps", 16)
     require_positive("--pictures", images)
     require_positive("--steps", steps)
+    processes = os.environ.get("WORLD_SIZE", "1")
+    alone = next((name for name in FOR_ONE_PROCESS if arguments[name]), None)
+    if alone and "TORCHELASTIC_RUN_ID" in os.environ and processes != "1":  # under torchrun
+        raise UsageError(f"--{alone} is measured by one process, and here are {processes}")
     if not arguments.attribution:
         return [], images, steps
-    processes = os.environ.get("WORLD_SIZE", "1")
-    if "TORCHELASTIC_RUN_ID" in os.environ and processes != "1":  # under torchrun
-        raise UsageError(f"--attribution is measured by one process, and here are {processes}")
     names = arguments.methods
     methods = list(QUICK_METHODS) if names is None else [name.strip() for name in names.split(",")]
     for method in methods:

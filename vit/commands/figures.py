@@ -1,9 +1,11 @@
 """The figures of `vit evaluate` as text for a terminal."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 CLASSES_SHOWN = 20  # with more, only the worst ones get a row
 WORST = 10
@@ -18,8 +20,11 @@ def print_figures(console: "Console", figures: dict[str, Any]) -> None:
 
     Args:
         console: Without markup, so that class names are printed as they are.
-        figures: Of a model with one label per example.
+        figures: Of a model with one label per example, or with several.
     """
+    if "map" in figures:
+        _print_several(console, figures)
+        return
     console.print(_headline(figures))
     if "temperature" in figures:
         console.print(
@@ -41,11 +46,54 @@ def print_figures(console: "Console", figures: dict[str, Any]) -> None:
     _print_absent(console, figures, names)
 
 
+def _print_several(console: "Console", figures: dict[str, Any]) -> None:
+    """The figures of a model with several labels per example: the whole split, then each label."""
+    from vit.evaluation.drawing import short_names
+
+    low, high = figures["interval"]
+    console.print(
+        f"{_measured(figures)}: mean average precision {_percent(figures['map'])}, "
+        f"micro F1 {_percent(figures['f1_micro'])}, macro F1 {_percent(figures['f1_macro'])}, "
+        f"loss {figures['loss']:.4f}; all labels right {_percent(figures['accuracy'])}, 95 % interval "
+        f"{100 * low:.2f} to {_percent(high)}"
+    )
+    rows = zip(short_names(figures["labels"], WIDEST), figures["classes"].values(), strict=True)
+    shown = [(name, row) for name, row in rows if row["n"]]
+    if len(shown) > CLASSES_SHOWN:
+        console.print(f"the {WORST} labels with the lowest average precision, of {len(shown)}:")
+        shown = sorted(shown, key=lambda item: item[1]["average_precision"])[:WORST]
+    table = _table("label", ("average precision", "precision", "recall", "F1", "threshold", "n"))
+    for name, row in shown:
+        shares = (_percent(row[key]) for key in ("average_precision", "precision", "recall", "f1"))
+        table.add_row(name, *shares, f"{row['threshold']:.3f}", f"{row['n']:,}")
+    console.print(table)
+    absent = [name for name, row in figures["classes"].items() if not row["n"]]
+    if absent:
+        more = f", ... ({len(absent) - NAMES} more)" if len(absent) > NAMES else ""
+        console.print(f"no examples of {len(absent)} labels: {', '.join(absent[:NAMES])}{more}")
+
+
+def _table(first: str, others: Sequence[str]) -> "Table":
+    """A table with a column of names and further ones of numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for heading in others:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _measured(figures: dict[str, Any]) -> str:
+    """What was measured: the data, the split, and how many examples."""
+    mirrored = ", with mirror images" if figures["flip"] else ""
+    return f"{figures['data']}, {figures['split']}{mirrored}, n = {figures['n']}"
+
+
 def _headline(figures: dict[str, Any]) -> str:
     low, high = figures["interval"]
     return (
-        f"{figures['data']}, {figures['split']}{', with mirror images' if figures['flip'] else ''}, "
-        f"n = {figures['n']}: accuracy {_percent(figures['accuracy'])}, "
+        f"{_measured(figures)}: accuracy {_percent(figures['accuracy'])}, "
         f"top-5 {_percent(figures['accuracy_top5'])}, loss {figures['loss']:.4f}, "
         f"calibration error {figures['calibration_error']:.4f}; "
         f"95 % interval of the accuracy {100 * low:.2f} to {_percent(high)}"
@@ -54,17 +102,12 @@ def _headline(figures: dict[str, Any]) -> str:
 
 def _print_classes(console: "Console", figures: dict[str, Any], names: list[str]) -> None:
     """A row per class that has examples; of many classes the worst."""
-    from rich.table import Table
-
     rows = zip(names, figures["classes"].values(), strict=True)
     shown = [(name, row) for name, row in rows if row["n"]]
     if len(shown) > CLASSES_SHOWN:
         console.print(f"the {WORST} classes with the lowest F1, of {len(shown)}:")
         shown = sorted(shown, key=lambda item: item[1]["f1"])[:WORST]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("class", no_wrap=True)
-    for heading in ("precision", "recall", "F1", "n"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _table("class", ("precision", "recall", "F1", "n"))
     for name, row in shown:
         shares = (_percent(row[figure]) for figure in ("precision", "recall", "f1"))
         table.add_row(name, *shares, f"{row['n']:,}")
@@ -96,5 +139,37 @@ def _print_absent(console: "Console", figures: dict[str, Any], names: list[str])
         )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+def print_corruptions(console: "Console", figures: dict[str, Any]) -> None:
+    """Print the accuracy under each corruption, the mean over its severities."""
+    low, high = figures["interval"]
+    console.print(
+        f"corrupted, n = {figures['n']:,} pictures: mean accuracy {_percent(figures['accuracy'])}, "
+        f"95 % interval {100 * low:.2f} to {_percent(high)}; not corrupted "
+        f"{_percent(figures['accuracy_clean'])}"
+    )
+    table = _table("corruption", ("accuracy",))
+    for name, accuracy in figures["accuracy_by_corruption"].items():
+        table.add_row(name.replace("_", " "), _percent(accuracy))
+    console.print(table)
+
+
+def print_unknown(console: "Console", figures: dict[str, Any]) -> None:
+    """Print how well the scores tell known from unknown inputs, and the threshold of `vit predict`."""
+    console.print(f"{figures['n_unknown']:,} unknown inputs beside {figures['n_known']:,} known ones:")
+    table = _table("score", ("AUROC", "FPR at 95 % TPR"))
+    for name, row in figures["scores"].items():
+        table.add_row(name, f"{row['auroc']:.3f}", f"{row['fpr95']:.3f}")
+    console.print(table)
+    if figures["threshold"]:
+        where = f", recorded in {figures['recorded']}" if figures.get("recorded") else ""
+        console.print(
+            f"vit predict --unknown {figures['threshold']['threshold']}{where}: "
+            f"{_percent(figures['known_kept'])} of the known keep their label, "
+            f"{_percent(figures['unknown_found'])} of the unknown lose it"
+        )
+    if figures["skipped"]:
+        console.print(f"{len(figures['skipped'])} skipped, the first is {': '.join(figures['skipped'][0])}")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.2f} %"

@@ -49,9 +49,9 @@ def load(
             there are too few to train on.
     """
     division = Division(val_fraction, test_fraction, split_seed, group)
-    found = read(name, root, ReadOptions(size=_size(image_size), **reading))
+    found = read(name, root, ReadOptions(size=image_size_of(image_size), **reading))
     splits = divide(name, found, division, record)
-    _require_trainable(splits)
+    require_trainable(splits)
     return splits
 
 
@@ -69,7 +69,7 @@ def read(name: str, root: str | Path | None, options: ReadOptions) -> Found[Any]
     return found
 
 
-def _require_trainable(splits: Splits[Any]) -> None:
+def require_trainable(splits: Splits[Any]) -> None:
     """Refuse data that a classifier cannot be trained on, and classes that train lacks."""
     name, labels, targets = splits.name, splits.labels, splits.train.targets
     if targets.ndim == 2:
@@ -88,7 +88,12 @@ def _require_trainable(splits: Splits[Any]) -> None:
         )
 
 
-def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+def image_size_of(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    """Height and width of `data.image_size`; None: the dataset's own.
+
+    Raises:
+        VitError: A side is below 1.
+    """
     if image_size is None:
         return None
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size

@@ -56,25 +56,28 @@ def _exact_labels(facts: Facts) -> Iterator[str]:
 def _near_across(facts: Facts) -> Iterator[str]:
     near = facts["duplicates"]["near"]
     for row in near["across_parts"] if near else ():
-        alike = "look like" if facts["kind"] == "image" else "have the words of"
-        many = f"{row['n']:,} {_noun(facts)} of {row['part']} {alike}"
-        yield f"{many} {_noun(facts)} of {row['other']}, {_such_as(row)}: {_near_answer(near, row['part'])}"
+        duplicates = "a near duplicate" if row["n"] == 1 else "near duplicates"
+        many = f"{_part_of(facts, row)} {duplicates} of {_noun(facts)} of {row['other']}"
+        yield f"{many}, {_such_as(row)}: {_near_answer(near, row['part'])}"
 
 
 def _near_answer(near: Facts, part: str) -> str:
     if not near["divisible"]:
         return f"figures of {part} are too good where they are copies; --output DIR lists them"
+    if near["grouped"]:
+        return "the expression of --data.group puts them into different groups"
     if near["group"]:
         return f"--data.group '{near['group']}' keeps those whose names begin alike in one part"
-    return "--data.group, an expression whose group is the origin in a file's name, keeps an origin in one part"
+    return (
+        "--data.group, an expression whose group is the origin in a file's name, keeps an origin in one part"
+    )
 
 
 def _near_labels(facts: Facts) -> Iterator[str]:
     near = facts["duplicates"]["near"]
     if near and near["two_labels"]["n"]:
-        what = "that look alike" if facts["kind"] == "image" else "of the same words"
         two = near["two_labels"]
-        yield f"{_pairs(two['n'])} of {_noun(facts)} {what} {_different(two)}: check their labels"
+        yield f"{_pairs(two['n'])} of near duplicates {_different(two)}: check their labels"
 
 
 def _broken(facts: Facts) -> Iterator[str]:
@@ -102,22 +105,18 @@ def _few(facts: Facts) -> Iterator[str]:
     if few:
         fewest = min(few, key=few.__getitem__)
         classes = "1 class has" if len(few) == 1 else f"{len(few):,} classes have"
-        yield (
-            f"{classes} fewer than {FEW} {_noun(facts)}, {fewest!r} has {few[fewest]}: give more, or begin "
-            "with weights that know pictures, --model.init NAME"
-            if facts["kind"] == "image"
-            else f"{classes} fewer than {FEW} {_noun(facts)}, {fewest!r} has {few[fewest]}: give more"
-        )
+        yield f"{classes} fewer than {FEW} {_noun(facts)}, {fewest!r} has {few[fewest]}: give more"
 
 
 def _balance(facts: Facts) -> Iterator[str]:
     balance = facts["balance"]
     ratio, majority = balance["ratio"], balance["majority_accuracy"]
     if ratio is not None and ratio > IMBALANCE:
-        always = f" (always answering {balance['largest']['label']!r} is right for {majority:.0%})"
+        largest, smallest = (repr(balance[key]["label"]) for key in ("largest", "smallest"))
+        always = f" (always answering {largest} is right for {majority:.0%})" if majority else ""
         yield (
-            f"the largest class, {balance['largest']['label']!r}, is {ratio:.1f} times the smallest, "
-            f"{balance['smallest']['label']!r}{always if majority else ''}: --data.balance weights"
+            f"the largest class, {largest}, is {ratio:.1f} times the smallest, {smallest}{always}: "
+            "--data.balance weights"
         )
 
 
@@ -145,8 +144,10 @@ def _small_input(facts: Facts) -> Iterator[str]:
 def _copies(facts: Facts) -> Iterator[str]:
     exact = facts["duplicates"]["exact"]
     if n := exact["copies"] - sum(row["n"] for row in exact["across_parts"]):
-        what = f"{_noun(facts)} are copies" if n > 1 else f"{_noun(facts)[:-1]} is a copy"
-        yield f"{n:,} {what} of others, which counts them twice: remove them (--output DIR lists them)"
+        what = (
+            f"{_noun(facts)} are exact duplicates" if n > 1 else f"{_noun(facts)[:-1]} is an exact duplicate"
+        )
+        yield f"{n:,} {what}, which count more than once: remove them (--output DIR lists them)"
 
 
 def _origins(facts: Facts) -> Iterator[str]:

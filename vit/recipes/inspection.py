@@ -1,4 +1,4 @@
-"""What can be said of a dataset before anything is trained: counts, sizes, duplicates, and what training says."""
+"""A dataset, described before anything is trained: counts, sizes, duplicates, and what training says."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -46,11 +46,11 @@ def inspect_data(config: DataConfig) -> Inspection:
     Raises:
         VitError: The name is unknown, or the data are missing, or nothing can be read.
     """
-    division = datasets.Division(
-        config.val_fraction, config.test_fraction, config.split_seed, config.group
+    division = datasets.Division(config.val_fraction, config.test_fraction, config.split_seed, config.group)
+    size = datasets.image_size_of(config.image_size)
+    found: Found[Any] = datasets.read(
+        config.name, config.root, replace(read_options(config, None), size=size)
     )
-    size = datasets._size(config.image_size)
-    found: Found[Any] = datasets.read(config.name, config.root, replace(read_options(config, None), size=size))
     splits, refusal = _divided(config.name, found, division)
     examples = _examples(found, splits, config.root)
     parts = found.parts if splits is None else splits
@@ -86,7 +86,7 @@ def _divided(
     except VitError as error:
         return None, str(error)
     try:
-        datasets._require_trainable(splits)
+        datasets.require_trainable(splits)
     except VitError as error:
         return splits.as_dict(), str(error)
     return splits.as_dict(), None
@@ -140,6 +140,8 @@ def _balance(found: Found[Any]) -> dict[str, Any]:
     """Of all parts: the largest and the smallest class, and what the most frequent answer reaches."""
     each = [_counts(members.targets, len(found.labels)) for members in found.parts.values()]
     counts = [sum(column) for column in zip(*each, strict=True)]
+    if not counts:
+        return dict.fromkeys(("largest", "smallest", "ratio", "majority_accuracy"))
     largest, smallest = max(counts), min(counts)
     several = any(members.targets.ndim == 2 for members in found.parts.values())
     return {

@@ -46,7 +46,7 @@ def suggest_group(
 
 
 def _are_origins(origins: Sequence[str | None], labels: Sequence[str]) -> bool:
-    """Whether there are several, of several pictures each, none of them large, and they are not the classes."""
+    """Whether there are several, of several pictures each, none has most, and they are not the classes."""
     sizes = Counter(origin for origin in origins if origin is not None)
     n = sum(sizes.values())
     return (

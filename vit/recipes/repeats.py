@@ -103,6 +103,7 @@ def near_repeats(examples: Sequence[Example], found: Found[Any], *, grouped: boo
         "across_parts": _across(examples, partners, [example.part for example in examples]),
         "two_labels": _two_labels(examples, partners),
         "divisible": divisible,
+        "grouped": grouped,
         "group": _group(examples, partners) if divisible and not grouped else None,
     }
 
@@ -136,9 +137,7 @@ def _across(examples: Sequence[Example], partners: Partners, parts: Sequence[str
 
 def _two_labels(examples: Sequence[Example], partners: Partners) -> dict[str, Any]:
     """Pairs of partners with different labels."""
-    pairs = sorted(
-        pair for pair in _pairs(partners) if examples[pair[0]].label != examples[pair[1]].label
-    )
+    pairs = sorted(pair for pair in _pairs(partners) if examples[pair[0]].label != examples[pair[1]].label)
     named = [
         [{"path": examples[index].name, "label": examples[index].label} for index in pair]
         for pair in pairs[:NAMED]
@@ -149,9 +148,7 @@ def _two_labels(examples: Sequence[Example], partners: Partners) -> dict[str, An
 def _pairs(partners: Partners) -> set[tuple[int, int]]:
     firsts, columns = np.nonzero(partners >= 0)
     seconds = partners[firsts, columns]
-    return set(
-        zip(np.minimum(firsts, seconds).tolist(), np.maximum(firsts, seconds).tolist(), strict=True)
-    )
+    return set(zip(np.minimum(firsts, seconds).tolist(), np.maximum(firsts, seconds).tolist(), strict=True))
 
 
 def _group(examples: Sequence[Example], partners: Partners) -> str | None:

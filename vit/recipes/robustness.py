@@ -15,7 +15,7 @@ from vit.evaluation.corruptions.roster import CORRUPTIONS
 from vit.evaluation.unknown import probability, probability_threshold, separation
 from vit.inference.forward import reader_for, run_batch
 from vit.inference.rows import LISTINGS
-from vit.recipes.evaluate import EvaluationData, _class_order, chosen_splits
+from vit.recipes.evaluate import EvaluationData, chosen_splits, class_order
 from vit.weights.bundle import Bundle, is_bundle, read_description, write_description
 
 IMAGES = 500  # for corruptions, where the command does not say
@@ -62,7 +62,7 @@ def evaluate_corruptions(
             pixels, targets = (torch.cat([each[column] for each in found]) for column in (0, 1))
             yield pixels, targets, positions
 
-    order = _class_order(model.labels, data, parts)
+    order = class_order(model.labels, data, parts)
     result = measure_corruptions(
         model, batches(), data.prepare, data.normalise, class_order=order, names=names, seed=seed
     )
