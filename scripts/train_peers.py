@@ -27,6 +27,7 @@ from vit.device import best_device, resolve_precision
 from vit.evaluation.metrics import evaluate
 from vit.recipes.data import load_data, preprocess_for
 from vit.recipes.image import image_classifier
+from vit.recipes.run import build_objective
 from vit.training.datamodule import RunDataModule
 from vit.training.environment import environment
 from vit.training.fit import best_weights, fit
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = Path("runs") / f"peer_{arguments.peer}_{arguments.minutes}min_{config.seed}"
     folder.mkdir(parents=True)
     trainer = fit(
-        image_classifier(config, model, len(splits.labels), preprocess),
+        image_classifier(config, model, build_objective(config, splits), preprocess),
         RunDataModule(splits, config.data.batch_size, config.seed),
         folder,
         max_epochs=arguments.epochs,

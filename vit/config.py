@@ -42,6 +42,7 @@ class DataConfig:
         label_columns: Columns with 0, 1 or nothing, one for each label, for a model of several labels.
         balance: Classes of unequal size: `weights` of the loss, n / (classes * n_class); `sampler`: draw
             training examples with replacement, all classes as often; `none`. Validation is not weighted.
+            With several labels: `weights` is n_negative / n_positive of each label, 1/20 to 20.
     """
 
     name: str = "cifar10"
@@ -169,7 +170,8 @@ class OptimConfig:
         betas: AdamW's decay of the averaged gradient and of the averaged squared gradient.
         warmup: Fraction of the run in which the learning rate rises from zero.
         schedule: The learning rate after that: `cosine`, `linear` or `constant`.
-        label_smoothing: Probability spread over the other classes.
+        label_smoothing: Probability spread over the other classes; with several labels, how far targets move
+            toward 1/2.
         clip: Largest gradient norm; 0 is off.
         ema: Decay of the averaged weights that are validated and kept; 0 is off.
     """
@@ -199,8 +201,8 @@ class TrainerConfig:
         num_nodes: Machines.
         strategy: As Lightning's: `auto`, `ddp`, `fsdp`, ...; or `fsdp2`, which shards the weights.
         accumulate: Batches per optimiser step.
-        patience: Epochs without a better validation accuracy, or as good a one with a lower loss, after which
-            training ends; 0 is off. The schedule does not change.
+        patience: Epochs without a better validation accuracy (with several labels, mean average precision),
+            or as good a one with a lower loss, after which training ends; 0 is off. The schedule stays.
         save_every: Seconds between checkpoints within an epoch, at most; each epoch ends with one, too.
         compile: Compile the model with torch.compile.
         progress: Show the progress bar (on a terminal; a line per epoch elsewhere).

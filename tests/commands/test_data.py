@@ -14,7 +14,7 @@ from PIL import Image
 
 from vit.cli import main
 from vit.data.datasets import load
-from vit.recipes.origins import suggest_group
+from vit.recipes.inspection.origins import suggest_group
 
 SIDE = 41
 

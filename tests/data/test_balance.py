@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
-from vit.data.balance import class_weights, draw_with_replacement, example_weights
+from vit.data.balance import MOST, class_weights, draw_with_replacement, example_weights, positive_weights
 from vit.errors import VitError
 
 TARGETS = torch.tensor([2, 0, 2, 2, 0, 2, 4, 2, 2, 2, 4])
@@ -33,3 +33,13 @@ def test_one_example_may_be_all_draws() -> None:
 def test_several_labels_have_no_classes_to_balance() -> None:
     with pytest.raises(VitError, match=r"shape \(7, 3\): leave the key out"):
         class_weights(torch.zeros(7, 3), 3)
+
+
+def test_a_label_with_fewer_examples_weighs_more() -> None:
+    targets = torch.zeros(210, 4)
+    targets[:30, 0] = 1  # 180 without it
+    targets[:2, 1] = 1
+    targets[:, 2] = 1
+    targets[:100, 3] = float("nan")
+    targets[100:122, 3] = 1  # 88 without it
+    assert positive_weights(targets).tolist() == pytest.approx([6.0, MOST, 1 / MOST, 4.0])

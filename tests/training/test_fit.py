@@ -260,7 +260,7 @@ def test_classes_of_unequal_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     seen: dict[str, list[Any]] = {"weights": [], "sampler": []}
 
     def watched(self: Classifier, batch: Any, number: int) -> torch.Tensor:
-        seen[kind].append((self.class_weights, batch[1]))
+        seen[kind].append((self.objective.class_weights, batch[1]))
         return plain(self, batch, number)
 
     plain = Classifier.training_step

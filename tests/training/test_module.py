@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vit.training.module import Classifier
+from vit.training.objective import OneLabel
 
 WEIGHTS = torch.tensor([0.5, 3.0, 1.25])
 
@@ -14,8 +15,8 @@ WEIGHTS = torch.tensor([0.5, 3.0, 1.25])
 def module(weights: Tensor | None, smoothing: float = 0.0) -> Classifier:
     nothing: Any = None
     classifier = Classifier(
-        nn.Identity(), 3, augment=nothing, normalise=nothing, mix=nothing, make_optimizer=nothing,
-        lr_factor=nothing, class_weights=weights, label_smoothing=smoothing,
+        nn.Identity(), OneLabel(3, class_weights=weights, label_smoothing=smoothing), augment=nothing,
+        normalise=nothing, mix=nothing, make_optimizer=nothing, lr_factor=nothing,
     )  # fmt: skip
     classifier.log = lambda *args, **options: None  # type: ignore[method-assign]
     return classifier

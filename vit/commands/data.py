@@ -44,8 +44,8 @@ def run(arguments: "Namespace") -> int:
     if arguments.overwrite and arguments.output is None:
         raise UsageError("--overwrite is an option of --output, which is missing")
 
-    from vit.recipes.inspection import inspect_data
-    from vit.recipes.inspection_files import check_output, write_inspection
+    from vit.recipes.inspection.files import check_output, write_inspection
+    from vit.recipes.inspection.inspect import inspect_data
 
     if arguments.output is not None:
         check_output(Path(arguments.output), overwrite=arguments.overwrite)

@@ -38,7 +38,7 @@ from vit.errors import UsageError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from vit.recipes.evaluate import EvaluationData
+    from vit.recipes.evaluation_data import EvaluationData
 
 SPLITS = (*DATA_SPLITS, "new", "all")  # new: what the run has not seen
 ATTRIBUTION_OPTIONS = ("methods", "pictures", "steps")
@@ -82,7 +82,8 @@ def run(arguments: "Namespace") -> int:
     from vit.commands.common import require_labels
     from vit.device import best_device
     from vit.evaluation.results import check_folder, write_evaluation
-    from vit.recipes.evaluate import evaluate_maps, evaluate_model, evaluation_data
+    from vit.recipes.evaluate import evaluate_maps, evaluate_model
+    from vit.recipes.evaluation_data import evaluation_data
     from vit.weights.models import load_model
 
     if arguments.output is not None:

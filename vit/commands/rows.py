@@ -1,11 +1,13 @@
 """What the verbs share that write one row for each input."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from vit.config import MODEL_HELP, Precision
+from vit.errors import UsageError
 from vit.jobs.table import WRITERS, check_output
 
 if TYPE_CHECKING:
@@ -44,6 +46,12 @@ def add_rows_arguments(parser: "ArgumentParser", *, precision: str, precision_he
         "cluster",
     )
     parser.add_argument("--actors", type=int, help="of Ray (default: one for each GPU, or for two cores)")
+    parser.add_argument(
+        "--fast-jpeg",
+        action="store_true",
+        help="decode large JPEGs at reduced scale: a quarter of the time at 2000 x 3000, and pixels up to 8 "
+        "of 255 levels off, in small files with fine detail up to 57",
+    )
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds for one picture (default: 30)")
     parser.add_argument("--memory", type=int, default=2048, help="MiB to decode one picture (default: 2048)")
     add_table_arguments(parser)
@@ -64,7 +72,6 @@ def table_options(arguments: "Namespace") -> dict[str, Any]:
     Raises:
         UsageError: A name is empty, or is there twice.
     """
-    from vit.errors import UsageError
 
     options: dict[str, Any] = {}
     if arguments.column is not None:
@@ -85,7 +92,6 @@ def require_texts(options: dict[str, Any], reads: str, model: str) -> None:
     Raises:
         UsageError: There are some.
     """
-    from vit.errors import UsageError
 
     if options and reads != "text":
         raise UsageError(f"--{next(iter(options))} needs a text model, and {model} reads pictures")
@@ -100,7 +106,6 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
         options: The verb's own; the rows depend on them.
     """
     from vit.commands.common import require_positive, summary, ticker
-    from vit.errors import UsageError
     from vit.inputs.processes import warm_up
 
     require_positive("--batch-size", arguments.batch_size)
@@ -132,6 +137,7 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
         limits,
         options,
         columns.get("keep", []),
+        arguments.fast_jpeg,
     )
     with ray_engine(load, arguments.actors) if arguments.engine == "ray" else nullcontext(load()) as engine:
         require_texts(columns, engine.reads, arguments.model)
@@ -162,6 +168,7 @@ def load_pipeline(
     limits: "Limits",
     options: dict[str, Any],
     keep: list[str],
+    fast_jpeg: bool = False,
 ) -> "Pipeline | KeptColumns":
     """A verb's pipeline with its model; the processes of a cluster call it too."""
     from vit.commands.common import require_labels
@@ -172,6 +179,10 @@ def load_pipeline(
     from vit.weights.models import load_model
 
     model = load_model(model_argument, precision=precision).to(best_device())
+    if fast_jpeg:
+        if model.reads != "image":
+            raise UsageError(f"--fast-jpeg applies to image models only, and {model_argument} reads texts")
+        model.preprocess = replace(model.preprocess, fast_jpeg=True)
     if verb == "embed":
         pipeline = embedder(model, batch_size=batch_size, limits=limits)
     else:

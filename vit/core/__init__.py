@@ -7,7 +7,7 @@ from vit.core.norms import make_norm
 from vit.core.pooling import AttentionPool, ClassMeanPool, ClassPool, MeanPool, make_pool
 from vit.core.positions import GridPositions, SequencePositions
 from vit.core.tape import POOL, Slot, Tape, attention_slots, record_attention, watch_attention
-from vit.core.tower import Tower
+from vit.core.tower import Tower, probabilities
 
 __all__ = [
     "ACTIVATIONS",
@@ -32,6 +32,7 @@ __all__ = [
     "attention_weights",
     "make_norm",
     "make_pool",
+    "probabilities",
     "record_attention",
     "watch_attention",
 ]

@@ -17,6 +17,8 @@ class Tower(Protocol):
     Attributes:
         reads: `image` or `text`.
         labels: Class names in the order of the logits; empty if unknown.
+        thresholds: For a model that gives an input several labels, or none: one probability per label, from
+            which on an input has it. Empty for a model that gives each input one label.
         preprocess: From an image or a text to an input; None if unknown.
         architecture: The constructor's arguments as plain values, and `tower`: which tower it is.
         autocast: Half-precision dtype of the matrix products of `__call__` and `features`; None: that of the
@@ -30,6 +32,7 @@ class Tower(Protocol):
 
     reads: Literal["image", "text"]
     labels: list[str]
+    thresholds: list[float]
     preprocess: Any
     architecture: dict[str, Any]
     autocast: torch.dtype | None
@@ -88,6 +91,14 @@ class Tower(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """See `torch.nn.Module`."""
         ...
+
+
+def probabilities(tower: Any, logits: Tensor) -> Tensor:
+    """Logits (..., classes) -> probabilities, of the same shape and dtype.
+
+    Of a tower with `thresholds` each label has its own, by the sigmoid; otherwise they sum to 1, by softmax.
+    """
+    return logits.sigmoid() if tower.thresholds else logits.softmax(-1)
 
 
 def final_states(tower: Any, inputs: Tensor, *, exact: bool, **arguments: Any) -> Tensor:

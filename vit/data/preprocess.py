@@ -42,6 +42,9 @@ class Preprocess:
             `crop` keeps its aspect ratio and covers them, so that the ends of its longer side are lost;
             `squash` changes its aspect ratio; `pad` keeps it, fits the whole picture inside, and has a border
             of mid-grey (128), half of it on either side.
+        fast_jpeg: Decode a JPEG file at 1/2, 1/4 or 1/8 scale where that leaves twice the pixels per side
+            that are needed. At 224 pixels, files of 2000 x 3000 take a quarter of the time, and pixels differ
+            by up to 8 of 255 levels; in smaller files with fine detail by up to 57. Not stored.
 
     Raises:
         VitError: A value is out of range, or `mean` or `std` has not one entry per channel.
@@ -55,6 +58,7 @@ class Preprocess:
     crop: float = 1.0
     interpolation: str = "bicubic"
     resize: str = "crop"
+    fast_jpeg: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
@@ -93,20 +97,17 @@ class Preprocess:
         """A picture, as in a call -> uint8 (C, height, width)."""
         return levels(self.read(source))
 
-    def read(self, source: Source, *, reduced: bool = False) -> Image.Image:
+    def read(self, source: Source) -> Image.Image:
         """The part of a picture that the model sees, as `window` gives it.
 
         Args:
             source: As in a call.
-            reduced: Decode a JPEG file at 1/2, 1/4 or 1/8 scale where that leaves twice the pixels per side
-                that are needed. At 224 pixels, files of 2000 x 3000 take a quarter of the time, and pixels
-                differ by up to 8 of 255 levels; in smaller files with fine detail by up to 57.
 
         Raises:
             DecodeError: The picture cannot be read.
             VitError: `source` is something else.
         """
-        return self.window(open_image(source, min_side=max(self._canvas()) if reduced else None))
+        return self.window(open_image(source, min_side=max(self._canvas()) if self.fast_jpeg else None))
 
     def window(self, image: Image.Image) -> Image.Image:
         """The part of a Pillow image that the model sees: mode L or RGB, `height` x `width` pixels, upright.
@@ -156,8 +157,9 @@ class Preprocess:
         return normalise(pixels, self.mean, self.std)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON types; `from_dict` reads them back."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        """The stored fields as JSON types; `from_dict` reads them back."""
+        stored = {key: value for key, value in asdict(self).items() if key != "fast_jpeg"}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in stored.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocess":
@@ -166,7 +168,7 @@ class Preprocess:
         Raises:
             VitError: A key is unknown or missing.
         """
-        known = {field.name for field in fields(cls)}
+        known = {field.name for field in fields(cls)} - {"fast_jpeg"}
         if unknown := sorted(set(values) - known):
             raise VitError(f"preprocess has the unknown keys {unknown}, expected {sorted(known)}")
         if missing := sorted(known - {"resize"} - set(values)):

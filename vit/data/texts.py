@@ -1,5 +1,6 @@
 """Labelled texts: as they were read, and as batches of padded token ids."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -54,8 +55,9 @@ class RawTexts:
 
 
 def text_digest(text: str) -> str:
-    """SHA-256 of a text as UTF-8, without white space at its ends."""
-    return sha256(text.strip().encode()).hexdigest()
+    """SHA-256 of a text as UTF-8; white space, case and the form of characters (NFKC) do not matter."""
+    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class TokenizedTexts:

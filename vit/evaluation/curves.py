@@ -14,19 +14,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]  # of metrics.csv: numbers or strings of them; None or "" where nothing was measured
+TITLES = {"loss": "loss", "accuracy": "accuracy, %", "map": "mean average precision, %"}
 
 
 def curves(rows: Sequence[Row]) -> "Figure":
-    """Draw loss and accuracy against the epoch, side by side; training in a lighter line than validation.
+    """Draw loss and metric against the epoch, side by side; training in a lighter line than validation.
+
+    The metric is the accuracy, or with several labels the mean average precision (mAP).
 
     Args:
         rows: One mapping per epoch with `epoch`, `seconds` (since the start of the run), `train_loss`,
-            `val_loss`, and `train_accuracy`, `val_accuracy` in [0, 1]. Values may be missing, None, "" or
-            not finite; such points are left out. Other keys are ignored.
+            `val_loss`, and `train_accuracy`, `val_accuracy`, or `train_map`, `val_map`, in [0, 1]. Values may
+            be missing, None, "" or not finite; such points are left out. Other keys are ignored.
 
     Returns:
-        A figure. The best epoch (highest validation accuracy, or lowest validation loss where there is no
-        accuracy) is marked. A top axis shows minutes if `seconds` increases throughout and exceeds a minute.
+        A figure. The best epoch (highest validation metric, or lowest validation loss where there is none) is
+        marked. A top axis shows minutes if `seconds` increases throughout and exceeds a minute.
     """
     if not rows:
         return note("No epoch was finished.")
@@ -34,8 +37,9 @@ def curves(rows: Sequence[Row]) -> "Figure":
     loss, accuracy = canvas.subplots(1, 2, gridspec_kw={"wspace": 0.07})
     epochs, seconds = _column(rows, "epoch"), _column(rows, "seconds")
     best = _best(rows)
-    for axes, key, scale, unit in ((loss, "loss", 1, ""), (accuracy, "accuracy", 100, " %")):
-        calm(axes, key + unit.replace(" ", ", "))
+    metric = "map" if any("val_map" in row for row in rows) else "accuracy"
+    for axes, key, scale, unit in ((loss, "loss", 1, ""), (accuracy, metric, 100, " %")):
+        calm(axes, TITLES[key])
         axes.set_xlabel("epoch", color=FAINT)
         for part, name, strength, width in (("train", "train", 0.45, 1.2), ("val", "validation", 1.0, 2.2)):
             # Points without a value are dropped, not drawn as gaps: validation may run every other epoch.
@@ -89,8 +93,8 @@ def _column(rows: Sequence[Row], key: str) -> list[float]:
 
 
 def _best(rows: Sequence[Row]) -> int | None:
-    """Return the index of the first best row: by validation accuracy, else by validation loss."""
-    for key, sign in (("val_accuracy", 1), ("val_loss", -1)):
+    """Return the index of the first best row: by the validation metric, else by the validation loss."""
+    for key, sign in (("val_accuracy", 1), ("val_map", 1), ("val_loss", -1)):
         values = _column(rows, key)
         measured = [index for index, value in enumerate(values) if math.isfinite(value)]
         if measured:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vit.attribution.explain import explain
 from vit.attribution.roster import METHODS
-from vit.core.tower import Tower
+from vit.core.tower import Tower, probabilities
 from vit.evaluation.removal import (
     BASELINES,
     areas,
@@ -92,7 +92,8 @@ class Faithfulness:
     def _probability(self, target: int, variants: Tensor) -> Tensor:
         """The probability (n,) of class `target` for images (n, C, height, width), in the weights' dtype."""
         batches = variants.split(self.batch_size)
-        return torch.cat([self.model(batch, exact=True).softmax(-1)[:, target] for batch in batches])
+        scores = (probabilities(self.model, self.model(batch, exact=True)) for batch in batches)
+        return torch.cat([score[:, target] for score in scores])
 
 
 def _plain(value: Any) -> Any:

@@ -49,10 +49,9 @@ def find_mistakes(result: Evaluation, labels: Sequence[str], names: Sequence[str
     return [Mistake(names[i], labels[truths[i]], labels[guesses[i]], scores[i], of_label[i]) for i in indices]
 
 
-def write_mistakes(file: Path, mistakes: Sequence[Mistake]) -> None:
-    """Write a CSV file, one row per mistake; scores have six digits."""
-    rows = [(*row[:3], f"{row.score:.6f}", f"{row.score_of_label:.6f}") for row in mistakes]
-    write_csv(file, Mistake._fields, rows)
+def mistake_rows(mistakes: Sequence[Mistake]) -> list[list[object]]:
+    """The rows of a CSV file; scores have six digits."""
+    return [[*row[:3], f"{row.score:.6f}", f"{row.score_of_label:.6f}"] for row in mistakes]
 
 
 def write_csv(file: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vit.errors import VitError
 from vit.evaluation.calibration import Reliability
-from vit.evaluation.classes import class_figures, wilson_interval
+from vit.evaluation.classes import ClassFigures, class_figures, wilson_interval
 from vit.evaluation.drawing import (
     ACCENT,
     FAINT,
@@ -90,7 +90,16 @@ def classes(matrix: Tensor, labels: Sequence[str]) -> "Figure":
     Raises:
         VitError: As `confusion`.
     """
-    figures = class_figures(_square(matrix, labels))
+    return class_bars(class_figures(_square(matrix, labels)), labels)
+
+
+def class_bars(figures: ClassFigures, labels: Sequence[str]) -> "Figure":
+    """As `classes`, from the figures themselves.
+
+    Args:
+        figures: Of each class.
+        labels: As for `classes`.
+    """
     present = figures.n.nonzero()[:, 0]
     if not len(present):
         return note("No class has examples.")

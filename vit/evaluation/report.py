@@ -9,13 +9,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from vit.atomic import replacing
 from vit.errors import VitError
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LISTED = 100  # mistakes in a report; the file has all
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #f6f7f8; --card: #fff; --ink: #22262c; --faint: #6b737d;
@@ -57,6 +58,22 @@ pre { margin: 0; font: .85rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, mono
 """
 
 
+class Contents(NamedTuple):
+    """What a report and its folder hold of an evaluation.
+
+    Args:
+        facts: Name -> value, for the cards of the report.
+        pictures: Name -> PNG file, each of `plots/NAME.png`.
+        tables: Heading -> rows, for the report.
+        files: Name of a CSV file -> its columns and its lines.
+    """
+
+    facts: dict[str, str]
+    pictures: dict[str, bytes]
+    tables: dict[str, list[dict[str, Any]]]
+    files: dict[str, tuple[list[str], list[list[Any]]]]
+
+
 def write_report(
     folder: Path,
     *,
@@ -82,7 +99,8 @@ def write_report(
         tables: Heading -> rows, each a mapping from the name of a column to a value: strings are shown as
             they are, whole numbers with separators, other numbers as shares in per cent, None as a dash.
         rows: One mapping per epoch, as in metrics.csv: numbers, strings of numbers, None or "".
-            The columns are all keys, in order of first appearance; accuracies are shown in per cent.
+            The columns are all keys, in order of first appearance; accuracies and mean average
+            precisions are shown in per cent.
         config_yaml: The configuration of the run, verbatim.
         environment: Name -> value, for example versions and hardware.
 
@@ -197,7 +215,7 @@ def _cell(key: str, value: Any) -> str:
         return str(value)
     if not math.isfinite(number):
         return str(number)
-    if key.endswith("accuracy"):
+    if key.endswith(("accuracy", "_map")):
         return f"{100 * number:.2f} %"
     if number == int(number) or abs(number) >= 1000:
         return f"{number:.0f}"

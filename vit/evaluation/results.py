@@ -16,15 +16,18 @@ from vit.evaluation.curves import curves
 from vit.evaluation.drawing import NUMBERED, drawable_names, png
 from vit.evaluation.examples import Examples
 from vit.evaluation.metrics import Evaluation
-from vit.evaluation.mistakes import Mistake, find_mistakes, write_csv, write_mistakes, wrong_indices
-from vit.evaluation.report import write_report
+from vit.evaluation.mistakes import Mistake, find_mistakes, mistake_rows, write_csv, wrong_indices
+from vit.evaluation.report import LISTED, Contents, write_report
+from vit.evaluation.several.contents import several_labels
+from vit.evaluation.several.metrics import MultilabelEvaluation
 
 WRONGEST = 12  # mistakes in the plot
-LISTED = 100  # mistakes in the report; the file has all
 CONFUSIONS = 20  # pairs of classes in the report
+
 # Of each plot, the name of its file and its heading in the report, in that order.
 HEADINGS = {
     "curves": "Curves",
+    "precision_recall": "Precision and recall",
     "reliability": "Reliability",
     "confusion": "Confusion",
     "classes": "Classes",
@@ -38,7 +41,7 @@ def write_results(
     labels: list[str],
     parameters: int,
     val: Images | TokenizedTexts,
-    result: Evaluation,
+    result: Evaluation | MultilabelEvaluation,
     config_yaml: str,
     machine: dict[str, Any],
 ) -> None:
@@ -77,7 +80,12 @@ def write_results(
 
 
 def write_evaluation(
-    folder: Path, *, labels: list[str], examples: Examples, result: Evaluation, figures: Mapping[str, Any]
+    folder: Path,
+    *,
+    labels: list[str],
+    examples: Examples,
+    result: Evaluation | MultilabelEvaluation,
+    figures: Mapping[str, Any],
 ) -> None:
     """Write `evaluation.json`, plots, tables and `report.html` into a folder.
 
@@ -127,29 +135,52 @@ def _write(
     folder: Path,
     examples: Examples,
     labels: list[str],
-    result: Evaluation,
+    result: Evaluation | MultilabelEvaluation,
     *,
     pictures: dict[str, bytes],
     **report: Any,
 ) -> None:
     """Write the tables, the plots and the report; `report` holds further arguments of `write_report`."""
-    mistakes = find_mistakes(result, labels, examples.names)
-    write_mistakes(folder / "mistakes.csv", mistakes)
-    classes = _class_rows(result, labels)
-    write_csv(folder / "classes.csv", list(classes[0]), [list(row.values()) for row in classes])
-    matrix = zip(labels, result.confusion.tolist(), strict=True)
-    write_csv(folder / "confusion.csv", ["label", *labels], [[label, *row] for label, row in matrix])
-    pictures |= _plots(result, labels, examples)
+    if isinstance(result, MultilabelEvaluation):
+        contents = several_labels(result, labels, examples)
+    else:
+        contents = _one_label(result, labels, examples)
+    for name, (columns, lines) in contents.files.items():
+        write_csv(folder / name, columns, lines)
+    pictures = pictures | contents.pictures
     (folder / "plots").mkdir(exist_ok=True)
     for name, content in pictures.items():
         with replacing(folder / "plots" / f"{name}.png") as temporary:
             temporary.write_bytes(content)
     write_report(
         folder,
-        facts=_facts(result, len(labels)),
+        facts=contents.facts,
         figures={HEADINGS[name]: pictures[name] for name in HEADINGS if name in pictures},
-        tables=_tables(classes, result, labels, mistakes),
+        tables=contents.tables,
         **report,
+    )
+
+
+def _one_label(result: Evaluation, labels: list[str], examples: Examples) -> Contents:
+    """The contents for a model that gives each example one label.
+
+    Args:
+        result: The predictions.
+        labels: Class names of the model.
+        examples: What was measured, in the order of `result`.
+    """
+    mistakes = find_mistakes(result, labels, examples.names)
+    classes = _class_rows(result, labels)
+    matrix = zip(labels, result.confusion.tolist(), strict=True)
+    return Contents(
+        _facts(result, len(labels)),
+        _plots(result, labels, examples),
+        _tables(classes, result, labels, mistakes),
+        {
+            "mistakes.csv": (list(Mistake._fields), mistake_rows(mistakes)),
+            "classes.csv": (list(classes[0]), [list(row.values()) for row in classes]),
+            "confusion.csv": (["label", *labels], [[label, *row] for label, row in matrix]),
+        },
     )
 
 

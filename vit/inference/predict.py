@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vit.core import Tower, probabilities
 from vit.errors import UsageError, VitError
-from vit.evaluation.several import at_least
+from vit.evaluation.several.metrics import at_least
 from vit.inference.rows import BASE_COLUMNS, Pipeline
 from vit.inputs.decoding import DEFAULT_LIMITS, Limits
 from vit.jobs.table import Columns, Row
@@ -54,8 +54,8 @@ def labeller(
     """
     if unknown is not None and model.thresholds:
         raise UsageError(
-            f"unknown is {unknown}, and the model has a threshold for each label: an input of none of them has "
-            "the labels []; leave unknown out"
+            f"unknown is {unknown}, and the model has a threshold for each label: an input of none has the "
+            "labels []; leave unknown out"
         )
     if unknown is not None and not 0 < unknown <= 1:
         raise VitError(f"unknown is {unknown}, expected a probability above 0 and at most 1")

@@ -45,15 +45,14 @@ class Decoder:
         pool: The processes.
         preprocess: The model's.
         limits: Limits for each file.
-        reduced: Decode large JPEGs at a reduced scale, as in `Preprocess.read`.
     """
 
-    def __init__(self, pool: ProcessPool, preprocess: Preprocess, limits: Limits, reduced: bool = False):
-        self.pool, self.preprocess, self.limits, self.reduced = pool, preprocess, limits, reduced
+    def __init__(self, pool: ProcessPool, preprocess: Preprocess, limits: Limits):
+        self.pool, self.preprocess, self.limits = pool, preprocess, limits
 
     def submit(self, entry: Entry) -> Future[np.ndarray]:
         """Begin to decode a file; `result` waits for it."""
-        return self.pool.schedule(_decode, (entry, self.preprocess, self.limits.seconds, self.reduced))
+        return self.pool.schedule(_decode, (entry, self.preprocess, self.limits.seconds))
 
     def result(self, entry: Entry, future: Future[np.ndarray]) -> np.ndarray:
         """The pixels that the model sees: uint8 (C, height, width).
@@ -75,22 +74,19 @@ class Decoder:
 
 
 @contextmanager
-def decoder(
-    preprocess: Preprocess, limits: Limits = DEFAULT_LIMITS, *, reduced: bool = False
-) -> Iterator[Decoder]:
+def decoder(preprocess: Preprocess, limits: Limits = DEFAULT_LIMITS) -> Iterator[Decoder]:
     """Processes during a `with` block, one for each core that is free to use; one that dies is replaced.
 
     Args:
         preprocess: The model's.
         limits: Limits for each file.
-        reduced: Decode large JPEGs at a reduced scale, as in `Preprocess.read`.
     """
     workers = max(available_cores(), 2)
     pool = ProcessPool(
         workers, initializer=_prepare_process, initargs=(limits.memory,), context=process_context()
     )
     try:
-        yield Decoder(pool, preprocess, limits, reduced)
+        yield Decoder(pool, preprocess, limits)
     finally:
         pool.stop()
         pool.join()
@@ -114,14 +110,14 @@ def _prepare_process(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _decode(entry: Entry, preprocess: Preprocess, seconds: float, reduced: bool) -> np.ndarray:
+def _decode(entry: Entry, preprocess: Preprocess, seconds: float) -> np.ndarray:
     if entry.failure is not None:
         raise DecodeError(entry.name, *entry.failure)
     # The signal ends this process, and `Decoder.result` raises what that means.
     if HAS_ALARM:
         signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        return levels(preprocess.read(_source(entry), reduced=reduced)).numpy()
+        return levels(preprocess.read(_source(entry))).numpy()
     finally:
         if HAS_ALARM:
             signal.setitimer(signal.ITIMER_REAL, 0)

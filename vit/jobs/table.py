@@ -45,6 +45,7 @@ COLUMN_TYPES: dict[Any, ColumnType] = {
     int: ColumnType(_same, _same, lambda arrow: arrow.int64()),
     float: ColumnType(_same, _same, lambda arrow: arrow.float64()),
     list[float]: ColumnType(_json, _same, lambda arrow: arrow.list_(arrow.float32())),
+    list[str]: ColumnType(_json, lambda value: _utf8(_json(value)), lambda arrow: arrow.string()),
     list[dict]: ColumnType(_json, lambda value: _utf8(_json(value)), lambda arrow: arrow.string()),
 }
 

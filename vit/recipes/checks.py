@@ -29,6 +29,7 @@ def check(config: Config) -> Config:
         if (name := _value(config, key)) not in names:
             raise UsageError(f"{key} is {name!r}{nearest(name, list(names))}")
     _check_combinations(config)
+    _check_labels(config)
     _check_sections(config)
     return config
 
@@ -67,6 +68,29 @@ def _check_combinations(config: Config) -> None:
     for key, value, good, expected in expectations:
         if not good:
             raise UsageError(f"{key} is {value}, expected {expected}")
+
+
+def _check_labels(config: Config) -> None:
+    """Refuse keys for several labels per example that contradict each other, or the rest."""
+    data = config.data
+    given = [name for name in ("label_separator", "label_columns") if getattr(data, name) not in (None, ())]
+    if len(given) == 2:
+        raise UsageError(
+            f"data.label_separator is {data.label_separator!r}, and data.label_columns is "
+            f"{list(data.label_columns)}: both say where several labels are, give one of them"
+        )
+    for key in given:
+        value = getattr(data, key)
+        if not DATASETS[data.name].is_format:
+            raise UsageError(
+                f"data.{key} is {value!r}, and data.name is {data.name}, whose examples have one label each: "
+                "leave the key out"
+            )
+        if data.balance == "sampler":
+            raise UsageError(
+                f"data.balance is sampler, and data.{key} is {value!r}: an example with several labels "
+                "cannot be drawn for one of them; data.balance weights weighs them in the loss"
+            )
 
 
 def _reads_texts(config: Config) -> bool:

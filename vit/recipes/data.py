@@ -7,12 +7,12 @@ from torch import Tensor
 
 from vit.config import DataConfig, nearest
 from vit.data.datasets import load
-from vit.data.division import Splits
 from vit.data.found import ReadOptions
 from vit.data.images import Images, statistics
 from vit.data.preprocess import Preprocess
-from vit.data.roster import FOUND_BY_NAME
-from vit.data.split_record import SplitRecord
+from vit.data.roster import FOUND_BY_NAME, Kind
+from vit.data.splits.division import Splits
+from vit.data.splits.record import SplitRecord
 from vit.data.texts import RawTexts, TokenizedTexts
 from vit.errors import VitError
 from vit.text import Tokenizer
@@ -77,12 +77,13 @@ def tokenised_splits(splits: Splits[RawTexts], tokenizer: Tokenizer) -> Splits[T
     return Splits(train, val, test, splits.labels, splits.name, splits.skipped, splits.notes, new)
 
 
-def named_data(name_or_path: str, *, texts: bool = False) -> DataConfig:
-    """The config of a dataset's name, a folder of class folders, parquet, or tables of texts.
+def named_data(name_or_path: str, reads: Kind | None = None) -> DataConfig:
+    """The config of a dataset's name, a folder of class folders, a manifest, parquet, or tables of texts.
 
     Args:
         name_or_path: What a command line names.
-        texts: A path holds texts, whatever it looks like: parquet may hold images or texts.
+        reads: What a path holds, whatever it looks like: a table may list images or hold texts. None: what it
+            looks like.
 
     Raises:
         VitError: It is none of these.
@@ -93,18 +94,18 @@ def named_data(name_or_path: str, *, texts: bool = False) -> DataConfig:
     if not path.exists():
         hint = nearest(name_or_path, list(FOUND_BY_NAME))
         raise VitError(f"{name_or_path} is neither a dataset's name nor a path{hint}")
-    return DataConfig(name="text" if texts else _format(path), root=name_or_path)
+    return DataConfig(name="text" if reads == "text" else _format(path, reads), root=name_or_path)
 
 
-def _format(path: Path) -> str:
+def _format(path: Path, reads: Kind | None) -> str:
     """The format of data at a path, from what is in it."""
-    from vit.data.readers.manifest import find_manifest
+    from vit.data.listing.manifest import find_manifest
     from vit.data.readers.parquet import parquet_files
     from vit.data.readers.texts import holds_texts
 
     if find_manifest(path) is not None:
         return "folder"
-    if holds_texts(path):
+    if reads is None and holds_texts(path):
         return "text"
     return "parquet" if parquet_files(path) else "folder"
 

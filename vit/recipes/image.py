@@ -6,16 +6,17 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from vit.attribution.explain import explain
 from vit.config import AugmentConfig, Config, ModelConfig
 from vit.core import Tower
 from vit.data.augmentation.augment import Augment
 from vit.data.augmentation.resize import ProgressiveResize
-from vit.data.division import Splits
 from vit.data.images import Images, evenly_spaced
 from vit.data.preprocess import Preprocess
-from vit.data.split_record import SplitRecord
+from vit.data.splits.division import Splits
+from vit.data.splits.record import SplitRecord
 from vit.recipes.data import load_data, preprocess_for
 from vit.recipes.run import (
     PreparedRun,
@@ -57,9 +58,7 @@ def prepare_images(
     return PreparedRun(splits, model, preprocess, preprocess.normalise, module)
 
 
-def image_classifier(
-    config: Config, model: Any, objective: Objective, preprocess: Preprocess
-) -> Classifier:
+def image_classifier(config: Config, model: Any, objective: Objective, preprocess: Preprocess) -> Classifier:
     """The Lightning module around any image model, with the augmentation of a config."""
     augment = config.augment
     grow = None
@@ -86,7 +85,10 @@ def overlays(config: Config, run: PreparedRun, folder: Path) -> Sequence[Callbac
     splits = run.splits
     if run.model.reads != "image":
         return []
-    chosen = round_robin_by_class(splits.val.targets, config.trainer.overlays)
+    several = splits.val.targets.ndim == 2
+    # The class of each image, or which set of labels it has.
+    sets = splits.val.targets.nan_to_num().unique(dim=0, return_inverse=True)[1]
+    chosen = round_robin_by_class(sets, config.trainer.overlays)
     if not chosen:
         return []
     pixels, targets, _ = splits.val[chosen]
@@ -94,9 +96,11 @@ def overlays(config: Config, run: PreparedRun, folder: Path) -> Sequence[Callbac
 
     def maps(model: Any, images: Tensor) -> tuple[Tensor, Tensor]:
         explanation = explain(model, images, method)
-        return explanation.maps, explanation.logits
+        logits = explanation.logits.float()
+        return explanation.maps, logits.sigmoid() if several else logits.softmax(-1)
 
-    truths = [splits.labels[target] for target in targets.tolist()]
+    present = targets == 1 if several else one_hot(targets, len(splits.labels)) == 1
+    truths = [", ".join(splits.labels[i] for i in row.nonzero()[:, 0].tolist()) for row in present]
     return [Overlays(folder / "overlays", pixels, truths, splits.labels, run.normalise, maps, method)]
 
 

@@ -15,7 +15,8 @@ from vit.evaluation.corruptions.roster import CORRUPTIONS
 from vit.evaluation.unknown import probability, probability_threshold, separation
 from vit.inference.forward import reader_for, run_batch
 from vit.inference.rows import LISTINGS
-from vit.recipes.evaluate import EvaluationData, chosen_splits, class_order
+from vit.recipes.evaluation_data import EvaluationData, chosen_splits
+from vit.recipes.labels import class_order
 from vit.weights.bundle import Bundle, is_bundle, read_description, write_description
 
 IMAGES = 500  # for corruptions, where the command does not say

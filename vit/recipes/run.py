@@ -12,12 +12,14 @@ from vit.config import Config, DataConfig, ModelConfig, OptimConfig
 from vit.core import Tower
 from vit.data.augmentation.mix import Mix
 from vit.data.balance import class_weights, positive_weights
-from vit.data.division import Splits
+from vit.data.loader import loader
 from vit.data.preprocess import Preprocess
 from vit.data.roster import find_dataset
+from vit.data.splits.division import Splits
+from vit.evaluation.metrics import Evaluation, evaluate
+from vit.evaluation.several.metrics import USUAL_THRESHOLD, MultilabelEvaluation, evaluate_several
 from vit.text import Tokenizer
 from vit.training.checkpoints import DurableIO
-from vit.evaluation.several import USUAL_THRESHOLD
 from vit.training.module import Classifier
 from vit.training.objective import Objective, OneLabel, SeveralLabels
 from vit.training.optim import build_optimizer, lr_factor
@@ -70,6 +72,17 @@ class PreparedRun:
             training={"data": {name: value for name, value in vars(data).items() if name in kept}},
             thresholds=[USUAL_THRESHOLD] * len(labels) if several else [],
         )
+
+    def measure(self, model: Any) -> Evaluation | MultilabelEvaluation:
+        """The tower on the validation split, with the temperature or the thresholds that suit it.
+
+        Args:
+            model: From `bundle`, in eval mode.
+        """
+        batches = loader(self.splits.val, 256)
+        if model.thresholds:
+            return evaluate_several(model, batches, self.normalise, thresholds="fit")
+        return evaluate(model, batches, self.normalise, len(model.labels), temperature="fit")
 
     @property
     def num_parameters(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from vit.config import Config, ModelConfig, TextConfig
 from vit.core import Tower
 from vit.data.augmentation.tokens import TokenMasking
-from vit.data.split_record import SplitRecord
+from vit.data.splits.record import SplitRecord
 from vit.errors import VitError
 from vit.recipes.checks import NOISES, SIZES
 from vit.recipes.data import load_data, tokenised_splits, unchanged

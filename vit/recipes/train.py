@@ -16,15 +16,13 @@ from vit.atomic import write_text
 from vit.config import Config
 from vit.config_file import to_yaml
 from vit.core import Tower
-from vit.data.balance import class_weights
-from vit.data.loader import loader
 from vit.data.roster import DATASETS, KIND_NAMES
-from vit.data.split_record import FILE as RECORD_FILE
-from vit.data.split_record import SplitRecord, read_record, record_of, write_record
+from vit.data.splits.record import FILE as RECORD_FILE
+from vit.data.splits.record import SplitRecord, read_record, record_of, write_record
 from vit.device import best_device, resolve_precision
 from vit.errors import VitError
-from vit.evaluation.metrics import evaluate
 from vit.evaluation.results import read_metrics, write_results
+from vit.evaluation.several.metrics import MultilabelEvaluation
 from vit.recipes.image import overlays, prepare_images
 from vit.recipes.run import PreparedRun
 from vit.recipes.text import prepare_texts
@@ -51,8 +49,10 @@ class TrainedRun:
 
     Args:
         folder: The run folder.
-        model: The model with the best validation accuracy, in eval mode.
-        metrics: Its metrics on the validation split: n, accuracy, accuracy_top5, loss, calibration_error.
+        model: The model with the best validation accuracy, with several labels the best mean average
+            precision; in eval mode.
+        metrics: Its metrics on the validation split: n, accuracy, accuracy_top5, loss, calibration_error
+            and more; with several labels n, map, f1_micro, f1_macro, accuracy, loss.
         skipped: Number of examples of the dataset that could not be read.
     """
 
@@ -117,10 +117,7 @@ def prepare(config: Config, checkpoint: Path | None = None, record: SplitRecord 
         VitError: The data are missing or broken, or the parts of the model do not fit each other.
     """
     recipes = {"image": prepare_images, "text": prepare_texts}
-    run = recipes[DATASETS[config.data.name].kind](config, checkpoint, record)
-    if config.data.balance == "weights":
-        run.module.class_weights = class_weights(run.splits.train.targets, len(run.splits.labels))
-    return run
+    return recipes[DATASETS[config.data.name].kind](config, checkpoint, record)
 
 
 def _find_checkpoint(config: Config, run_folder: RunFolder) -> tuple[Path | None, dict[str, Any], str | None]:
@@ -247,13 +244,9 @@ def _finish(
     bundle = run.bundle(config.data, weights)
     bundle.training |= {"seconds": seconds, "steps": trainer.global_step}
     model: Any = from_bundle(bundle)
-    result = evaluate(
-        model.to(best_device()),
-        loader(splits.val, 256),
-        run.normalise,
-        len(splits.labels),
-        temperature="fit",
-    )
+    result = run.measure(model.to(best_device()))
+    if isinstance(result, MultilabelEvaluation):
+        bundle.thresholds = model.thresholds = result.thresholds
     bundle.scores = {"val": result.figures()}
     write_bundle(folder / "model", bundle)
     write_results(
@@ -265,9 +258,12 @@ def _finish(
         config_yaml=to_yaml(config),
         machine=machine,
     )
+    objective = run.module.objective
+    headline = result.figures()[objective.figure] or 0.0
     _report(
         console,
-        f"val accuracy {100 * result.accuracy:.2f} % (n = {result.n}), {seconds:.0f} s; "
+        f"val {objective.figure_name} {100 * headline:.2f} % (n = {result.n}), "
+        f"{seconds:.0f} s; "
         f"model {folder / 'model'}, report {folder / 'report.html'}",
     )
     return TrainedRun(folder, model, result.figures(), len(splits.skipped))

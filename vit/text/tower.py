@@ -73,6 +73,7 @@ class TextTransformer(nn.Module):
 
     Attributes:
         labels: Class names, in the order of the logits; empty if unknown.
+        thresholds: As in `vit.core.tower.Tower`; empty for a model that gives one label.
         preprocess: Text to ids, int64 (N,) (`vit.text.Tokenizer`); None if unknown.
         prefix: 0: all tokens of a text are shown.
         pool_kind: As `pool`.
@@ -118,6 +119,7 @@ class TextTransformer(nn.Module):
                 f"padding is id {padding}, expected 0 to {vocabulary - 1}: one of the vocabulary"
             )
         self.labels: list[str] = []
+        self.thresholds: list[float] = []
         self.preprocess: Any = None
         self.architecture: dict[str, Any] = architecture
         self.autocast: torch.dtype | None = None

@@ -6,8 +6,8 @@ import lightning as L
 from torch.utils.data import DataLoader
 
 from vit.data.balance import example_weights
-from vit.data.division import Splits
 from vit.data.loader import loader
+from vit.data.splits.division import Splits
 
 
 class RunDataModule(L.LightningDataModule):

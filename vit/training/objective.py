@@ -1,4 +1,4 @@
-"""What a classifier is trained for: one label per example, or several. Loss and metrics; no other module asks."""
+"""What a classifier is trained for, one label per example or several: its loss and its metrics."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.utilities import dim_zero_cat
 
-from vit.evaluation.several import average_precisions
+from vit.evaluation.several.metrics import average_precisions
 
 STEPS = 64  # scores that `BinnedPrecision` tells apart: as many steps of the logit from -8 to 8
 
@@ -31,9 +31,7 @@ class OneLabel(nn.Module):
     figure, figure_name = "accuracy", "accuracy"
     class_weights: Tensor | None
 
-    def __init__(
-        self, classes: int, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
-    ):
+    def __init__(self, classes: int, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None):
         super().__init__()
         self.classes, self.label_smoothing = classes, label_smoothing
         # A buffer, so that it moves to the device; not stored, because it follows from the data.
@@ -41,9 +39,7 @@ class OneLabel(nn.Module):
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Of a training step: float32 (B, classes) and int64 (B,), or (B, classes) if mixed -> a scalar."""
-        return cross_entropy(
-            logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing
-        )
+        return cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
 
     def val_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Without label smoothing and weights."""
@@ -83,9 +79,7 @@ class SeveralLabels(nn.Module):
     figure, figure_name = "map", "mAP"
     positive_weights: Tensor | None
 
-    def __init__(
-        self, classes: int, *, label_smoothing: float = 0.0, positive_weights: Tensor | None = None
-    ):
+    def __init__(self, classes: int, *, label_smoothing: float = 0.0, positive_weights: Tensor | None = None):
         super().__init__()
         self.classes, self.label_smoothing = classes, label_smoothing
         self.register_buffer("positive_weights", positive_weights, persistent=False)

@@ -39,6 +39,7 @@ class VisionTransformer(nn.Module):
 
     Attributes:
         labels: Class names, in the order of the logits; empty if unknown.
+        thresholds: As in `vit.core.tower.Tower`; empty for a model that gives one label.
         preprocess: Image (PIL) to float32 tensor (C, height, width); None if unknown.
         architecture: The arguments as plain values.
         prefix: Number of tokens before the patches.
@@ -82,6 +83,7 @@ class VisionTransformer(nn.Module):
                 f"pool is {pool!r} and class_token is False: set pool to 'mean' or add the token"
             )
         self.labels: list[str] = []
+        self.thresholds: list[float] = []
         self.preprocess: Any = None
         self.architecture: dict[str, Any] = architecture
         self.autocast: torch.dtype | None = None

@@ -31,6 +31,10 @@ BLOCK_DEFAULTS: dict[str, dict[str, Any]] = {
 IN_BLOCK = {field.name for field in fields(BlockSpec)}
 
 
+# How version 0.1 printed a model: its jobs are continued where nothing but names has changed.
+FORMER_NAMES = {"(token_embedding)": "(words)", ", resize='crop'": "", ", fast_jpeg=False": ""}
+
+
 def make_tower(arguments: dict[str, Any]) -> Any:
     """A tower from the plain values in a bundle.
 
@@ -138,7 +142,8 @@ def from_bundle(bundle: Bundle) -> Tower:
         raise VitError(f"the bundle has {len(bundle.labels)} labels, expected {classes}: one for each class")
     if len(bundle.thresholds) not in (0, classes):
         raise VitError(
-            f"the bundle has {len(bundle.thresholds)} thresholds, expected {classes}, one for each label, or none"
+            f"the bundle has {len(bundle.thresholds)} thresholds, expected {classes}, one for each label, "
+            "or none"
         )
     model.labels, model.thresholds = list(bundle.labels), list(bundle.thresholds)
     if model.reads == "text":
@@ -187,7 +192,8 @@ def fingerprint(model: Any) -> str:
     began is continued.
     """
     printed = repr((model, model.labels, model.preprocess, model.autocast, *model.thresholds))
-    printed = printed.replace("(token_embedding)", "(words)").replace(", resize='crop'", "")
+    for name, former in FORMER_NAMES.items():
+        printed = printed.replace(name, former)
     digest = sha256(printed.encode())
     if model.reads == "text" and model.preprocess is not None:
         digest.update(model.preprocess.definition.encode())

@@ -32,3 +32,15 @@ def test_mixing_blends_pictures_and_targets_alike(mixup, cutmix):
 def test_negative_alphas_are_refused():
     with pytest.raises(VitError, match=r"augment\.mixup is -1"):
         Mix(-1, 0, 5, 0)
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0)])
+def test_several_labels_are_mixed_as_the_pictures_are(mixup, cutmix):
+    images = torch.eye(5)[:, :, None, None].expand(5, 5, 13, 17).contiguous()
+    labels = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, float("nan"), 1], [1, 0, 0]])
+    mixed, targets = Mix(mixup, cutmix, 3, 3)(images, labels, 2, 17)
+    shares = mixed.mean((2, 3))  # of each picture in each mixture
+    known = ~((shares > 0).float() @ labels.isnan().float()).bool()
+    torch.testing.assert_close(targets[known], (shares @ labels.nan_to_num())[known])
+    assert torch.equal(targets.isnan(), ~known)
+    assert int((~known).sum()) == 2

@@ -199,3 +199,21 @@ def test_parquet_with_the_bytes_of_images_is_no_manifest(tmp_path: Path) -> None
     parquet.write_table(pa.table({"image": images, "label": [0]}), tmp_path / "train.parquet")
     assert find_manifest(tmp_path / "train.parquet") is None
     assert find_manifest(tmp_path) is None
+
+
+def test_a_table_that_is_not_understood_is_left_aside_aloud(tmp_path: Path) -> None:
+    """Its columns have other names: the folders are read, and a note says which options read the table."""
+    from vit.data.readers.folder import list_pictures
+
+    touch(tmp_path, "cam1/0.png", "cam2/1.png")
+    write(tmp_path / "labels.csv", "Bild;Klasse\ncam1/0.png;x\ncam2/1.png;y\n")
+    listing = list_pictures(tmp_path, ReadOptions())
+    assert listing.labels == ["cam1", "cam2"]
+    assert any("labels.csv is left aside: --data.input_column" in note for note in listing.notes)
+    named = list_pictures(tmp_path, ReadOptions(input_column="Bild", label_column="Klasse"))
+    assert labels(named) == {"cam1/0.png": "x", "cam2/1.png": "y"}
+    with pytest.raises(VitError, match="Bidl"):
+        list_pictures(tmp_path, ReadOptions(input_column="Bidl", label_column="Klasse"))
+    (tmp_path / "labels.csv").unlink()
+    with pytest.raises(VitError, match="has no table that lists its pictures"):
+        list_pictures(tmp_path, ReadOptions(label_column="Klasse"))

@@ -162,3 +162,56 @@ def read(*parts):
     from vit.data.splits.record import Row
 
     return [Row(part, f"{part}.png", "cat", "x") for part in parts]
+
+
+def test_a_group_is_in_one_part_also_where_the_data_have_parts():
+    train = examples({f"train/p{n % 5}_{n}.png": (str(n), n % 2) for n in range(40)})
+    test = examples({f"test/p{n % 9}_{n}.png": (str(n), n % 2) for n in range(100, 140)})
+    division = Division(group=r"(p\d)_")
+    splits = divide("folder", Found({"train": train, "test": test}, LABELS, named_by_path=True), division)
+    people = {part: {name.split("/")[1][:2] for name in got.names} for part, got in splits.as_dict().items()}
+    assert not people["train"] & people["val"]
+    assert people["test"] == {"p5", "p6", "p7", "p8"}
+    assert any("content or group is in train or val as well" in note for note in splits.notes)
+
+
+def test_groups_that_the_data_name_and_names_without_a_group():
+    files = {f"{n}.png": (str(n), n % 2) for n in range(60)}
+    data = Found({"all": examples(files)}, LABELS, groups={"all": [f"g{n % 20}" for n in range(60)]})
+    splits = divide("folder", data, Division())
+    groups = dict(zip(data.parts["all"].names, data.groups["all"], strict=True))
+    assert not {groups[name] for name in splits.train.names} & {groups[name] for name in splits.test.names}
+    # A name that the expression does not match is divided by its content: a rename does not move it.
+    mixed = {f"p{n % 3}_{n}.png": (str(n), n % 2) for n in range(9)} | files
+    renamed = {f"r{name}" if name in files else name: entry for name, entry in mixed.items()}
+    parts = [divide("folder", found(some), Division(group=r"^(p\d)_")).as_dict() for some in (mixed, renamed)]
+    assert {part: sorted(got.texts) for part, got in parts[0].items()} == {
+        part: sorted(got.texts) for part, got in parts[1].items()
+    }
+
+
+def test_a_group_that_matches_nothing_is_refused():
+    with pytest.raises(VitError, match=r"data\.group is 'nomatch\(x\)', which matches no name, such as"):
+        divide(
+            "folder", found({f"{n}.png": (str(n), n % 2) for n in range(40)}), Division(group="nomatch(x)")
+        )
+
+
+def test_a_label_that_came_after_the_run_began_is_left_aside():
+    files = {f"{number}.png": (str(number), number % 2) for number in range(40)}
+    splits = divide("folder", found(files), Division())
+    record = record_of(splits.as_dict(), LABELS)
+    more = examples(files | {f"b{n}.png": (f"b{n}", 2) for n in range(3)})
+    more.targets = torch.where(more.targets == 2, 0, more.targets + 1)  # "ape" sorts first
+    resumed = divide("folder", Found({"all": more}, ["ape", *LABELS], named_by_path=True), Division(), record)
+    assert resumed.labels == LABELS
+    assert torch.equal(resumed.train.targets, splits.train.targets)
+    assert resumed.new is None
+    assert resumed.notes == ["labels that came after the run began are left aside: ape"]
+
+
+def test_texts_that_a_tokenizer_may_not_tell_apart_are_one():
+    texts = RawTexts(
+        [" A  Cat", "a cat", "a\ncat ", "a dog"], torch.zeros(4, dtype=torch.int64), list("abcd")
+    )
+    assert len(set(texts.digests)) == 2

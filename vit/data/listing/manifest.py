@@ -57,6 +57,14 @@ def find_manifest(root: Path, options: ReadOptions = DEFAULTS) -> Path | None:
     return root if any(_is_manifest(table, options) for table in tables) else None
 
 
+def possible_manifest(root: Path) -> Path | None:
+    """A table that may list the pictures of a folder once its columns are named; None: there is none."""
+    if named := _named(root):
+        return named[0]
+    tables = tables_in(root)
+    return root if _tables_of_parts(root) else tables[0] if len(tables) == 1 else None
+
+
 def list_manifest(manifest: Path, options: ReadOptions) -> Listing:
     """The pictures of a manifest that exist, and their labels.
 

@@ -6,7 +6,7 @@ from vit.data.found import Found, ReadOptions
 from vit.data.images import Images
 from vit.data.listing.class_folders import count_classes, list_class_folders
 from vit.data.listing.listing import Listing
-from vit.data.listing.manifest import find_manifest, list_manifest
+from vit.data.listing.manifest import find_manifest, list_manifest, possible_manifest
 from vit.data.listing.tree import read_tree
 from vit.data.readers.decoding import decode_listing
 from vit.data.tables.table_file import SUFFIXES, suffix_of
@@ -49,16 +49,38 @@ def list_pictures(root: Path, options: ReadOptions) -> Listing:
         raise VitError(f"{root} is not a folder, expected one with a folder of pictures per class")
     tree = read_tree(root)
     classes = count_classes(tree)
+    if options.input_column or options.label_column or options.several_labels:
+        return list_manifest(_required_table(root), options)
     manifest = _manifest(root, options, required=classes < 2)
-    if manifest is not None and (classes < 2 or options.label_column or options.several_labels):
+    if manifest is not None and classes < 2:
         return list_manifest(manifest, options)
     listing = list_class_folders(tree)
-    if manifest is not None:
+    if manifest is None:
+        if (table := possible_manifest(root)) is not None and table != root:
+            listing.notes.append(
+                f"{table.name} is left aside: --data.input_column and --data.label_column say how to read it"
+            )
+    else:
         tables = "the tables in it" if manifest == root else manifest.name
         listing.notes.append(
             f"{root}: its folders name the classes; --data.label_column NAME reads {tables} instead"
         )
     return listing
+
+
+def _required_table(root: Path) -> Path:
+    """The table whose columns the options name.
+
+    Raises:
+        VitError: There is none.
+    """
+    table = possible_manifest(root)
+    if table is None:
+        raise VitError(
+            f"{root} has no table that lists its pictures, and a column or a separator of one is given: "
+            "leave it out, or give the table as data.root"
+        )
+    return table
 
 
 def _manifest(root: Path, options: ReadOptions, *, required: bool) -> Path | None:

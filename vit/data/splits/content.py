@@ -63,14 +63,15 @@ def content_split(
         val_fraction: In [0, 1): fraction of what is not in test.
         test_fraction: In [0, 1).
         seed: Decides which examples.
-        groups: n names; examples with one name are in one part. Empty: none.
+        groups: n names; examples with one name are in one part, and "" is no name. Empty: none.
 
     Returns:
         n times `train`, `val` or `test`.
     """
     units = _units(digests, groups)
     keys: dict[int, str] = {}
-    for unit, key in zip(units, groups or digests, strict=True):
+    for unit, group, digest in zip(units, groups or [""] * len(digests), digests, strict=True):
+        key = f"group {group}" if group else digest
         keys[unit] = min(key, keys.get(unit, key))
     places = {unit: _place(seed, key) for unit, key in keys.items()}
     first_val, first_train = test_fraction, test_fraction + (1 - test_fraction) * val_fraction
@@ -100,7 +101,8 @@ def _units(digests: Sequence[str], groups: Sequence[str]) -> list[int]:
     for names in (digests, groups):
         first: dict[str, int] = {}
         for index, name in enumerate(names):
-            parent[root(index)] = root(first.setdefault(name, index))
+            if name:
+                parent[root(index)] = root(first.setdefault(name, index))
     return [root(index) for index in range(len(digests))]
 
 

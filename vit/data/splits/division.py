@@ -1,10 +1,11 @@
 """A dataset, divided: train, val and test, with no example in two of them."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Generic
+
+import torch
 
 from vit.data.found import E, Found
 from vit.data.roster import find_dataset
@@ -77,12 +78,23 @@ class Division:
             if not groups:
                 raise VitError(f"data.group is {self.group!r}, expected a group in it, as in '^([^_]+)_'")
 
-    def groups(self, names: Sequence[str]) -> list[str]:
-        """The group of each name: the first group of `group`, or the name itself where it does not match."""
-        if self.group is None:
-            return []
-        matches = ((name, re.search(self.group, name)) for name in names)
-        return [f"group {m[1]}" if m and m[1] is not None else name for name, m in matches]
+    def groups(self, found: Found[Any]) -> dict[str, str]:
+        """The groups of examples, by their names: those that the data name, or those of `group`.
+
+        Raises:
+            VitError: The expression matches no name.
+        """
+        groups: dict[str, str] = {}
+        for part, examples in found.parts.items():
+            if part in found.groups:
+                groups |= zip(examples.names, found.groups[part], strict=True)
+            elif self.group is not None:
+                matches = ((name, re.search(self.group, name)) for name in examples.names)
+                groups |= {name: match[1] for name, match in matches if match and match[1]}
+        if self.group is not None and not groups:
+            name = next((name for examples in found.parts.values() for name in examples.names), "")
+            raise VitError(f"data.group is {self.group!r}, which matches no name, such as {name!r}")
+        return groups
 
 
 def divide(
@@ -103,15 +115,34 @@ def divide(
     if not find_dataset(name).is_format:
         parts = _by_position(found.parts, division)
     elif record is not None:
+        found = _without_new_labels(found, record, notes)
         parts = by_record(found, record)
     else:
-        parts = _without_copies(_by_content(found, division), notes)
+        groups = division.groups(found)
+        parts = _without_copies(_by_content(found, division, groups), groups, notes)
     for part in ("train", "val"):
         if part not in parts or not len(parts[part].targets):
             had = ", ".join(found.parts) if "all" not in found.parts else "no parts"
             raise VitError(f"{name}: {part} is empty (the data have {had}); give more examples of each class")
     test, new = (parts.get(part) for part in ("test", "new"))
     return Splits(parts["train"], parts["val"], test, found.labels, name, found.skipped, notes, new)
+
+
+def _without_new_labels(found: Found[E], record: SplitRecord, notes: list[str]) -> Found[E]:
+    """The data without the labels, and their examples, that came after the run began."""
+    kept = [index for index, label in enumerate(found.labels) if label in record.labels]
+    came = [label for label in found.labels if label not in record.labels]
+    if not came or any(examples.targets.ndim == 2 for examples in found.parts.values()):
+        return found
+    classes = torch.full((len(found.labels),), -1)
+    classes[kept] = torch.arange(len(kept))
+    parts: dict[str, Any] = {}
+    for part, examples in found.parts.items():
+        known = (classes[examples.targets] >= 0).nonzero().flatten()
+        parts[part] = examples.subset(known)
+        parts[part].targets = classes[parts[part].targets]
+    notes.append(f"labels that came after the run began are left aside: {', '.join(came)}")
+    return replace(found, parts=parts, labels=[found.labels[index] for index in kept])
 
 
 def by_record(found: Found[E], record: SplitRecord) -> dict[str, E]:
@@ -173,7 +204,7 @@ def _by_position(parts: dict[str, Any], division: Division) -> dict[str, Any]:
     return parts
 
 
-def _by_content(found: Found[Any], division: Division) -> dict[str, Any]:
+def _by_content(found: Found[Any], division: Division, groups: dict[str, str]) -> dict[str, Any]:
     own = "all" if "all" in found.parts else "train"
     if own not in found.parts or "val" in found.parts:
         return found.parts
@@ -185,25 +216,29 @@ def _by_content(found: Found[Any], division: Division) -> dict[str, Any]:
         val_fraction=division.val_fraction,
         test_fraction=division.test_fraction if alone else 0.0,
         seed=division.seed,
-        groups=found.groups.get(own) or division.groups(examples.names),
+        groups=[groups.get(name, "") for name in examples.names] if groups else (),
     )
     divided = regrouped({own: examples}, {own: new_parts})
     return {part: examples for part, examples in found.parts.items() if part != own} | divided
 
 
-def _without_copies(parts: dict[str, E], notes: list[str]) -> dict[str, E]:
-    """The same parts, val without the contents of train, and test without those of both; notes say so."""
+def _without_copies(parts: dict[str, E], groups: dict[str, str], notes: list[str]) -> dict[str, E]:
+    """The same parts, val without the contents and groups of train, and test without those of both."""
     learnt: set[str] = set()
     parts = dict(parts)
     for part in (*LEARNT, "test"):
         if part not in parts:
             continue
         examples: Any = parts[part]
-        kept = [index for index, digest in enumerate(examples.digests) if digest not in learnt]
-        if len(kept) < len(examples.digests):
-            copies = len(examples.digests) - len(kept)
+        keys = [
+            {digest, f"group {groups[name]}" if groups.get(name) else digest}
+            for digest, name in zip(examples.digests, examples.names, strict=True)
+        ]
+        kept = [index for index, both in enumerate(keys) if learnt.isdisjoint(both)]
+        if len(kept) < len(keys):
             seen = "train" if part == "val" else "train or val"
-            notes.append(f"{copies} of {part} left aside: their content is in {seen} as well")
+            what = "content or group" if groups else "content"
+            notes.append(f"{len(keys) - len(kept)} of {part} left aside: their {what} is in {seen} as well")
             parts[part] = examples.subset(kept)
-        learnt.update(parts[part].digests)
+        learnt.update(*(keys[index] for index in kept))
     return parts

@@ -29,10 +29,10 @@ class Overlays(Callback):
     Args:
         folder: Created when it is needed.
         pixels: uint8 (n, C, height, width), of validation images.
-        truths: The n label names of these images.
+        truths: The n label names of these images; of several labels, joined.
         labels: Class names in the order of the logits.
         normalise: Pixels -> float images (n, C, height, width).
-        explain: (model, images) -> maps (n, rows, cols) and logits (n, classes).
+        explain: (model, images) -> maps (n, rows, cols) and probabilities (n, classes).
         caption: A line below each drawing, for example the method's name.
     """
 
@@ -61,9 +61,9 @@ class Overlays(Callback):
             return
         model = pl_module.model
         assert isinstance(model, nn.Module)
-        maps, logits = self.explain(model, self.normalise(self.pixels.to(pl_module.device)))
+        maps, probabilities = self.explain(model, self.normalise(self.pixels.to(pl_module.device)))
         epoch = trainer.current_epoch + 1
-        sheet = self._sheet(maps.cpu(), logits.float().cpu())
+        sheet = self._sheet(maps.cpu(), probabilities.float().cpu())
         self.folder.mkdir(parents=True, exist_ok=True)
         sheet.save(self.folder / f"epoch_{epoch:03}.png")
         for logger in trainer.loggers:
@@ -72,14 +72,14 @@ class Overlays(Callback):
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("overlays", np.asarray(sheet), epoch, dataformats="HWC")
 
-    def _sheet(self, maps: Tensor, logits: Tensor) -> Image.Image:
-        scores, predicted = logits.softmax(-1).max(-1)
+    def _sheet(self, maps: Tensor, probabilities: Tensor) -> Image.Image:
+        scores, predicted = probabilities.max(-1)
         drawn = []
         for pixels, heat, score, index, truth in zip(
             self.pixels, maps, scores.tolist(), predicted.tolist(), self.truths, strict=True
         ):
             label = self.labels[index]
-            title = f"{label} · {100 * score:.0f} %" + ("" if label == truth else f", is {truth}")
+            title = f"{label} · {100 * score:.0f} %" + ("" if label == truth else f", is {truth or 'none'}")
             # A diverged run still gets its drawing.
             heat = torch.nan_to_num(heat, nan=0.0, posinf=0.0, neginf=0.0)
             drawn.append(overlay(to_pil_image(pixels), heat, title=title, caption=self.caption, side=SIDE))

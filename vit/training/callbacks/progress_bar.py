@@ -101,5 +101,3 @@ class ProgressBar(Callback):
     ) -> None:
         """Leave the bar where the run has stopped."""
         self._stop()
-
-

@@ -9,10 +9,18 @@ import torch
 from PIL import Image
 
 from vit.data.decode import open_image
-from vit.data.duplicates import CORRELATION, DISTANCE, alike, equal, fingerprints, pixel_digests, text_key
 from vit.data.images import TensorImages
-from vit.data.picture_sizes import crop_losses, picture_size
 from vit.data.preprocess import Preprocess
+from vit.recipes.inspection.duplicates import (
+    CORRELATION,
+    DISTANCE,
+    alike,
+    equal,
+    fingerprints,
+    pixel_digests,
+    text_key,
+)
+from vit.recipes.inspection.picture_sizes import crop_losses, picture_size
 
 
 def clustered(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from vit.data.duplicates import SMALLEST_SIDE, alike, equal, fingerprints, text_key
 from vit.data.found import Found
-from vit.data.picture_sizes import Size
 from vit.data.texts import RawTexts
-from vit.recipes.origins import suggest_group
+from vit.recipes.inspection.duplicates import SMALLEST_SIDE, alike, equal, fingerprints, text_key
+from vit.recipes.inspection.origins import suggest_group
+from vit.recipes.inspection.picture_sizes import Size
 
 PARTS = ("train", "val", "test")
 NUMBERS = {"train": 0, "all": 0, "val": 1, "test": 2}  # columns of partners

@@ -12,7 +12,7 @@ from vit.data.decode import DecodeError, open_image
 from vit.data.images import evenly_spaced
 from vit.data.texts import RawTexts
 from vit.errors import VitError
-from vit.recipes.inspection import Example, Inspection
+from vit.recipes.inspection.inspect import Example, Inspection
 from vit.viewer.class_sheet import CELL, class_sheet
 
 COLUMNS = (

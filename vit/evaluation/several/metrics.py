@@ -1,6 +1,6 @@
 """Metrics of a model that gives each example several labels, or none.
 
-Targets are float32 (n, classes): 1 has the label, 0 has it not, NaN is unknown. An unknown entry takes no part
+Targets are float32 (n, classes): 1 has the label, 0 has it not, NaN is unknown. Unknown entries take no part
 in any figure. A share of nothing is 0, as in scikit-learn with `zero_division=0`.
 """
 

@@ -18,6 +18,7 @@ EXPRESSIONS = (
 NAMED = 0.8  # share of the names that an expression has to match
 LARGEST = 0.2  # share of the pictures that one origin may have
 FEWEST = 5  # origins
+PARTS = 3  # origins that a class needs, to be in train, val and test
 SHARE = 0.5  # of the pictures that look alike, as many have to be of one origin
 
 
@@ -49,9 +50,12 @@ def _are_origins(origins: Sequence[str | None], labels: Sequence[str]) -> bool:
     """Whether there are several, of several pictures each, none has most, and they are not the classes."""
     sizes = Counter(origin for origin in origins if origin is not None)
     n = sum(sizes.values())
+    pairs = {(label, origin) for label, origin in zip(labels, origins, strict=True) if origin is not None}
+    of_classes = Counter(label for label, _ in pairs)
     return (
         n >= NAMED * len(origins)
         and len(sizes) > max(FEWEST, len(set(labels)))
+        and sum(count >= PARTS for count in of_classes.values()) >= NAMED * len(set(labels))
         and n >= 2 * len(sizes)
         and max(sizes.values()) <= LARGEST * len(origins)
     )

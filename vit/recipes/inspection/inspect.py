@@ -10,15 +10,15 @@ import numpy as np
 
 from vit.config import DataConfig
 from vit.data import datasets
-from vit.data.duplicates import pixel_digests
 from vit.data.found import Found
-from vit.data.picture_sizes import crop_losses, picture_size
 from vit.data.roster import find_dataset
 from vit.data.texts import RawTexts
 from vit.errors import VitError
 from vit.recipes.data import read_options
-from vit.recipes.findings import findings
-from vit.recipes.repeats import Example, exact_repeats, near_repeats
+from vit.recipes.inspection.duplicates import pixel_digests
+from vit.recipes.inspection.findings import findings
+from vit.recipes.inspection.picture_sizes import crop_losses, picture_size
+from vit.recipes.inspection.repeats import Example, exact_repeats, near_repeats
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Evaluation with several labels per example, or none: metrics, plots, the contents of a report."""

@@ -1,0 +1,1 @@
+"""What `vit data` says of a dataset before anything is trained."""
