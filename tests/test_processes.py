@@ -54,8 +54,8 @@ def metrics(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-# A bias on all keys cancels in the softmax: its gradient is rounding error, which AdamW scales up. "grow" has
-# no such bias.
+# A bias on all keys cancels in the softmax: its gradient is rounding error, which AdamW scales up
+# to the size of a few steps, 1e-3. "grow" has no such bias.
 @pytest.mark.parametrize("args", ["", f"{GROW} --model.qkv_bias false"], ids=["plain", "grow"])
 def test_two_processes_train_as_one_with_batches_of_twice_the_size(
     args: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -70,7 +70,8 @@ def test_two_processes_train_as_one_with_batches_of_twice_the_size(
             assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-3), name
     expected = weights(alone)
     for name, tensor in weights(both).items():
-        torch.testing.assert_close(tensor, expected[name], atol=2e-4, rtol=1e-3, msg=name)
+        atol = 2e-3 if name.endswith("key.bias") else 2e-4
+        torch.testing.assert_close(tensor, expected[name], atol=atol, rtol=1e-3, msg=name)
 
 
 def test_sharded_weights_train_as_replicated_ones(tmp_path: Path) -> None:
