@@ -90,10 +90,8 @@ def load(key: str) -> Decoded | None:
             checksum = (stored.metadata() or {}).get("sha256")
     except (OSError, SafetensorError):
         return None
-    with suppress(
-        OSError
-    ):  # the file used longest ago is removed first; a cache that is read only serves too
-        os.utime(file)
+    with suppress(OSError):  # a cache that is read only serves too
+        os.utime(file)  # the file used longest ago is removed first
     if checksum != _checksum(tensors):
         return None
     return Decoded(

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
@@ -13,43 +12,27 @@ from torch import Tensor
 
 from vit.cores import available_cores
 from vit.data.decode import DecodeError
+from vit.data.found import Examples
 from vit.data.preprocess import Preprocess
 from vit.errors import VitError
 
 # uint8 (B, C, height, width), int64 targets (B,), int64 indices (B,)
 Batch = tuple[Tensor, Tensor, Tensor]
-Skipped = list[tuple[str, str]]
 
 
-class Images(Protocol):
+class Images(Examples, Protocol):
     """Labelled images of one size. `TensorImages` and `FileImages` implement it.
 
     Attributes:
-        targets: int64 (n,), the class of each image.
-        names: Name of each image in a report.
-        digests: SHA-256 of each file, in hexadecimal; empty for a dataset that never changes.
         size: Height and width in pixels.
         channels: 1 or 3.
     """
 
-    targets: Tensor
-    names: list[str]
-    digests: list[str]
     size: tuple[int, int]
     channels: int
 
-    def __len__(self) -> int: ...
-
     def __getitem__(self, indices: list[int] | Tensor) -> Batch:
         """The images at `indices`, their classes, and the indices themselves as a tensor."""
-        ...
-
-    def subset(self, indices: list[int] | Tensor) -> Self:
-        """The images at `indices`, numbered from 0."""
-        ...
-
-    def joined(self, other: Self) -> Self:
-        """These images, followed by the others."""
         ...
 
 
@@ -163,7 +146,8 @@ def decode_images(sources: Sequence[Path | bytes], preprocess: Preprocess) -> It
 
     Threads, not processes, because Pillow decodes and resizes without the interpreter's lock. They end with
     the call: no pool is left to pickle or to fork. Small files are decoded by the caller: their time is spent
-    in the interpreter, where threads would only wait for each other.
+    in the interpreter, where threads would only wait for each other. Results wait in memory until they are
+    taken: the caller gives a bounded number of files.
     """
 
     def attempt(source: Path | bytes) -> Tensor | DecodeError:
@@ -175,10 +159,8 @@ def decode_images(sources: Sequence[Path | bytes], preprocess: Preprocess) -> It
     if all(_file_size(source) < 16_384 for source in sources[:64]):
         yield from map(attempt, sources)
         return
-    rest = iter(sources)
     with ThreadPoolExecutor(min(16, available_cores())) as pool:
-        while chunk := list(islice(rest, 1024)):  # bounded: results wait in memory until they are taken
-            yield from pool.map(attempt, chunk)
+        yield from pool.map(attempt, sources)
 
 
 def resize_images(pixels: Tensor, preprocess: Preprocess) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from PIL import Image, ImageDraw
 from torchvision.transforms.v2.functional import to_pil_image
 
-from vit.data.images import Images
+from vit.data.images import Batch, Images
 from vit.data.texts import TokenizedTexts
 from vit.viewer.fonts import font, one_line
 
@@ -27,6 +27,14 @@ class Examples:
         self.parts: Sequence[Images | TokenizedTexts] = parts
         self.ends = list(accumulate(map(len, parts)))
 
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def __getitem__(self, index: int) -> Batch:
+        """One example, as a batch: its input, its class, and its index in its part."""
+        part, local = self._locate(index)
+        return part[[local]]
+
     @property
     def names(self) -> list[str]:
         """Name of each example."""
@@ -40,17 +48,21 @@ class Examples:
     @property
     def count(self) -> str:
         """How many of what, as `1,000 pictures`."""
-        n = self.ends[-1]
+        n = len(self)
         return f"{n:,} {self.noun if n != 1 else self.noun.removesuffix('s')}"
 
     def picture(self, index: int) -> Image.Image:
         """The image itself, or the text drawn on a card."""
-        number = bisect_right(self.ends, index)
-        part = self.parts[number]
-        local = index - (self.ends[number] - len(part))
+        part, local = self._locate(index)
         if isinstance(part, TokenizedTexts):
             return _card(part.texts[local])
         return to_pil_image(part[[local]][0][0])
+
+    def _locate(self, index: int) -> tuple[Images | TokenizedTexts, int]:
+        """The part that an example is in, and its index there."""
+        number = bisect_right(self.ends, index)
+        part = self.parts[number]
+        return part, index - (self.ends[number] - len(part))
 
 
 def _card(text: str) -> Image.Image:

@@ -106,14 +106,13 @@ def evaluate_maps(
     Returns:
         `vit.evaluation.faithfulness.Faithfulness.rows`.
     """
-    parts = chosen_splits(data, split)
-    examples = [(part, index) for part in parts for index in range(len(part))]
+    examples = Examples(*chosen_splits(data, split))
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0))[:images]
     device = next(model.parameters()).device
 
     def batches() -> Iterator[Tensor]:
         for indices in order.split(MAPS_AT_ONCE):
-            pixels = [part[[index]][0] for part, index in (examples[i] for i in indices.tolist())]
+            pixels = [examples[index][0] for index in indices.tolist()]
             yield data.normalise(data.prepare(torch.cat(pixels)).to(device))
 
     return measure(model, batches(), {method: {} for method in methods}, steps=steps)

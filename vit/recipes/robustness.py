@@ -12,6 +12,7 @@ from vit.data.randomness import generator
 from vit.errors import UsageError, VitError
 from vit.evaluation.corruptions.measure import measure_corruptions
 from vit.evaluation.corruptions.roster import CORRUPTIONS
+from vit.evaluation.examples import Examples
 from vit.evaluation.unknown import probability, probability_threshold, separation
 from vit.inference.forward import reader_for, run_batch
 from vit.inference.rows import LISTINGS
@@ -38,7 +39,7 @@ def evaluate_corruptions(
 
     Args:
         model: An image model in eval mode, with `labels`.
-        data: From `vit.recipes.evaluate.evaluation_data`.
+        data: From `vit.recipes.evaluation_data`.
         split: As in `evaluate_model`.
         images: How many, at most.
         names: Corruptions of `vit.evaluation.corruptions.roster`.
@@ -54,12 +55,12 @@ def evaluate_corruptions(
     if model.reads != "image":
         raise UsageError("corruptions apply to image models only, and this one reads texts")
     parts = chosen_splits(data, split)
-    examples = [(part, index) for part in parts for index in range(len(part))]
+    examples = Examples(*parts)
     drawn = torch.randperm(len(examples), generator=generator(seed))[:images].sort().values
 
     def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for positions in drawn.split(BATCH_SIZE):
-            found = [part[[index]] for part, index in (examples[i] for i in positions.tolist())]
+            found = [examples[position] for position in positions.tolist()]
             pixels, targets = (torch.cat([each[column] for each in found]) for column in (0, 1))
             yield pixels, targets, positions
 
@@ -77,7 +78,7 @@ def evaluate_unknown(
 
     Args:
         model: In eval mode, with `labels` and `preprocess`.
-        data: From `vit.recipes.evaluate.evaluation_data`.
+        data: From `vit.recipes.evaluation_data`.
         split: The known examples, as in `evaluate_model`.
         inputs: Files or folders, as `vit predict` takes them; all of them count as unknown.
         batch_size: Inputs per forward pass.

@@ -105,6 +105,16 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
+def current_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights under the names that parameters have now."""
+    for old, new in RENAMED.items():
+        weights = {
+            new + name.removeprefix(old) if name.startswith(old) else name: tensor
+            for name, tensor in weights.items()
+        }
+    return weights
+
+
 def read_bundle(folder: Path) -> Bundle:
     """Read a bundle.
 
@@ -116,8 +126,7 @@ def read_bundle(folder: Path) -> Bundle:
         weights = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise VitError(f"{folder / WEIGHTS} cannot be read ({error}): the bundle is incomplete") from None
-    for old, new in RENAMED.items():
-        weights = {name.replace(old, new) if name.startswith(old) else name: t for name, t in weights.items()}
+    weights = current_names(weights)
     tokenizer = folder / TOKENIZER
     text = tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None
     return Bundle(weights=weights, tokenizer=text, **description)

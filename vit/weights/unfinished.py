@@ -19,9 +19,9 @@ from vit.atomic import write_text
 from vit.errors import VitError
 from vit.weights.bundle import (
     CONFIG,
-    RENAMED,
     TOKENIZER,
     Bundle,
+    current_names,
     is_bundle,
     read_description,
     write_description,
@@ -80,12 +80,9 @@ def checkpoint_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
         checkpoint: As Lightning stores it, of this or an earlier version.
     """
     state = checkpoint["state_dict"]
-    names = {name: name.removeprefix(MODULE) for name in state if name.startswith(MODULE)}
-    for old, new in RENAMED.items():
-        names = {
-            key: new + name.removeprefix(old) if name.startswith(old) else name for key, name in names.items()
-        }
-    return {name: state[key] for key, name in names.items()}
+    return current_names(
+        {name.removeprefix(MODULE): tensor for name, tensor in state.items() if name.startswith(MODULE)}
+    )
 
 
 def _load(file: Path) -> dict[str, Any]:

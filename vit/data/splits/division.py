@@ -130,8 +130,9 @@ def divide(
 
 def _without_new_labels(found: Found[E], record: SplitRecord, notes: list[str]) -> Found[E]:
     """The data without the labels, and their examples, that came after the run began."""
-    kept = [index for index, label in enumerate(found.labels) if label in record.labels]
-    came = [label for label in found.labels if label not in record.labels]
+    known_labels = set(record.labels)
+    kept = [index for index, label in enumerate(found.labels) if label in known_labels]
+    came = [label for label in found.labels if label not in known_labels]
     if not came or any(examples.targets.ndim == 2 for examples in found.parts.values()):
         return found
     classes = torch.full((len(found.labels),), -1)
@@ -172,11 +173,8 @@ def regrouped(parts: dict[str, E], new_parts: dict[str, list[str]]) -> dict[str,
         parts: The examples.
         new_parts: For each part, the new part of each of its examples.
     """
-    names = [
-        name for name in ("train", "val", "test", "new") if any(name in new for new in new_parts.values())
-    ]
     result: dict[str, Any] = {}
-    for name in names:
+    for name in ("train", "val", "test", "new"):
         pieces = []
         for own, examples in parts.items():
             indices = [index for index, part in enumerate(new_parts[own]) if part == name]
