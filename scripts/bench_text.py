@@ -24,7 +24,7 @@ from torch import Tensor, nn
 import vit
 from vit.data.datasets import load
 from vit.training.environment import environment
-from vit.weights.sources import packaged_folder
+from vit.weights.huggingface.folder import packaged_folder
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 

@@ -415,7 +415,7 @@ def test_text_of_a_picture_model(
 @needs_minilm
 def test_minilm_gives_the_embeddings_of_transformers() -> None:
     transformers = pytest.importorskip("transformers")
-    from vit.weights.sources import packaged_folder
+    from vit.weights.huggingface.folder import packaged_folder
 
     model = vit.load_model("minilm")
     theirs = transformers.AutoModel.from_pretrained(packaged_folder("minilm")).eval()

@@ -11,7 +11,8 @@ from torch import nn
 import vit
 from vit.errors import VitError
 from vit.text import train_tokenizer
-from vit.weights.huggingface import from_tensors, our_name
+from vit.weights.huggingface.importer import from_tensors
+from vit.weights.huggingface.names import our_name
 
 transformers = pytest.importorskip("transformers")
 

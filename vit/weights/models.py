@@ -16,7 +16,8 @@ from vit.text import TextTransformer, Tokenizer
 from vit.vision import VisionTransformer
 from vit.weights import Bundle, read_bundle
 from vit.weights.bundle import CONFIG, is_bundle
-from vit.weights.sources import PACKAGED, huggingface_folder, huggingface_model, packaged_folder, timm_model
+from vit.weights.huggingface.folder import PACKAGED, huggingface_folder, huggingface_model, packaged_folder
+from vit.weights.timm.source import timm_model
 from vit.weights.unfinished import is_unfinished, read_unfinished
 
 SHIPPED = Path(__file__).parents[1] / "pretrained"
