@@ -78,6 +78,7 @@ class TextTransformer(nn.Module):
         prefix: 0: all tokens of a text are shown.
         pool_kind: As `pool`.
         architecture: The arguments as plain values.
+        source: As in `vit.core.tower.Tower`.
         autocast: Half-precision dtype of matrix products in `forward` and `features`; None, the default: the
             dtype of the weights. Pool and head always compute in the dtype of the weights.
 
@@ -122,6 +123,7 @@ class TextTransformer(nn.Module):
         self.thresholds: list[float] = []
         self.preprocess: Any = None
         self.architecture: dict[str, Any] = architecture
+        self.source: dict[str, str] = {}
         self.autocast: torch.dtype | None = None
         self.padding = padding
         self.count_from = count_from

@@ -42,6 +42,7 @@ class VisionTransformer(nn.Module):
         thresholds: As in `vit.core.tower.Tower`; empty for a model that gives one label.
         preprocess: Image (PIL) to float32 tensor (C, height, width); None if unknown.
         architecture: The arguments as plain values.
+        source: As in `vit.core.tower.Tower`.
         prefix: Number of tokens before the patches.
         prefix_names: Their names: `class`, `register 1`, ...
         pool_kind: `cls`, `mean`, `cls_mean` or `attention`.
@@ -86,6 +87,7 @@ class VisionTransformer(nn.Module):
         self.thresholds: list[float] = []
         self.preprocess: Any = None
         self.architecture: dict[str, Any] = architecture
+        self.source: dict[str, str] = {}
         self.autocast: torch.dtype | None = None
         self.channels = channels
         self.image_size = image_size

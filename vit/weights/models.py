@@ -16,8 +16,9 @@ from vit.text import TextTransformer, Tokenizer
 from vit.vision import VisionTransformer
 from vit.weights import Bundle, read_bundle
 from vit.weights.bundle import CONFIG, is_bundle
+from vit.weights.files import ENDINGS, model_from_file
 from vit.weights.huggingface.folder import PACKAGED, huggingface_folder, huggingface_model, packaged_folder
-from vit.weights.timm.source import timm_model
+from vit.weights.timm.source import TIMM_SCHEMES, timm_model
 from vit.weights.unfinished import is_unfinished, read_unfinished
 
 SHIPPED = Path(__file__).parents[1] / "pretrained"
@@ -62,12 +63,13 @@ def make_tower(arguments: dict[str, Any]) -> Any:
         raise VitError(f"the model cannot be built: {error}") from None
 
 
-def load_model(word: str | Path, *, precision: Precision = "32-true") -> Any:
+def load_model(word: str | Path, *, like: str | None = None, precision: Precision = "32-true") -> Any:
     """An image or text model in eval mode, on the CPU, with `labels` and `preprocess`.
 
     Args:
         word: A run folder, a bundle folder, the name of a shipped model, `minilm`, `timm:NAME`, or
-            `hf:REPO_OR_FOLDER`.
+            `hf:REPO_OR_FOLDER`; or a file of weights, whose architecture `like` names.
+        like: `timm:ARCHITECTURE`, for a file of weights.
         precision: What `forward` computes in: `32-true`, exact and the default; `bf16-mixed` or `16-mixed`,
             matrix products in half precision; `auto`, as `vit predict` does: half precision for models from
             the size of a ViT-S where this machine's best device has it. Attribution is always exact.
@@ -79,8 +81,14 @@ def load_model(word: str | Path, *, precision: Precision = "32-true") -> Any:
         VitError: It is none of these, or it cannot be read.
     """
     source, _, name = str(word).partition(":")
-    if source == "timm" and name:
-        model: Tower = timm_model(name)
+    if Path(word).suffix in ENDINGS and Path(word).is_file():
+        model: Tower = model_from_file(Path(word), like)
+    elif like is not None:
+        raise VitError(f"like is {like}, and {word} is not a file of weights: leave it out")
+    elif source == "timm" and name:
+        model = timm_model(name)
+    elif source in TIMM_SCHEMES and name:
+        model = timm_model(str(word))
     elif source == "hf" and name:
         model = huggingface_model(huggingface_folder(name))
     elif str(word) in PACKAGED:

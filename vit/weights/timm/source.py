@@ -8,6 +8,8 @@ from vit.errors import VitError
 from vit.vision import VisionTransformer
 from vit.weights.timm.importer import from_timm
 
+TIMM_SCHEMES = ("hf-hub", "local-dir")  # words of timm's own, such as hf-hub:timm/vit_tiny_patch16_224
+
 
 def timm_model(name: str) -> VisionTransformer:
     """timm's pretrained model of that name.
