@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vit.data import cache
-from vit.data.cache import Decoded, cache_folder, cache_key, load, store
+from vit.data import decoded
+from vit.data.cache import cache_folder
+from vit.data.decoded import Decoded, cache_key, load_decoded, store_decoded
 from vit.data.found import ReadOptions
 from vit.data.images import FileImages, TensorImages
 from vit.data.preprocess import Preprocess
@@ -92,7 +93,7 @@ def test_the_key_follows_files_and_settings(files: list[Path], monkeypatch: pyte
     keys.add(cache_key(files, SIZE))
     files[4].unlink()
     keys.add(cache_key(files, SIZE))
-    monkeypatch.setattr(cache.metadata, "version", lambda package: "0.0")
+    monkeypatch.setattr(decoded.metadata, "version", lambda package: "0.0")
     keys.add(cache_key(files, SIZE))
     assert len(keys) == 7
 
@@ -106,7 +107,7 @@ def test_a_damaged_file_is_made_anew(files: list[Path], folder: Path, damage: st
     at = {"pixel": -50, "header": 9, "short": 0, "empty": 0}[damage]
     content[at] ^= 1
     file.write_bytes({"short": content[:-1], "empty": b""}.get(damage, content))
-    assert load(key) is None
+    assert load_decoded(key) is None
     assert same(decode(files, 5, SIZE, key=key), first)
     assert same(decode(unread(), 5, SIZE, key=key), first)
 
@@ -124,7 +125,7 @@ def test_a_cache_that_cannot_be_written_is_no_cache(
             monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
             assert cache_folder() is None
         assert decode(files, 5, SIZE, key=key).positions == [0, 1, 3, 4]
-        assert load(key) is None
+        assert load_decoded(key) is None
 
 
 def test_what_was_quick_to_decode_is_not_kept(
@@ -142,44 +143,44 @@ def pictures_of(kilobytes: int) -> Decoded:
 def test_the_files_used_longest_ago_are_removed_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIT_CACHE_GB", "0.0003")  # 300 kB
     for at, key in enumerate(("a", "b")):
-        store(key, pictures_of(120))
+        store_decoded(key, pictures_of(120))
         os.utime(folder / f"{key}.safetensors", (1000 + at, 1000 + at))
-    assert load("a") is not None  # used now: b is the older one
-    store("c", pictures_of(120))
-    assert [key for key in "abc" if load(key)] == ["a", "c"]
-    store("d", pictures_of(400))  # larger than all that is allowed: nothing is removed for it
-    assert [key for key in "acd" if load(key)] == ["a", "c"]
+    assert load_decoded("a") is not None  # used now: b is the older one
+    store_decoded("c", pictures_of(120))
+    assert [key for key in "abc" if load_decoded(key)] == ["a", "c"]
+    store_decoded("d", pictures_of(400))  # larger than all that is allowed: nothing is removed for it
+    assert [key for key in "acd" if load_decoded(key)] == ["a", "c"]
     monkeypatch.setenv("VIT_CACHE_GB", "0")
-    store("e", pictures_of(1))
-    assert load("e") is None
+    store_decoded("e", pictures_of(1))
+    assert load_decoded("e") is None
 
 
 def test_half_of_the_free_disk_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 0, 500_000))
-    store("a", pictures_of(300))
-    assert load("a") is None
-    store("b", pictures_of(200))
-    assert load("b") is not None
+    store_decoded("a", pictures_of(300))
+    assert load_decoded("a") is None
+    store_decoded("b", pictures_of(200))
+    assert load_decoded("b") is not None
 
 
 def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("much", "-1", "nan"):
         monkeypatch.setenv("VIT_CACHE_GB", text)
         with pytest.raises(UsageError, match=rf"VIT_CACHE_GB is '{text}', expected a number of gigabytes"):
-            store("a", pictures_of(1))
+            store_decoded("a", pictures_of(1))
 
 
 def test_processes_that_write_at_once_leave_a_whole_file(tmp_path: Path, folder: Path) -> None:
     code = (
-        "import torch; from vit.data.cache import Decoded, load, store\n"
+        "import torch; from vit.data.decoded import Decoded, load_decoded, store_decoded\n"
         "pixels = torch.full((40, 3, 5, 7), 9, dtype=torch.uint8)\n"
         "for _ in range(20):\n"
-        "    store('k', Decoded(pixels, list(range(40)), ['0' * 64] * 40, []))\n"
-        "    assert load('k').pixels.float().mean() == 9\n"
+        "    store_decoded('k', Decoded(pixels, list(range(40)), ['0' * 64] * 40, []))\n"
+        "    assert load_decoded('k').pixels.float().mean() == 9\n"
     )
     started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [process.wait() for process in started] == [0, 0]
-    assert sorted(path.name for path in folder.iterdir()) == ["k.safetensors", "lock"]
+    assert sorted(path.name for path in folder.iterdir()) == ["k.safetensors"]
 
 
 def test_a_folder_is_read_from_the_cache(files: list[Path], folder: Path) -> None:

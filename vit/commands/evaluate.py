@@ -9,6 +9,12 @@ example:
   vit evaluate runs/digits --corruptions --pictures 1000
   vit evaluate runs/digits --unknown other_pictures
 
+--probe learns the classes of the data from the features of the frozen model, with scikit-learn, and measures
+that: any model will do, with a head or without one. Data without parts are divided; --per-class K learns from
+K examples of each class, drawn 5 times, and tests all others.
+
+    vit evaluate cifar10 --data my_pictures --probe linear --per-class 20
+
 --output writes evaluation.json, confusion.csv, classes.csv, mistakes.csv (every wrong prediction, the most
 confident first), plots and report.html into a folder.
 
@@ -61,6 +67,10 @@ def add_arguments(parser: "ArgumentParser") -> None:
     parser.add_argument("--flip", action="store_true", help="average each image with its mirror image")
     parser.add_argument("--corruptions", action="store_true", help="measure corrupted pictures, too")
     parser.add_argument("--unknown", metavar="FOLDER", help="inputs that belong to no class, to tell apart")
+    parser.add_argument("--probe", metavar="KIND", help="linear or knn: learn the classes of the data")
+    parser.add_argument("--per-class", type=int, help="of --probe: examples of each class to learn from")
+    parser.add_argument("--repeats", type=int, help="of --per-class: how often they are drawn (default: 5)")
+    parser.add_argument("--image-size", type=int, help="pixels of one side (default: the model's own)")
     parser.add_argument("--attribution", action="store_true", help="measure the methods of vit attend, too")
     parser.add_argument("--methods", help=f"separated by commas (default: {','.join(QUICK_METHODS)})")
     parser.add_argument(
@@ -80,6 +90,7 @@ def run(arguments: "Namespace") -> int:
     methods, images, steps = _check(arguments)
 
     from vit.commands.common import require_labels
+    from vit.commands.probe import run_probe
     from vit.device import best_device
     from vit.evaluation.results import check_folder, write_evaluation
     from vit.recipes.evaluate import evaluate_maps, evaluate_model
@@ -88,7 +99,12 @@ def run(arguments: "Namespace") -> int:
 
     if arguments.output is not None:
         check_folder(Path(arguments.output), overwrite=arguments.overwrite)
-    model = require_labels(load_model(arguments.model).to(best_device()), arguments.model)
+    model = load_model(arguments.model).to(best_device())
+    if arguments.image_size is not None:
+        model.preprocess = _other_size(model, arguments.image_size)
+    if arguments.probe is not None:
+        return run_probe(model, arguments)
+    require_labels(model, arguments.model)
     if model.reads == "text" and (given := [name for name in FOR_IMAGES if arguments[name]]):
         raise UsageError(f"--{given[0]} applies to image models only: leave it out")
     if model.thresholds and (given := [name for name in FOR_ONE_LABEL if arguments[name]]):
@@ -136,6 +152,18 @@ def run(arguments: "Namespace") -> int:
     else:
         _print(figures, data, arguments.output)
     return 3 if data.skipped or figures.get("unknown", {}).get("skipped") else 0
+
+
+def _other_size(model: Any, side: int) -> Any:
+    """The preprocessing of an image model for another size; its positions are interpolated."""
+    from dataclasses import replace
+
+    if model.reads != "image":
+        raise UsageError("--image-size applies to image models only: leave it out")
+    if side < 1 or any(side % patch for patch in model.patch_size):
+        patches = " x ".join(map(str, model.patch_size))
+        raise UsageError(f"--image-size is {side}, expected a multiple of the patches, {patches} pixels")
+    return replace(model.preprocess, height=side, width=side)
 
 
 def _unknown(model: Any, data: "EvaluationData", arguments: "Namespace") -> dict[str, Any]:
@@ -187,10 +215,12 @@ def _check(arguments: "Namespace") -> tuple[list[str], int, int]:
         UsageError: Arguments that do not fit each other, or out of range.
     """
     from vit.commands.common import require_positive
+    from vit.commands.probe import check_probe
 
     if arguments.split not in SPLITS:
         raise UsageError(f"--split is {arguments.split}{nearest(arguments.split, list(SPLITS))}")
     require_positive("--batch-size", arguments.batch_size)
+    check_probe(arguments)
     if arguments.overwrite and arguments.output is None:
         raise UsageError("--overwrite is an option of --output, which is missing")
     given: dict[str, Any] = {

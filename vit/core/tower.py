@@ -21,7 +21,7 @@ class Tower(Protocol):
             which on an input has it. Empty for a model that gives each input one label.
         preprocess: From an image or a text to an input; None if unknown.
         architecture: The constructor's arguments as plain values, and `tower`: which tower it is.
-        source: Where the weights come from: `word`, and where known `sha256` and `license`. Empty: from training.
+        source: Where the weights come from: `word`, and where known `sha256`, `license`. Empty: trained here.
         autocast: Half-precision dtype of the matrix products of `__call__` and `features`; None: that of the
             weights.
         prefix: Number of tokens before the patches.

@@ -1,88 +1,35 @@
-"""Decoded pictures on disk, so that a second start does not decode them again. Every failure means: decode.
+"""Tensors on disk that would take long to compute again. Every failure means: compute.
 
-    $VIT_CACHE/pixels/KEY.safetensors    pixels, positions, digests, failures, and a checksum of them all
+    $VIT_CACHE/KIND/KEY.safetensors    tensors, and a checksum of them all
 
 The default of `VIT_CACHE` is `~/.cache/vit`, on Windows `%LOCALAPPDATA%/vit`. `VIT_CACHE_GB` limits the size.
 """
 
-import functools
-import json
 import os
 import shutil
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
 from vit.atomic import replacing
-from vit.data import decode, images, preprocess
 from vit.errors import UsageError, VitError
 
-FORMAT = 1  # of the files here
-PACKAGES = ("pillow", "torch", "torchvision")  # whose versions may change a pixel
-MODULES = (decode, images, preprocess)  # whose code may change one
 LIMIT_GB = 10.0
 LOCK_TIMEOUT = 60.0  # seconds that a process waits for another one to write
 
 
-@dataclass
-class Decoded:
-    """What decoding of a sequence of pictures gave.
+def load(kind: str, key: str) -> dict[str, Tensor] | None:
+    """The tensors that `store` wrote under the key; None: there are none, or the file is damaged.
 
-    Args:
-        pixels: uint8 (readable, C, height, width); of length 0 where they were not to be kept.
-        positions: The readable ones among the pictures, ascending.
-        digests: SHA-256 of each readable picture's file, in hexadecimal.
-        failures: Position of each other picture, and why it cannot be read.
-    """
-
-    pixels: Tensor
-    positions: list[int]
-    digests: list[str]
-    failures: list[tuple[int, str]]
-
-
-def cache_key(files: Iterable[Path], *settings: object) -> str:
-    """A hash of all that decoded pixels depend on; a file counts by path, size and the times of its change.
-
-    Args:
-        files: The files that are decoded, in order.
-        settings: Preprocessing, and what else matters; their `repr` is taken.
-    """
-    versions = [metadata.version(package) for package in PACKAGES]
-    key = sha256(repr((FORMAT, versions, _code(), settings)).encode())
-    for file in files:
-        try:
-            state = os.stat(file)
-        except OSError as error:  # decoding reports it
-            facts: tuple[int | None, ...] = (error.errno,)
-        else:
-            facts = (state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-        key.update(f"{os.path.abspath(file)}\0{facts}\0".encode(errors="surrogateescape"))
-    return key.hexdigest()
-
-
-@functools.cache
-def _code() -> list[str]:
-    """Hashes of the code that decodes, as it is when this process begins to read."""
-    return [sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in MODULES]
-
-
-def load(key: str) -> Decoded | None:
-    """The pictures that `store` wrote under the key; None: there are none, or the file is damaged.
-
-    The pixels are mapped from the file, not read; a file that is removed later stays readable.
+    They are mapped from the file, not read; a file that is removed later stays readable.
     """
     from safetensors import SafetensorError, safe_open
 
-    if (file := _file(key)) is None:
+    if (file := _file(kind, key)) is None:
         return None
     try:
         with safe_open(file, "pt") as stored:
@@ -92,18 +39,16 @@ def load(key: str) -> Decoded | None:
         return None
     with suppress(OSError):  # a cache that is read only serves too
         os.utime(file)  # the file used longest ago is removed first
-    if checksum != _checksum(tensors):
-        return None
-    return Decoded(
-        tensors["pixels"],
-        tensors["positions"].tolist(),
-        [row.tobytes().hex() for row in tensors["digests"].numpy()],
-        [(position, reason) for position, reason in json.loads(tensors["failures"].numpy().tobytes())],
-    )
+    return tensors if checksum == _checksum(tensors) else None
 
 
-def store(key: str, decoded: Decoded) -> None:
-    """Keep pictures under a key, where the folder may be written to and has room.
+def store(kind: str, key: str, tensors: dict[str, Tensor]) -> None:
+    """Keep tensors under a key, where the folder may be written to and has room.
+
+    Args:
+        kind: The folder below `$VIT_CACHE`.
+        key: A hash of all that the tensors depend on.
+        tensors: On the CPU, contiguous.
 
     Raises:
         UsageError: `VIT_CACHE_GB` is not a number.
@@ -111,25 +56,20 @@ def store(key: str, decoded: Decoded) -> None:
     from safetensors.torch import save_file
 
     limit = _limit()
-    if (file := _file(key)) is None:
+    if (file := _file(kind, key)) is None:
         return
-    tensors = {
-        "pixels": decoded.pixels,
-        "positions": torch.tensor(decoded.positions, dtype=torch.int64),
-        "digests": _as_bytes(bytes.fromhex("".join(decoded.digests))).view(-1, 32),
-        "failures": _as_bytes(json.dumps(decoded.failures).encode()),
-    }
+    root = file.parents[1]
     with suppress(OSError, VitError, Timeout, NotImplementedError):  # NotImplementedError: no locks here
         file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.parent / "lock", timeout=LOCK_TIMEOUT):
-            if _make_room(file.parent, sum(tensor.nbytes for tensor in tensors.values()), limit):
+        with FileLock(root / "lock", timeout=LOCK_TIMEOUT):
+            if _make_room(root, sum(tensor.nbytes for tensor in tensors.values()), limit):
                 with replacing(file) as temporary:
                     save_file(tensors, temporary, {"sha256": _checksum(tensors)})
 
 
-def _file(key: str) -> Path | None:
+def _file(kind: str, key: str) -> Path | None:
     folder = cache_folder()
-    return None if folder is None else folder / "pixels" / f"{key}.safetensors"
+    return None if folder is None else folder / kind / f"{key}.safetensors"
 
 
 def cache_folder() -> Path | None:
@@ -164,10 +104,10 @@ def _make_room(folder: Path, needed: int, limit: float) -> bool:
     Returns:
         Whether there is room.
     """
-    for temporary in folder.glob("*.tmp"):
+    for temporary in folder.glob("*/*.tmp"):
         temporary.unlink(missing_ok=True)
     states = sorted(
-        (file.stat().st_mtime, file.stat().st_size, file) for file in folder.glob("*.safetensors")
+        (file.stat().st_mtime, file.stat().st_size, file) for file in folder.glob("*/*.safetensors")
     )
     total = sum(size for _, size, _ in states)
     limit = min(limit, (shutil.disk_usage(folder).free + total) / 2)
@@ -188,7 +128,3 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
         checksum.update(f"{name} {tuple(tensors[name].shape)}\0".encode())
         checksum.update(np.ascontiguousarray(tensors[name].numpy()).data)
     return checksum.hexdigest()
-
-
-def _as_bytes(content: bytes) -> Tensor:
-    return torch.from_numpy(np.frombuffer(content, np.uint8).copy())

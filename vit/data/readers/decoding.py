@@ -1,9 +1,7 @@
 """Every picture of a dataset decoded once, with its digest: from the cache, or from its file."""
 
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import file_digest, sha256
 from itertools import islice
 from pathlib import Path
@@ -11,15 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vit.data import cache
-from vit.data.cache import Decoded
 from vit.data.decode import DecodeError
+from vit.data.decoded import Decoded, cache_key, load_decoded, store_decoded
 from vit.data.found import Found, ReadOptions
 from vit.data.images import FileImages, Images, TensorImages, decode_images
 from vit.data.listing.listing import Item, Listing
 from vit.data.preprocess import Preprocess
 from vit.data.tables.labels import label_targets
 from vit.errors import VitError
+from vit.progress import progress_bar
 
 DEFAULT_SIZE = (64, 64)  # of files, which may all differ
 CHUNK = 1024  # pictures that are decoded before the next are looked at
@@ -44,7 +42,7 @@ def decode_listing(listing: Listing, options: ReadOptions) -> Found[Images]:
     decoded_parts: dict[str, tuple[list[Item], Decoded]] = {}
     for part, items in _by_part(listing.items).items():
         paths = [item.path for item in items]
-        key = cache.cache_key(paths, preprocess, keep) if options.cache else None
+        key = cache_key(paths, preprocess, keep) if options.cache else None
         decoded = decode(paths, len(paths), preprocess, keep=keep, key=key)
         skipped += [(items[position].name, reason) for position, reason in decoded.failures]
         items = [items[position] for position in decoded.positions]
@@ -78,16 +76,16 @@ def decode(
         count: How many they are.
         preprocess: From a file to pixels.
         keep: Keep the pixels; False: only learn which pictures can be read.
-        key: In the cache, made by `vit.data.cache.cache_key`; None: without the cache.
+        key: In the cache, made by `vit.data.decoded.cache_key`; None: without the cache.
     """
-    if key and (stored := cache.load(key)):
+    if key and (stored := load_decoded(key)):
         return stored
     begun = time.perf_counter()
     shape = (preprocess.channels, preprocess.height, preprocess.width)
     decoded = Decoded(torch.empty(count if keep else 0, *shape, dtype=torch.uint8), [], [], [])
-    with _progress_bar(count) as advance:
+    with progress_bar("reading pictures", count) as advance:
         for position, (source, image) in enumerate(_one_by_one(iter(sources), preprocess)):
-            advance()
+            advance(1)
             if isinstance(image, DecodeError):
                 decoded.failures.append((position, image.reason))
                 continue
@@ -97,7 +95,7 @@ def decode(
             decoded.digests.append(_digest(source))
     decoded.pixels = decoded.pixels[: len(decoded.positions)]
     if key and time.perf_counter() - begun > WORTH_STORING:
-        cache.store(key, decoded)
+        store_decoded(key, decoded)
     return decoded
 
 
@@ -113,22 +111,6 @@ def _digest(source: Path | bytes) -> str:
         return sha256(source).hexdigest()
     with source.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _progress_bar(count: int) -> Iterator[Callable[[], None]]:
-    """A function to call after each picture, which moves a bar on stderr if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal or os.environ.get("LOCAL_RANK", "0") != "0":
-        yield lambda: None
-        return
-    columns = (TextColumn("reading pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=count)
-        yield lambda: bar.advance(task)
 
 
 def _by_part(items: Sequence[Item]) -> dict[str, list[Item]]:
