@@ -13,9 +13,9 @@ from PIL import Image
 import vit
 from vit.cli import main
 from vit.errors import UsageError, VitError
-from vit.recipes import probe as module
-from vit.recipes.evaluation_data import evaluation_data
-from vit.recipes.probe import probe_model
+from vit.recipes.evaluation import probe as module
+from vit.recipes.evaluation.data import evaluation_data
+from vit.recipes.evaluation.probe import probe_model
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from PIL import Image
 import vit
 from vit.errors import UsageError, VitError
 from vit.evaluation.unknown import auroc, probability
-from vit.recipes import robustness
-from vit.recipes.evaluation_data import EvaluationData, evaluation_data
-from vit.recipes.robustness import evaluate_corruptions, evaluate_unknown
+from vit.recipes.evaluation import robustness
+from vit.recipes.evaluation.data import EvaluationData, evaluation_data
+from vit.recipes.evaluation.robustness import evaluate_corruptions, evaluate_unknown
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ CHOICES = {"data.name": tuple(DATASETS), "trainer.overlay_method": QUICK_METHODS
 # Keys of `model` that text towers have too; the others apply to images only.
 SIZES = ("width", "depth", "heads", "mlp_ratio", "positions", "pool", "qkv_bias", "layer_scale")
 NOISES = ("drop_path", "dropout")
+WEIGHTS = ("init", "like", "key", "freeze")  # where the weights come from, and which are trained
 
 
 def check(config: Config) -> Config:
@@ -31,6 +32,7 @@ def check(config: Config) -> Config:
     _check_combinations(config)
     _check_labels(config)
     _check_sections(config)
+    _check_weights(config)
     return config
 
 
@@ -99,14 +101,38 @@ def _reads_texts(config: Config) -> bool:
 
 def _check_sections(config: Config) -> None:
     """Refuse keys that would have no effect: those for images with a text dataset, and vice versa."""
-    name, start = config.data.name, config.text.start
+    name, init = config.data.name, config.model.init
     if not _reads_texts(config):
         _require_defaults(config, "text", (), f"data.name is {name}, an image dataset")
         return
     _require_defaults(config, "augment", (), f"data.name is {name}, a text dataset")
-    _require_defaults(config, "model", ("tokenizer", *SIZES, *NOISES), f"data.name is {name}, a text dataset")
-    if start is not None:
-        _require_defaults(config, "model", NOISES, f"text.start is {start}, which has its own architecture")
+    sizes = ("tokenizer", *SIZES, *NOISES, *WEIGHTS)
+    _require_defaults(config, "model", sizes, f"data.name is {name}, a text dataset")
+    if init is not None:
+        _require_defaults(
+            config, "text", ("length", "blank"), f"model.init is {init}, which has its own tokenizer"
+        )
+
+
+def _check_weights(config: Config) -> None:
+    """Refuse keys of weights to start from that have no effect, and with frozen ones those of training.
+
+    Whether sizes in `model` contradict the weights is known once these are read (`vit.recipes.initial`).
+    """
+    model = config.model
+    if model.init is None:
+        for key in WEIGHTS:
+            if value := getattr(model, key):
+                raise UsageError(
+                    f"model.{key} is {value}, and model.init, the weights to start from, is missing"
+                )
+    if model.freeze:
+        reason = "model.freeze is true: the head is trained on features that are computed once"
+        _require_defaults(config, "augment", (), reason)
+        _require_defaults(config, "text", ("length",), reason)
+        for key in NOISES:
+            if value := getattr(model, key):
+                raise UsageError(f"model.{key} is {value}, and {reason}: leave the key out")
 
 
 def _require_defaults(config: Config, section: str, free: tuple[str, ...], reason: str) -> None:

@@ -23,12 +23,15 @@ READING = (
 )  # fmt: skip
 
 
-def load_data(config: DataConfig, record: SplitRecord | None = None) -> Splits[Any]:
+def load_data(
+    config: DataConfig, record: SplitRecord | None = None, preprocess: Preprocess | None = None
+) -> Splits[Any]:
     """The dataset of a config: `Splits[Images]`, or `Splits[RawTexts]`, not yet tokenized.
 
     Args:
         config: The data section.
         record: Of the run that is continued.
+        preprocess: Of a model to start from, which sees its own pixels; None: what the config says.
 
     Raises:
         VitError: The name is unknown, the data are missing or broken, or there are too few to train on.
@@ -42,6 +45,7 @@ def load_data(config: DataConfig, record: SplitRecord | None = None) -> Splits[A
         split_seed=config.split_seed,
         group=config.group,
         record=record,
+        preprocess=preprocess,
         **{name: getattr(config, name) for name in READING},
     )
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vit.core import Tower
-from vit.data import cache
+from vit.data.cache import tensors as cache
 from vit.data.found import Examples
 from vit.data.loader import loader
 from vit.inference.forward import CPU_TOKENS
@@ -20,7 +20,7 @@ WORTH_STORING = 5.0  # seconds of computing
 BATCH_SIZE = 256
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: a head is trained on them
 def frozen_features(
     model: Any,
     examples: Any,
@@ -45,7 +45,7 @@ def frozen_features(
     if key and (stored := cache.load(KIND, key)):
         return stored["features"].clone()  # not the file itself, which stays as it is
     if next(model.parameters()).device.type == "cpu":
-        batch_size = min(batch_size, max(1, CPU_TOKENS // model.usual_tokens))
+        batch_size = min(batch_size, max(1, CPU_TOKENS // _tokens(model)))
     begun = time.perf_counter()
     parts = []
     with progress_bar("computing features", len(examples)) as advance:
@@ -87,6 +87,14 @@ def feature_key(model: Tower, examples: Examples) -> str:
         for raw, _, _ in loader(examples, BATCH_SIZE):  # type: ignore[arg-type]
             key.update(_content(raw))
     return key.hexdigest()
+
+
+def _tokens(model: Any) -> int:
+    """Of an input: the patches of an image in the size that it is read in, or the longest text."""
+    if model.reads == "text" or model.preprocess is None:
+        return int(model.usual_tokens)
+    rows, cols = model.grid(torch.empty(1, 1, model.preprocess.height, model.preprocess.width, device="meta"))
+    return int(rows * cols)
 
 
 def _content(tensor: Tensor) -> bytes:

@@ -1,6 +1,7 @@
 """The recipe for images: data, tower, augmentation, overlays."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from vit.core import Tower
 from vit.data.augmentation.augment import Augment
 from vit.data.augmentation.resize import ProgressiveResize
 from vit.data.images import Images, evenly_spaced
-from vit.data.preprocess import Preprocess
+from vit.data.preprocess import Preprocess, match_channels
 from vit.data.splits.division import Splits
 from vit.data.splits.record import SplitRecord
+from vit.recipes.checks import WEIGHTS
 from vit.recipes.data import load_data, preprocess_for
+from vit.recipes.frozen import head_classifier
+from vit.recipes.initial import Initial, read_start, start_preprocess, start_tower
 from vit.recipes.run import (
     PreparedRun,
     build_classifier,
@@ -46,36 +50,61 @@ def prepare_images(
         record: Of the run that is continued.
 
     Raises:
+        UsageError: The config contradicts the weights of `model.init`.
         VitError: The data are missing or broken, or the parts of the model do not fit each other.
     """
-    splits = load_data(config.data, record)
-    preprocess = preprocess_for(splits, config.data.resize)
-    arguments = _architecture(config.model, len(splits.labels), preprocess) | pool_arguments(
-        config.model, checkpoint
-    )
-    model = _build_tower(arguments, splits, preprocess)
-    module = image_classifier(config, model, build_objective(config, splits), preprocess)
-    return PreparedRun(splits, model, preprocess, preprocess.normalise, module)
+    if config.model.init is None:
+        splits = load_data(config.data, record)
+        preprocess = preprocess_for(splits, config.data.resize or "crop")
+        arguments = _architecture(config.model, len(splits.labels), preprocess)
+        model = _build_tower(arguments | pool_arguments(config.model, checkpoint), splits, preprocess)
+        initial = Initial(model, {}, "")
+    else:
+        start = read_start(config, checkpoint)
+        preprocess = start_preprocess(start, config.data)
+        splits = load_data(config.data, record, preprocess)
+        size, several = (preprocess.height, preprocess.width), splits.train.targets.ndim == 2
+        initial = start_tower(start, config.model, splits.labels, several=several, size=size)
+    initial.model.preprocess = preprocess
+    objective = build_objective(config, splits)
+    if config.model.freeze:
+        module = head_classifier(config, initial.model, objective)
+    else:
+        module = image_classifier(config, initial.model, objective, preprocess)
+    return PreparedRun(splits, initial, preprocess, partial(_to_inputs, preprocess=preprocess), module)
+
+
+def _to_inputs(pixels: Tensor, *, preprocess: Preprocess) -> Tensor:
+    """uint8 (B, 1 or 3, height, width) -> float32 (B, C, height, width), as the model reads them."""
+    return preprocess.normalise(match_channels(pixels, preprocess.channels))
 
 
 def image_classifier(config: Config, model: Any, objective: Objective, preprocess: Preprocess) -> Classifier:
     """The Lightning module around any image model, with the augmentation of a config."""
-    augment = config.augment
+    settings = config.augment
+    augment = _augment(settings, config.seed, preprocess)
     grow = None
-    if augment.grow_from < 1:
-        grow = ProgressiveResize(augment.grow_from, augment.grow_until, _pair(config.model.patch_size))
+    if settings.grow_from < 1:
+        patch_size = getattr(model, "patch_size", None) or _pair(config.model.patch_size)
+        grow = ProgressiveResize(settings.grow_from, settings.grow_until, patch_size)
     return build_classifier(
         config,
         model,
         objective,
-        augment=_augment(augment, config.seed, preprocess),
-        normalise=preprocess.normalise,
+        augment=partial(_augmented, augment=augment, channels=preprocess.channels),
+        normalise=partial(_to_inputs, preprocess=preprocess),
         grow=grow,
     )
 
 
+def _augmented(pixels: Tensor, indices: Tensor, epoch: int, *, augment: Augment, channels: int) -> Tensor:
+    return augment(match_channels(pixels, channels), indices, epoch)
+
+
 def overlays(config: Config, run: PreparedRun, folder: Path) -> Sequence[Callback]:
-    """The callback that draws attribution maps of a few validation images; for texts there is none.
+    """The callback that draws attribution maps of a few validation images.
+
+    For texts there is none, and none where the head is trained alone.
 
     Args:
         config: The run's config.
@@ -83,7 +112,7 @@ def overlays(config: Config, run: PreparedRun, folder: Path) -> Sequence[Callbac
         folder: The run folder.
     """
     splits = run.splits
-    if run.model.reads != "image":
+    if run.model.reads != "image" or config.model.freeze:
         return []
     several = splits.val.targets.ndim == 2
     # The class of each image, or which set of labels it has.
@@ -116,7 +145,8 @@ def _build_tower(arguments: dict[str, Any], splits: Splits[Images], preprocess: 
 
 def _architecture(config: ModelConfig, classes: int, preprocess: Preprocess) -> dict[str, Any]:
     """Arguments of `make_tower` for a `VisionTransformer`, as plain values that JSON can hold."""
-    return vars(config) | {
+    sizes = {name: value for name, value in vars(config).items() if name not in WEIGHTS}
+    return sizes | {
         "classes": classes,
         "image_size": [preprocess.height, preprocess.width],
         "channels": preprocess.channels,

@@ -18,6 +18,7 @@ from vit.data.roster import find_dataset
 from vit.data.splits.division import Splits
 from vit.evaluation.metrics import Evaluation, evaluate
 from vit.evaluation.several.metrics import USUAL_THRESHOLD, MultilabelEvaluation, evaluate_several
+from vit.recipes.initial import Initial
 from vit.text import Tokenizer
 from vit.training.checkpoints import DurableIO
 from vit.training.module import Classifier
@@ -36,17 +37,22 @@ class PreparedRun:
 
     Args:
         splits: The data.
-        model: The tower.
+        initial: The tower, and where its weights come from.
         preprocess: From an image or a text to what the tower reads; it is stored with the weights.
         normalise: From a batch of the splits, pixels or ids, to inputs of the tower.
-        module: The Lightning module around the tower.
+        module: The Lightning module around the tower, or around its head alone.
     """
 
     splits: Splits[Any]
-    model: Tower
+    initial: Initial
     preprocess: Preprocess | Tokenizer
     normalise: Callable[[Tensor], Tensor]
     module: Classifier
+
+    @property
+    def model(self) -> Any:
+        """The tower."""
+        return self.initial.model
 
     @property
     def keeps_record(self) -> bool:
@@ -63,13 +69,18 @@ class PreparedRun:
         labels = self.splits.labels
         several = self.splits.train.targets.ndim == 2
         kept = [*PORTABLE, *(name for name in SEVERAL if several and getattr(data, name))]
+        training: dict[str, Any] = {
+            "data": {name: value for name, value in vars(data).items() if name in kept}
+        }
+        if self.initial.card:
+            training["init"] = self.initial.card
         return Bundle(
             architecture=self.model.architecture,
             labels=labels,
             preprocess=self.preprocess.to_dict(),
             weights=weights,
             tokenizer=getattr(self.preprocess, "definition", None),
-            training={"data": {name: value for name, value in vars(data).items() if name in kept}},
+            training=training,
             thresholds=[USUAL_THRESHOLD] * len(labels) if several else [],
         )
 
@@ -149,6 +160,7 @@ def _optimizer(config: OptimConfig) -> Any:
         muon_lr=config.muon_lr,
         weight_decay=config.weight_decay,
         betas=config.betas,
+        layer_decay=config.layer_decay,
     )
 
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from vit.config import Config, ModelConfig, TextConfig
-from vit.core import Tower
+from vit.config import Config, ModelConfig
 from vit.data.augmentation.tokens import TokenMasking
 from vit.data.splits.record import SplitRecord
-from vit.errors import VitError
 from vit.recipes.checks import NOISES, SIZES
 from vit.recipes.data import load_data, tokenised_splits, unchanged
+from vit.recipes.frozen import head_classifier
+from vit.recipes.initial import Initial, read_start, start_tower
 from vit.recipes.run import (
     PreparedRun,
     build_classifier,
@@ -18,7 +18,7 @@ from vit.recipes.run import (
     zero_init_branches,
 )
 from vit.text import Tokenizer, train_tokenizer
-from vit.weights.models import load_model, make_tower
+from vit.weights.models import make_tower
 
 
 def prepare_texts(
@@ -32,13 +32,13 @@ def prepare_texts(
         record: Of the run that is continued.
 
     Raises:
-        VitError: The data are missing or broken, `text.start` is not a text model, or the parts of the model
-            do not fit each other.
+        UsageError: The config contradicts the weights of `model.init`.
+        VitError: The data are missing or broken, or the parts of the model do not fit each other.
     """
     text = config.text
+    start = None if config.model.init is None else read_start(config, checkpoint)
     raw = load_data(config.data, record)
-    classes = len(raw.labels)
-    if text.start is None:
+    if start is None:
         tokenizer = train_tokenizer(
             raw.train.texts,
             vocabulary=text.vocabulary,
@@ -46,34 +46,22 @@ def prepare_texts(
             lowercase=text.lowercase,
             pieces=text.pieces,
         )
-        arguments = _architecture(config.model, classes, tokenizer) | pool_arguments(config.model, checkpoint)
-        model: Any = make_tower(arguments)
+        arguments = _architecture(config.model, len(raw.labels), tokenizer)
+        model: Any = make_tower(arguments | pool_arguments(config.model, checkpoint))
         zero_init_branches(model)
+        initial = Initial(model, {}, "")
     else:
-        tokenizer, model = _pretrained(text, config.model, classes)
-    special_ids = tokenizer("").tolist()
-    keep = [tokenizer.padding, *special_ids]
-    module = build_classifier(
-        config,
-        model,
-        build_objective(config, raw),
-        augment=TokenMasking(config.seed, text.blank, tokenizer.blank, keep),
-        normalise=unchanged,
-    )
-    return PreparedRun(tokenised_splits(raw, tokenizer), model, tokenizer, unchanged, module)
-
-
-def _pretrained(config: TextConfig, model_config: ModelConfig, classes: int) -> tuple[Tokenizer, Tower]:
-    """The tokenizer of `text.start`, and a tower with its weights and a new head."""
-    start = load_model(str(config.start))
-    if start.reads != "text":
-        raise VitError(f"text.start is {config.start}, which reads {start.reads}s: expected a text model")
-    tokenizer = start.preprocess.cut(min(config.length, start.length))
-    changes = {"classes": classes, "dropout": model_config.dropout, "drop_path": model_config.drop_path}
-    model = make_tower(start.architecture | changes)
-    weights = {name: tensor for name, tensor in start.state_dict().items() if not name.startswith("head.")}
-    model.load_state_dict(weights, strict=False)
-    return tokenizer, model
+        tokenizer = start.model.preprocess.cut(min(text.length, start.model.length))
+        initial = start_tower(start, config.model, raw.labels, several=raw.train.targets.ndim == 2)
+    initial.model.preprocess = tokenizer
+    objective = build_objective(config, raw)
+    if config.model.freeze:
+        module = head_classifier(config, initial.model, objective)
+    else:
+        keep = [tokenizer.padding, *tokenizer("").tolist()]
+        masking = TokenMasking(config.seed, text.blank, tokenizer.blank, keep)
+        module = build_classifier(config, initial.model, objective, augment=masking, normalise=unchanged)
+    return PreparedRun(tokenised_splits(raw, tokenizer), initial, tokenizer, unchanged, module)
 
 
 def _architecture(config: ModelConfig, classes: int, tokenizer: Tokenizer) -> dict[str, Any]:

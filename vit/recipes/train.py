@@ -17,18 +17,19 @@ from vit.config import Config
 from vit.config_file import to_yaml
 from vit.core import Tower
 from vit.data.roster import DATASETS, KIND_NAMES
-from vit.data.splits.record import FILE as RECORD_FILE
-from vit.data.splits.record import SplitRecord, read_record, record_of, write_record
+from vit.data.splits.record import SplitRecord, record_of, write_record
 from vit.device import best_device, resolve_precision
 from vit.errors import VitError
 from vit.evaluation.results import read_metrics, write_results
 from vit.evaluation.several.metrics import MultilabelEvaluation
+from vit.recipes.frozen import feature_splits, frozen_weights
 from vit.recipes.image import overlays, prepare_images
+from vit.recipes.resume import find_checkpoint, record_to_resume
 from vit.recipes.run import PreparedRun
 from vit.recipes.text import prepare_texts
 from vit.training.accelerator import require_accelerator
 from vit.training.callbacks.resume import DataGuard
-from vit.training.checkpoints import DurableIO, newest_intact
+from vit.training.checkpoints import write_frozen
 from vit.training.datamodule import RunDataModule
 from vit.training.environment import environment
 from vit.training.fit import best_weights, fit
@@ -82,8 +83,8 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
         console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not is_rank_zero())
     folder = run_folder.path
     require_accelerator(config.trainer.accelerator)
-    checkpoint, states, warning = _find_checkpoint(config, run_folder)
-    record = _record_to_resume(config, folder) if checkpoint else None
+    checkpoint, states, warning = find_checkpoint(config, run_folder)
+    record = record_to_resume(config, folder) if checkpoint else None
     L.seed_everything(config.seed, verbose=False)
     run = prepare(config, checkpoint, record)
     guard = _data_guard(run)
@@ -96,7 +97,11 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
             if record is None and run.keeps_record:
                 write_record(folder, record_of(run.splits.as_dict(), run.splits.labels))
             write_outline(folder / "model", run.bundle(config.data, {}))
+            if config.model.freeze and checkpoint is None:
+                write_frozen(folder / "checkpoints", frozen_weights(run.model))
             _report_start(console, folder, run)
+            if run.initial.note and checkpoint is None:
+                _report(console, run.initial.note)
             if warning:
                 _report(console, warning)
         run, trainer = _fit_within_memory(config, run, run_folder, console, checkpoint)
@@ -118,41 +123,6 @@ def prepare(config: Config, checkpoint: Path | None = None, record: SplitRecord 
     """
     recipes = {"image": prepare_images, "text": prepare_texts}
     return recipes[DATASETS[config.data.name].kind](config, checkpoint, record)
-
-
-def _find_checkpoint(config: Config, run_folder: RunFolder) -> tuple[Path | None, dict[str, Any], str | None]:
-    """The checkpoint to resume from, the states of its callbacks, and a warning if it is not the last one.
-
-    For a new run: None, no states, None.
-    """
-    if not run_folder.resume:
-        return None, {}, None
-    checkpoint, warning = newest_intact(run_folder.path / "checkpoints")
-    content = DurableIO().load_checkpoint(checkpoint)
-    epoch, max_epochs = content["epoch"] + 1, config.trainer.max_epochs
-    if max_epochs is not None and epoch > max_epochs:
-        raise VitError(
-            f"cannot resume {run_folder.path}: it is in epoch {epoch}, and --trainer.max_epochs is "
-            f"{max_epochs}"
-        )
-    return checkpoint, content["callbacks"], warning
-
-
-def _record_to_resume(config: Config, folder: Path) -> SplitRecord | None:
-    """The parts that the run's examples are in; None: the dataset never changes.
-
-    Raises:
-        VitError: The run began with an earlier version, which did not write them.
-    """
-    if not DATASETS[config.data.name].is_format:
-        return None
-    record = read_record(folder)
-    if record is None:
-        raise VitError(
-            f"cannot resume {folder}: it has no {RECORD_FILE}, so that what it learns from is not known; "
-            "--overwrite starts it again"
-        )
-    return record
 
 
 def _data_guard(run: PreparedRun) -> DataGuard:
@@ -213,11 +183,12 @@ def _fit(
         run.module.model.compile()
     options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_FOR_FIT}
     options["precision"] = resolve_precision(config.trainer.precision, config.trainer.accelerator)
+    splits = run.splits
+    if config.model.freeze:  # a head alone is as fast exactly
+        splits, options["precision"] = feature_splits(run, config), "32-true"
     return fit(
         run.module,
-        RunDataModule(
-            run.splits, config.data.batch_size, config.seed, balanced=config.data.balance == "sampler"
-        ),
+        RunDataModule(splits, config.data.batch_size, config.seed, balanced=config.data.balance == "sampler"),
         folder,
         console=console,
         clip=config.optim.clip,
@@ -240,6 +211,8 @@ def _finish(
     """Evaluate the best model, write the bundle, the plots and the report."""
     splits = run.splits
     weights = best_weights(trainer)  # first: a run without a validation may have no metrics.csv
+    if config.model.freeze:
+        weights = frozen_weights(run.model) | weights
     seconds = read_metrics(folder / "metrics.csv")[-1]["seconds"]
     bundle = run.bundle(config.data, weights)
     bundle.training |= {"seconds": seconds, "steps": trainer.global_step}

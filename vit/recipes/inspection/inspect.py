@@ -65,7 +65,7 @@ def inspect_data(config: DataConfig) -> Inspection:
         "refusal": refusal,
         "balance": _balance(found),
         "sizes": _sizes(examples),
-        "crop": _crop(examples, next(iter(found.parts.values()))) if config.resize == "crop" else None,
+        "crop": None if config.resize in ("pad", "squash") else _crop(examples, _first_part(found)),
         "duplicates": {
             "exact": exact_repeats(examples, left_out=find_dataset(config.name).is_format),
             "near": near_repeats(examples, found, grouped=config.group is not None),
@@ -75,6 +75,10 @@ def inspect_data(config: DataConfig) -> Inspection:
     }
     facts["findings"] = findings(facts)
     return Inspection(facts, examples, found)
+
+
+def _first_part(found: Found[Any]) -> Any:
+    return next(iter(found.parts.values()))
 
 
 def _divided(

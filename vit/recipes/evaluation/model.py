@@ -14,8 +14,8 @@ from vit.evaluation.faithfulness import measure
 from vit.evaluation.metrics import Evaluation, evaluate
 from vit.evaluation.several.metrics import MultilabelEvaluation, evaluate_several
 from vit.jobs.ranks import Ranks, distributed_ranks
-from vit.recipes.evaluation_data import EvaluationData, chosen_splits
-from vit.recipes.labels import class_order, require_same_kind
+from vit.recipes.evaluation.data import EvaluationData, chosen_splits
+from vit.recipes.evaluation.labels import class_order, require_same_kind
 
 MAPS_AT_ONCE = 32  # images whose maps are computed together
 

@@ -16,8 +16,8 @@ from vit.evaluation.examples import Examples
 from vit.evaluation.unknown import probability, probability_threshold, separation
 from vit.inference.forward import reader_for, run_batch
 from vit.inference.rows import LISTINGS
-from vit.recipes.evaluation_data import EvaluationData, chosen_splits
-from vit.recipes.labels import class_order
+from vit.recipes.evaluation.data import EvaluationData, chosen_splits
+from vit.recipes.evaluation.labels import class_order
 from vit.weights.bundle import Bundle, is_bundle, read_description, write_description
 
 IMAGES = 500  # for corruptions, where the command does not say
@@ -39,7 +39,7 @@ def evaluate_corruptions(
 
     Args:
         model: An image model in eval mode, with `labels`.
-        data: From `vit.recipes.evaluation_data`.
+        data: From `vit.recipes.evaluation.data`.
         split: As in `evaluate_model`.
         images: How many, at most.
         names: Corruptions of `vit.evaluation.corruptions.roster`.
@@ -78,7 +78,7 @@ def evaluate_unknown(
 
     Args:
         model: In eval mode, with `labels` and `preprocess`.
-        data: From `vit.recipes.evaluation_data`.
+        data: From `vit.recipes.evaluation.data`.
         split: The known examples, as in `evaluate_model`.
         inputs: Files or folders, as `vit predict` takes them; all of them count as unknown.
         batch_size: Inputs per forward pass.

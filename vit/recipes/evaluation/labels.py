@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vit.errors import VitError
-from vit.recipes.evaluation_data import EvaluationData
+from vit.recipes.evaluation.data import EvaluationData
 
 
 def require_same_kind(model: Any, data: EvaluationData, parts: list[Any]) -> None:

@@ -12,7 +12,7 @@ from vit.data.splits.content import content_split
 from vit.errors import UsageError, VitError
 from vit.evaluation.metrics import Evaluation
 from vit.evaluation.probe import evaluate_probe, fit_probe
-from vit.recipes.evaluation_data import EvaluationData
+from vit.recipes.evaluation.data import EvaluationData
 from vit.recipes.features import frozen_features
 
 TEST_FRACTION = 0.2  # of data without parts, where no number per class is given
@@ -112,9 +112,7 @@ def _pool(model: Any, data: EvaluationData, batch_size: int) -> Pool:
     tested = next((name for name in ("test", "val") if name in has), "train")
     if "train" in has:
         if tested == "train":
-            raise VitError(
-                f"{data.name} has a part train and no test or val: a probe needs one of them"
-            )
+            raise VitError(f"{data.name} has a part train and no test or val: a probe needs one of them")
         has = {"train": has["train"], tested: has[tested]}
     elif list(has) != ["test"]:
         raise VitError(f"{data.name} has the parts {', '.join(has)}: a probe needs train, to learn from")
