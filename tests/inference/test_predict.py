@@ -180,7 +180,7 @@ def test_texts_are_padded_as_the_tokenizer_says() -> None:
         reads="text", preprocess=SimpleNamespace(padding=7), parameters=lambda: iter([weight])
     )
     batch = [SimpleNamespace(ids=torch.arange(n)) for n in (3, 1)]
-    assert forward.run_batch(model, lambda ids, exact: ids, batch, 2).tolist() == [[0, 1, 2], [0, 7, 7]]
+    assert forward.run_batch(model, lambda ids, mask, exact: ids, batch, 2).tolist() == [[0, 1, 2], [0, 7, 7]]
 
 
 def test_ties_are_those_of_the_best_two_classes() -> None:

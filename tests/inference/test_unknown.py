@@ -16,7 +16,7 @@ from vit.inference.predict import TIE_MARGIN, labeller, near_threshold, recorded
 from vit.inference.rows import write_rows
 from vit.jobs.folder import job_folder
 from vit.jobs.job import Job
-from vit.recipes.robustness import record_threshold
+from vit.recipes.evaluation.robustness import record_threshold
 from vit.weights.bundle import read_description
 
 

@@ -95,3 +95,48 @@ def test_what_cannot_be_a_tokenizer(
 ) -> None:
     with pytest.raises(VitError, match=said):
         Tokenizer(definition or tokenizer.definition, length)
+
+
+def test_a_prompt_stands_before_each_text(tokenizer: Tokenizer) -> None:
+    asked = Tokenizer(tokenizer.definition, 9, prompt="the cat ")
+    assert torch.equal(asked("sat"), tokenizer("the cat sat"))
+    assert torch.equal(asked.batch(["sat", ""]), tokenizer.batch(["the cat sat", "the cat "]))
+    pieces = asked.pieces("sat")
+    assert pieces.text == "the cat sat"
+    assert [pieces.text[start:stop] for start, stop in pieces.spans][-2] == "sat"
+    assert torch.equal(asked.cut(4)("sat"), tokenizer.cut(4)("the cat sat"))
+    with pytest.raises(VitError, match=r"U\+D83D"):
+        Tokenizer(tokenizer.definition, 9, prompt="\ud83d")
+
+
+def test_a_long_text_is_cut_at_its_beginning_where_asked(tokenizer: Tokenizer) -> None:
+    left = Tokenizer(tokenizer.definition, 4, truncation="left")
+    assert torch.equal(left("the dog sat on the cat"), tokenizer("the cat"))
+    assert left.pieces("the dog sat on the cat").total == 8
+    with pytest.raises(VitError, match="truncation is 'middle', expected one of: right, left"):
+        Tokenizer(tokenizer.definition, 9, truncation="middle")
+
+
+def test_what_a_bundle_stores(tokenizer: Tokenizer) -> None:
+    assert tokenizer.to_dict() == {"kind": "text", "length": 9}, "as earlier versions wrote it"
+    assert repr(tokenizer) == f"Tokenizer(vocabulary={tokenizer.vocabulary}, length=9)"
+    asked = Tokenizer(tokenizer.definition, 7, prompt="the ", truncation="left")
+    for each in (tokenizer, asked):
+        again = Tokenizer.from_dict(each.definition, each.to_dict())
+        assert repr(again) == repr(each)
+        assert torch.equal(again("dog sat on the cat and a mat"), each("dog sat on the cat and a mat"))
+    for fields in ({"kind": "text"}, {"length": 9, "stride": 3}):
+        with pytest.raises(VitError, match="expected length, and perhaps prompt, truncation"):
+            Tokenizer.from_dict(tokenizer.definition, fields)
+
+
+def test_a_special_token_that_a_text_spells_out_is_a_word(tokenizer: Tokenizer) -> None:
+    found = tokenizer.pieces("the [PAD] cat[SEP]")
+    assert found.tokens == ["[CLS]", "the", "[PAD]", "cat", "[SEP]", "[SEP]"]
+    assert found.words == [None, 0, 1, 2, 3, None]
+    assert found.ids[2] == tokenizer.padding
+
+
+def test_the_largest_id(tokenizer: Tokenizer) -> None:
+    assert tokenizer.largest_id() == tokenizer.vocabulary - 1
+    assert tokenizer.segments() == {0}

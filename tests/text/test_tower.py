@@ -1,10 +1,14 @@
 """The text tower's own promises; that its numbers are right is shown against transformers."""
 
+import json
+
 import pytest
 import torch
 
 import vit
-from vit.text import TextTransformer
+from vit.errors import VitError
+from vit.text import TextTransformer, train_tokenizer
+from vit.weights.models import make_tower
 
 from ..towers import text_tower
 
@@ -32,6 +36,7 @@ VARIANTS = {
     "class and mean": {"pool": "cls_mean"},
     "sines": {"positions": "sinusoidal"},
     "relu pooler": {"pooler": "relu", "activation": "relu"},
+    "projections": {"projections": [(7, "tanh", True), (13, "gelu", False)], "pooler": "tanh"},
     "no key bias": {"qkv_bias": (True, False, True)},
     "neighbours": {"neighbours": 3},
 }
@@ -44,6 +49,67 @@ def test_padding_changes_nothing(variant: str) -> None:
     together = model(ids)
     for row, length in enumerate((11, 7, 1)):
         torch.testing.assert_close(model(ids[row : row + 1, :length])[0], together[row], atol=1e-5, rtol=0)
+
+
+def test_padding_stands_at_the_ends_of_a_row() -> None:
+    model = tower(padding=3)
+    ids = torch.tensor([[5, 3, 7, 3, 3], [3, 3, 5, 3, 7], [3, 3, 3, 3, 3], [5, 6, 7, 8, 9], [3, 5, 3, 3, 3]])
+    expected = ["11100", "00111", "00000", "11111", "01000"]
+    assert model.mask(ids).tolist() == [[mark == "1" for mark in row] for row in expected]
+
+
+@pytest.mark.parametrize("count_from", [None, 0])
+def test_padding_that_a_text_spells_out_is_a_token(count_from: int | None) -> None:
+    model = tower(count_from=count_from, pool="mean")
+    ids = torch.tensor([[5, 0, 7, 9, 0, 0, 0]])
+    there = torch.arange(7)[None] < 4
+    torch.testing.assert_close(model(ids), model(ids[:, :4], there[:, :4]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        model.features(ids), model.features(ids[:, :5], there[:, :5]), atol=1e-5, rtol=0
+    )
+    assert (model(ids) - model(ids, there & (ids != 0))).abs().max() > 1e-3
+
+
+def test_padding_is_counted_by_its_id_wherever_it_stands() -> None:
+    """As in transformers, where positions know ids alone."""
+    model = tower(count_from=0)
+    zeros = torch.zeros(1, 4, 12)
+    before = model.token_embedding.weight.data
+    model.token_embedding.weight.data = torch.zeros_like(before)
+    model.embedding_norm = torch.nn.Identity()
+    found = model.embed(torch.tensor([[5, 0, 7, 9]]))
+    torch.testing.assert_close(found, zeros + model.positions.table[torch.tensor([[1, 0, 2, 3]])])
+
+
+def test_projections_follow_the_pooler() -> None:
+    model = tower(projections=[(7, "tanh", True), (13, "identity", False)], pool="mean", unit=True)
+    ids = batch()
+    pooled = model.pool(model.encode(ids), 0, model.mask(ids))
+    first, second = model.projections[0], model.projections[2]
+    vectors = (pooled @ first.weight.T + first.bias).tanh() @ second.weight.T
+    torch.testing.assert_close(model.features(ids), torch.nn.functional.normalize(vectors, dim=-1))
+    torch.testing.assert_close(model(ids), vectors @ model.head.weight.T + model.head.bias)
+    assert second.bias is None
+    assert "projections" not in repr(tower()), "a model without them prints as before"
+    again = make_tower(json.loads(json.dumps(model.architecture)))
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again.eval()(ids), model(ids))
+
+
+def test_a_tokenizer_that_fits() -> None:
+    tokenizer = train_tokenizer(["a film", "a mat"] * 3, vocabulary=37, length=9)
+    model = tower(padding=5)
+    model.use_tokenizer(tokenizer)
+    assert model.preprocess is tokenizer
+    assert model.padding == model.architecture["padding"] == tokenizer.padding
+    for arguments, said in (
+        ({"length": 8}, r"up to 9 tokens, and the model has 8 positions: use tokenizer\.cut\(8\)"),
+        ({"count_from": 5, "padding": 5}, "pads with id 0, and the model counts positions by id 5"),
+    ):
+        with pytest.raises(VitError, match=said):
+            tower(**arguments).use_tokenizer(tokenizer)
+    with pytest.raises(VitError, match=f"ids up to {tokenizer.vocabulary - 1}, .*embeddings end at 4"):
+        text_tower(5, 5, **SIZES).use_tokenizer(tokenizer)
 
 
 def test_padding_on_the_left_moves_no_counted_position() -> None:
@@ -144,6 +210,7 @@ def test_segments_where_there_are_none() -> None:
         ({"norm": "both"}, "'both', expected 'pre' or 'post'"),
         ({"activation": "silu"}, "'silu', expected one of: gelu"),
         ({"positions": "rotary"}, "'rotary', expected 'learned' or 'sinusoidal'"),
+        ({"projections": [(7, "silu", True)]}, "projection has 'silu', expected one of: identity, tanh"),
         ({"pool": "max"}, "'max', expected one of: cls"),
     ],
 )

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 from vit.attribution.explain import Target, explain
 from vit.core import Tower, attention_slots
 from vit.errors import VitError
+from vit.inputs.texts import require_tokenizer
 
 
 def attend(
@@ -77,11 +78,11 @@ def _attend_texts(
         raise VitError("this is a text model: pass a list of strings")
     if not texts:
         raise VitError("vit.attend was given 0 texts, expected at least one")
-    token = token_query(query)
+    token, tokenizer = token_query(query), require_tokenizer(model.preprocess)
     device = next(model.parameters()).device
     maps = []
     for index, text in enumerate(texts):
-        ids = model.preprocess(text)[None].to(device)
+        ids = tokenizer(text)[None].to(device)
         single = target[index : index + 1] if isinstance(target, Tensor) and target.ndim else target
         maps.append(explain(model, ids, method, single, token, **options).maps[0, 0])
     return pad_sequence(maps, batch_first=True)

@@ -16,7 +16,8 @@ from vit.text import padded
 # allocated anew (docs/performance.md has the measurement).
 CPU_TOKENS = 4096
 
-Forward = Callable[..., Tensor]  # (inputs, exact=bool) -> (B, ...): a tower, or its method `features`
+# (inputs, exact=bool), for texts (ids, mask, exact=bool) -> (B, ...): a tower, or its method `features`
+Forward = Callable[..., Tensor]
 
 
 def reader_for(model: Tower, batch_size: int, limits: Limits = DEFAULT_LIMITS) -> ImageReader | TextReader:
@@ -60,13 +61,18 @@ def _run_images(
 def _run_texts(
     model: Tower, forward: Forward, batch: Sequence[TokenizedText], batch_size: int, exact: bool
 ) -> Tensor:
-    """Texts of like length share a pass, so that there is little padding."""
+    """Texts of like length share a pass, so that there is little padding.
+
+    What is padding is said, not found: a text may spell out `[PAD]`.
+    """
     order = sorted(range(len(batch)), key=lambda index: len(batch[index].ids))
     passes = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     outputs = []
     for indices in passes:
-        ids = padded([batch[index].ids for index in indices], model.preprocess.padding)  # (B, N)
-        outputs.append(forward(ids.to(_device(model)), exact=exact).cpu())
+        rows = [batch[index].ids for index in indices]
+        ids = padded(rows, model.preprocess.padding).to(_device(model))  # (B, N)
+        mask = padded([torch.ones_like(row) for row in rows], 0).bool().to(ids.device)
+        outputs.append(forward(ids, mask, exact=exact).cpu())
     return torch.cat(outputs)[torch.tensor(order).argsort()]
 
 

@@ -112,7 +112,7 @@ def read_text(model: Any, text: str, *, merge: bool = True) -> Reading:
     weights = [in_words(recording.weights()[0].cpu(), word_ids) for recording in forward.layers()]
     special = [words[0] is None for words in _by_word(pieces.words, word_ids)]
     names = [
-        tokens[0] if is_special else text[spans[0][0] : spans[-1][1]].strip()
+        tokens[0] if is_special else pieces.text[spans[0][0] : spans[-1][1]].strip()
         for spans, tokens, is_special in zip(
             _by_word(pieces.spans, word_ids), _by_word(pieces.tokens, word_ids), special, strict=True
         )

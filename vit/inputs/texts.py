@@ -103,16 +103,34 @@ def _failure(entry: Entry) -> tuple[str, str] | None:
         return status, f"cannot be opened: {error.strerror}"
 
 
+def require_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
+    """The tokenizer of a text model, its `preprocess`.
+
+    Raises:
+        VitError: It is None.
+    """
+    if tokenizer is None:
+        raise VitError(
+            "model.preprocess is None, and a text model needs its tokenizer: load it with its files, "
+            "vit.load_model('hf:FOLDER'), pass it to vit.from_huggingface, or set model.preprocess "
+            "to a vit.text.Tokenizer"
+        )
+    return tokenizer
+
+
 class TextReader:
     """Tokenizes texts to batches; a context manager, as `ImageReader` is.
 
     Args:
         tokenizer: The model's.
         batch_size: Texts per forward pass; `batches` yields `BATCHES_AT_ONCE` times as many.
+
+    Raises:
+        VitError: There is no tokenizer.
     """
 
-    def __init__(self, tokenizer: Tokenizer, batch_size: int):
-        self.tokenizer, self.batch_size = tokenizer, batch_size
+    def __init__(self, tokenizer: Tokenizer | None, batch_size: int):
+        self.tokenizer, self.batch_size = require_tokenizer(tokenizer), batch_size
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,6 @@
 """From a text to ids, by Hugging Face's `tokenizers`: one trained here, or a model's own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,9 @@ from vit.errors import VitError
 PADDING = ("[PAD]", "<pad>")
 MASKS = ("[MASK]", "<mask>", "[UNK]", "<unk>")  # ids that can replace a token, in order of preference
 
+SIDES = ("right", "left")
+USUAL = {"prompt": "", "truncation": "right"}  # what a bundle leaves out
+
 
 class Pieces(NamedTuple):
     """A text as its model reads it, N tokens.
@@ -18,9 +21,11 @@ class Pieces(NamedTuple):
     Args:
         ids: N ids.
         tokens: N strings as in the text, stripped; special tokens by their name.
-        spans: N offsets in the text, (start, stop); (0, 0) for special tokens.
-        words: The word of each token, counted from 0; None for a special token.
+        spans: N offsets in `text`, (start, stop); (0, 0) for special tokens.
+        words: The word of each token, counted from 0; None for a special token. One that the text itself
+            spells out (`[PAD]`) is a word of it.
         total: Number of tokens of the whole text; more than N where it was truncated.
+        text: What was read: the text after the tokenizer's prompt.
     """
 
     ids: list[int]
@@ -28,6 +33,7 @@ class Pieces(NamedTuple):
     spans: list[tuple[int, int]]
     words: list[int | None]
     total: int
+    text: str
 
 
 class Tokenizer:
@@ -35,7 +41,9 @@ class Tokenizer:
 
     Args:
         definition: The content of a `tokenizer.json`. Its padding and truncation settings are ignored.
-        length: Longest result in tokens, special ones included; longer texts are truncated at the end.
+        length: Longest result in tokens, special ones included; longer texts are truncated.
+        prompt: Put before each text, as a sentence model may ask for.
+        truncation: The side at which longer texts are cut: `right`, their end, or `left`.
 
     Attributes:
         vocabulary: Number of ids.
@@ -46,9 +54,10 @@ class Tokenizer:
         VitError: The library `tokenizers` is missing, the definition is broken, or it has no padding token.
     """
 
-    def __init__(self, definition: str, length: int):
+    def __init__(self, definition: str, length: int, *, prompt: str = "", truncation: str = "right"):
         self.definition = definition
         self.length = length
+        self.prompt, self.truncation = valid(prompt), truncation
         try:
             self._tokenizer = _library().Tokenizer.from_str(definition)
         except Exception as error:  # the library raises bare exceptions
@@ -58,7 +67,9 @@ class Tokenizer:
         extra = self._tokenizer.num_special_tokens_to_add(False)
         if length <= extra:
             raise VitError(f"length is {length} tokens, expected more than the {extra} special ones")
-        self._tokenizer.enable_truncation(length)
+        if truncation not in SIDES:
+            raise VitError(f"truncation is {truncation!r}, expected one of: {', '.join(SIDES)}")
+        self._tokenizer.enable_truncation(length, direction=truncation)
         self.vocabulary: int = self._tokenizer.get_vocab_size()
         self.padding = self._id(PADDING)
         self.blank = self._id(MASKS)
@@ -69,16 +80,17 @@ class Tokenizer:
         Raises:
             VitError: It is not valid Unicode (a lone surrogate).
         """
-        return torch.tensor(self._tokenizer.encode(valid(text)).ids)
+        return torch.tensor(self._tokenizer.encode(self.prompt + valid(text)).ids, dtype=torch.int64)
 
     def batch(self, texts: Sequence[str]) -> Tensor:
         """Texts -> ids, int64 (B, N), each row padded on the right to the longest."""
-        found = self._tokenizer.encode_batch([valid(text) for text in texts])
-        return padded([torch.tensor(each.ids) for each in found], self.padding)
+        found = self._tokenizer.encode_batch([self.prompt + valid(text) for text in texts])
+        return padded([torch.tensor(each.ids, dtype=torch.int64) for each in found], self.padding)
 
     def pieces(self, text: str) -> Pieces:
         """One text with the string, offsets and word of each token."""
-        found = self._tokenizer.encode(valid(text))
+        text = self.prompt + valid(text)
+        found = self._tokenizer.encode(text)
         special = [bool(mark) for mark in found.special_tokens_mask]
         tokens, end = [], 0
         for name, (start, stop), mark in zip(found.tokens, found.offsets, special, strict=True):
@@ -88,15 +100,42 @@ class Tokenizer:
         words = [None if mark else word for word, mark in zip(found.word_ids, special, strict=True)]
         marks = sum(special)
         total = len(found) + sum(len(rest) - marks for rest in found.overflowing)
-        return Pieces(found.ids, tokens, found.offsets, words, total)
+        return Pieces(found.ids, tokens, found.offsets, words, total, text)
 
     def cut(self, length: int) -> "Tokenizer":
         """The same tokenizer with another `length`."""
-        return Tokenizer(self.definition, length)
+        return Tokenizer(self.definition, length, **self._reading())
+
+    @classmethod
+    def from_dict(cls, definition: str, fields: Mapping[str, Any]) -> "Tokenizer":
+        """From what a bundle stores: the definition, and `to_dict`, of this or an earlier version.
+
+        Raises:
+            VitError: A field is missing or unknown; or as the constructor.
+        """
+        rest = {name: value for name, value in fields.items() if name != "kind"}
+        if "length" not in rest or rest.keys() - {"length", *USUAL}:
+            raise VitError(
+                f"the tokenizer has the fields {', '.join(rest) or 'none'}, expected length, and perhaps "
+                f"{', '.join(USUAL)}"
+            )
+        return cls(definition, **rest)
 
     def to_dict(self) -> dict[str, Any]:
-        """What a bundle stores of it, besides the definition."""
-        return {"kind": "text", "length": self.length}
+        """What a bundle stores besides the definition; prompt and truncation where they are not usual."""
+        return {"kind": "text", "length": self.length} | self._reading()
+
+    def largest_id(self) -> int:
+        """The largest id that a text can have."""
+        return max(self._tokenizer.get_vocab().values())
+
+    def segments(self) -> set[int]:
+        """The segments (token types) that the tokens of one text belong to."""
+        return set(self._tokenizer.encode("a").type_ids)
+
+    def _reading(self) -> dict[str, str]:
+        """Prompt and truncation, where they are not the usual ones."""
+        return {name: getattr(self, name) for name, usual in USUAL.items() if getattr(self, name) != usual}
 
     def _id(self, names: Sequence[str]) -> int:
         for name in names:
@@ -106,7 +145,8 @@ class Tokenizer:
         raise VitError(f"the tokenizer has none of {', '.join(names)}: one is needed")
 
     def __repr__(self) -> str:
-        return f"Tokenizer(vocabulary={self.vocabulary}, length={self.length})"
+        rest = "".join(f", {name}={value!r}" for name, value in self._reading().items())
+        return f"Tokenizer(vocabulary={self.vocabulary}, length={self.length}{rest})"
 
 
 def train_tokenizer(

@@ -1,52 +1,27 @@
 """The text transformer: ids -> tokens -> core -> head."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, normalize
+from torch.nn.functional import normalize
 
+from vit.bundle import save_model
 from vit.core import BlockSpec, Encoder, SequencePositions, make_pool
+from vit.core.pooler import make_pooler
 from vit.core.tower import final_states, plain_arguments
-
-POOLERS = {"tanh": nn.Tanh, "relu": nn.ReLU}
-
-
-class Neighbours(nn.Module):
-    """A residual convolution over neighbouring tokens, before the first block.
-
-    The counterpart of a convolutional tokenizer for images: a model trained from scratch need not learn word
-    order by attention first (Hassani et al. 2021, whose compact transformers also read texts).
-
-    Args:
-        width: D.
-        size: Kernel size in tokens, an odd number.
-        norm: The norm before it.
-        dropout: Dropout rate of the convolution's output.
-
-    Raises:
-        ValueError: An even size, or one below 1.
-    """
-
-    def __init__(self, width: int, size: int, norm: nn.Module, *, dropout: float = 0.0):
-        super().__init__()
-        if size < 1 or size % 2 == 0:
-            raise ValueError(f"neighbours is {size}, expected an odd number of tokens")
-        self.norm = norm
-        self.conv = nn.Conv1d(width, width, size, padding=size // 2)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, N, D) and bool (B, N) -> (B, N, D). Padding, where the mask is `False`, is read as zeros."""
-        present = self.norm(tokens) * mask[..., None]
-        mixed = self.conv(present.transpose(1, 2)).transpose(1, 2)
-        return tokens + self.dropout(gelu(mixed))
+from vit.errors import VitError
+from vit.text.neighbours import Neighbours
+from vit.text.projection import Projection, make_projections
+from vit.text.tokenizer import Tokenizer
 
 
 class TextTransformer(nn.Module):
     """Texts to logits, on the blocks of the image tower. It has the interface of `vit.core.Tower`.
 
-    A batch is one tensor of ids, padded on either side; the mask follows from it. BERT (Devlin et al. 2019)
+    A batch is one tensor of ids, padded on either side; `mask` finds the tokens. BERT (Devlin et al. 2019)
     is a post-norm `block`, `embedding_norm` and no `encoder_norm`.
 
     Args:
@@ -68,6 +43,8 @@ class TextTransformer(nn.Module):
         pool: `cls`, the first token; `mean` of the tokens, special ones included; `cls_mean` or `attention`.
         pool_block: What an attention pool takes from a block; None: `block`.
         pooler: A linear layer and `tanh` or `relu` between pool and head; None: neither.
+        projections: Linear layers after the pooler, the `Dense` of sentence-transformers, each as (width,
+            activation, bias); `vit.text.projection` has the activations.
         unit: Scale `features` to length 1; a head reads them unscaled.
         drop_path: Stochastic depth of the last block.
 
@@ -108,13 +85,12 @@ class TextTransformer(nn.Module):
         pool: str = "cls",
         pool_block: BlockSpec | None = None,
         pooler: str | None = None,
+        projections: Sequence[Projection] = (),
         unit: bool = False,
         drop_path: float = 0.0,
     ):
         architecture = plain_arguments("text", locals())
         super().__init__()
-        if pooler is not None and pooler not in POOLERS:
-            raise ValueError(f"pooler is {pooler!r}, expected None or one of: {', '.join(POOLERS)}")
         if not 0 <= padding < vocabulary:
             raise ValueError(
                 f"padding is id {padding}, expected 0 to {vocabulary - 1}: one of the vocabulary"
@@ -144,9 +120,10 @@ class TextTransformer(nn.Module):
         self.encoder = Encoder(block, depth, drop_path=drop_path, final_norm=encoder_norm)
         self.pool = make_pool(pool, pool_block or block)
         pooled = 2 * width if pool == "cls_mean" else width
-        self.pooler = (
-            nn.Identity() if pooler is None else nn.Sequential(nn.Linear(pooled, pooled), POOLERS[pooler]())
-        )
+        self.pooler = make_pooler(pooler, pooled) or nn.Identity()
+        # None where there are none, so that a model prints as before.
+        self.projections = make_projections(projections, pooled)
+        pooled = projections[-1][0] if projections else pooled
         self.head: nn.Module = nn.Linear(pooled, classes) if classes else nn.Identity()
         self._initialise()
 
@@ -154,6 +131,14 @@ class TextTransformer(nn.Module):
     def length(self) -> int:
         """The longest text in tokens."""
         return len(self.positions.table) - (0 if self.count_from is None else self.count_from + 1)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model as a bundle, a folder that `vit.load_model` and every command read.
+
+        Args:
+            folder: As in `vit.bundle.save_model`, with its errors.
+        """
+        save_model(self, folder)
 
     @property
     def usual_tokens(self) -> int:
@@ -179,9 +164,9 @@ class TextTransformer(nn.Module):
         mask = self.mask(ids) if mask is None else mask
         return self.read(final_states(self, ids, exact=exact, mask=mask, segments=segments), mask)
 
-    def features(self, ids: Tensor, *, exact: bool = False) -> Tensor:
-        """Ids -> pooled features (B, F): what the head reads, of length 1 with `unit`."""
-        mask = self.mask(ids)
+    def features(self, ids: Tensor, mask: Tensor | None = None, *, exact: bool = False) -> Tensor:
+        """Ids -> pooled features (B, F): what the head reads, of length 1 with `unit`; as `forward`."""
+        mask = self.mask(ids) if mask is None else mask
         pooled = self._pooled(final_states(self, ids, exact=exact, mask=mask), mask)
         return normalize(pooled, dim=-1) if self.unit else pooled
 
@@ -192,14 +177,14 @@ class TextTransformer(nn.Module):
     def read_token(self, tokens: Tensor) -> Tensor:
         """Logits of states that are read one at a time (the "logit lens"): (..., D) -> (..., classes)."""
         alone = self.pool(tokens.reshape(-1, 1, tokens.shape[-1]), 0)  # each a sequence of its own
-        return self._classify(self.pooler(alone)).unflatten(0, tokens.shape[:-1])
+        return self._classify(self._after_pool(alone)).unflatten(0, tokens.shape[:-1])
 
     def encode(self, ids: Tensor, mask: Tensor | None = None, *, segments: Tensor | None = None) -> Tensor:
         """Ids to final tokens, (B, N, D).
 
         Args:
             ids: int64 (B, N).
-            mask: bool (B, N), `True` = a token, `False` = padding; None: `False` at the id of padding.
+            mask: bool (B, N), `True` = a token, `False` = padding; None: as the method `mask` says.
             segments: int64 (B, N), the segment of each token; None: the first.
 
         Raises:
@@ -227,7 +212,7 @@ class TextTransformer(nn.Module):
             raise ValueError("segments are given, and this model has no segment embeddings: leave them out")
         position_ids = None
         if self.count_from is not None:
-            present = self.mask(ids)
+            present = ids != self.padding  # wherever it stands, as in transformers
             position_ids = present.cumsum(1) * present + self.count_from
         tokens = self.dropout(self.embedding_norm(self.positions(tokens, position_ids)))
         if self.neighbours is None:
@@ -235,15 +220,51 @@ class TextTransformer(nn.Module):
         return self.neighbours(tokens, self.mask(ids) if mask is None else mask)
 
     def mask(self, ids: Tensor) -> Tensor:
-        """Bool (B, N), `True` = a token, `False` = padding."""
-        return ids != self.padding
+        """Bool (B, N), `True` = a token, `False` = padding, which stands at the ends of a row.
+
+        An id of padding between tokens is a token: the text spells it out (`[PAD]`). A text that ends with
+        it, where the tokenizer adds no token at the end, needs a mask of its own.
+        """
+        token = (ids != self.padding).int()
+        return (token.cumsum(-1) > 0) & (token.flip(-1).cumsum(-1).flip(-1) > 0)
+
+    def use_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Read texts with this tokenizer: sets `preprocess`, and `padding` to its id of padding.
+
+        Raises:
+            VitError: It has ids that the model has no embedding for, longer results than the model has
+                positions, or another id of padding than the model counts positions by.
+        """
+        rows, largest = self.token_embedding.num_embeddings, tokenizer.largest_id()
+        if largest >= rows:
+            raise VitError(
+                f"the tokenizer has ids up to {largest}, and the model's embeddings end at {rows - 1}: take "
+                "the tokenizer that it was trained with, or the model after resize_token_embeddings"
+            )
+        if tokenizer.length > self.length:
+            raise VitError(
+                f"the tokenizer gives up to {tokenizer.length} tokens, and the model has {self.length} "
+                f"positions: use tokenizer.cut({self.length})"
+            )
+        if self.count_from is not None and tokenizer.padding != self.padding:
+            raise VitError(
+                f"the tokenizer pads with id {tokenizer.padding}, and the model counts positions by id "
+                f"{self.padding}: take the tokenizer that it was trained with"
+            )
+        self.padding = self.architecture["padding"] = tokenizer.padding
+        self.preprocess = tokenizer
 
     def grid(self, ids: Tensor) -> tuple[int, int]:
         """A text is one row of tokens."""
         return 1, ids.shape[1]
 
     def _pooled(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.pooler(self.pool(states, self.prefix, mask))
+        return self._after_pool(self.pool(states, self.prefix, mask))
+
+    def _after_pool(self, pooled: Tensor) -> Tensor:
+        """(B, D) -> (B, F), what the head reads."""
+        pooled = self.pooler(pooled)
+        return pooled if self.projections is None else self.projections(pooled)
 
     def _classify(self, pooled: Tensor) -> Tensor:
         if self.unit and isinstance(self.head, nn.Identity):

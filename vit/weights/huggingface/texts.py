@@ -1,20 +1,46 @@
 """The text tower of a transformers config: BERT, RoBERTa, DistilBERT."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from vit.core import BlockSpec
 from vit.errors import VitError
 from vit.text import TextTransformer
+from vit.text.projection import Projection
 from vit.weights.huggingface.config import activation, hidden_width, num_classes
+
+
+class Dense(NamedTuple):
+    """A linear layer after pooling, with its activation's name in `vit.text.projection`.
+
+    Args:
+        weight: (width after, width before).
+        bias: (width after,), or None.
+        activation: The name.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    activation: str
 
 
 def build_text(
     family: str, config: dict[str, Any], state: dict[str, Tensor], changes: Mapping[str, Any]
 ) -> TextTransformer:
-    """The tower, without its weights; `state`, under our names, is changed to fit it."""
+    """The tower, without its weights.
+
+    Args:
+        family: The `model_type`.
+        config: The content of `config.json`.
+        state: Tensors under our names; changed to fit the tower.
+        changes: Arguments of the tower that `config` does not say; `projections` are `Dense` layers, whose
+            tensors are put into `state`.
+
+    Raises:
+        VitError: A part that ours has not.
+    """
     kind = config.get("position_embedding_type", "absolute")
     if kind != "absolute":
         raise VitError(f"cannot import this {family}: its positions are {kind}, which vit does not have")
@@ -46,7 +72,18 @@ def build_text(
         "pooler": pooler,
         **changes,
     }
+    arguments["projections"] = _projections(arguments.get("projections", ()), state)
     if arguments["pooler"] is None:
         for name in ("pooler.0.weight", "pooler.0.bias"):
             state.pop(name, None)
     return TextTransformer(**arguments)
+
+
+def _projections(layers: Sequence[Dense], state: dict[str, Tensor]) -> list[Projection]:
+    """Arguments of the layers; their tensors go into `state`, under the names of `make_projections`."""
+    for index, layer in enumerate(layers):
+        place = f"projections.{2 * index}"  # an activation follows each
+        state[f"{place}.weight"] = layer.weight
+        if layer.bias is not None:
+            state[f"{place}.bias"] = layer.bias
+    return [(len(layer.weight), layer.activation, layer.bias is not None) for layer in layers]
