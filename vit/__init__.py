@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vit.core import record_attention
+    from vit.errors import VitError
     from vit.inference.attend import attend
     from vit.weights import from_huggingface, from_timm
     from vit.weights.models import load_model
 
-__all__ = ["attend", "from_huggingface", "from_timm", "load_model", "record_attention"]
+__all__ = ["VitError", "attend", "from_huggingface", "from_timm", "load_model", "record_attention"]
 
 _HOMES = {
+    "VitError": "vit.errors",
     "attend": "vit.inference.attend",
     "from_huggingface": "vit.weights",
     "from_timm": "vit.weights",

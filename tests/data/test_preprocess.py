@@ -218,3 +218,97 @@ def test_very_long_pictures_are_padded_to_a_line():
     pixels = Preprocess(23, 29, resize="pad").pixels(Image.new("L", (50_000, 1)))
     assert (pixels == 0).sum() == 3 * 29
     assert Preprocess(23, 29, resize="squash").pixels(noise(50_000, 1)).shape == (3, 23, 29)
+
+
+@pytest.mark.parametrize("crop", [1.0, 0.8])
+@pytest.mark.parametrize("picture", [(61, 67), (31, 97), (97, 31), (5, 3)])
+def test_a_border_of_another_colour_is_that_of_timm(picture, crop):
+    from timm.data import create_transform
+
+    oracle = create_transform(
+        (3, 29, 29), crop_pct=crop, crop_mode="border", interpolation="bilinear", mean=MEAN, std=STD
+    )
+    fill = tuple(round(255 * level) for level in MEAN)
+    preprocess = Preprocess(29, 29, 3, MEAN, STD, crop, "bilinear", "pad", fill=fill)
+    source = noise(*picture).point(lambda level: 90 + level // 4)
+    apart = (preprocess(source) - oracle(source)).abs() * torch.tensor(STD).view(3, 1, 1) * 255
+    assert apart.max() < 1.01
+    assert preprocess.pixels(Image.new("RGB", (97, 31)))[:, 0, 0].tolist() == list(fill)
+
+
+def test_new_fields_are_stored_only_where_they_are_set():
+    assert not Preprocess(13, 17).to_dict().keys() & {"fill", "follows", "fast_jpeg"}
+    new = Preprocess(13, 17, resize="pad", fill=[1, 2, 3], follows="transformers")
+    assert new.fill == (1, 2, 3)
+    stored = json.loads(json.dumps(new.to_dict()))
+    assert (stored["fill"], stored["follows"]) == ([1, 2, 3], "transformers")
+    assert Preprocess.from_dict(stored) == new
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"fill": (1, 2)}, "fill has 2 entries, expected 3"),
+        ({"fill": (1, 2, 256)}, r"fill is \(1, 2, 256\), expected levels from 0 to 255"),
+        ({"fill": (-1, 2, 6)}, "expected levels from 0 to 255"),
+        ({"follows": "PIL"}, "follows is 'PIL', expected one of torchvision, timm, transformers"),
+    ],
+)
+def test_bad_values_of_the_new_fields_are_refused(bad, words):
+    with pytest.raises(VitError, match=words):
+        Preprocess(13, 17, **bad)
+
+
+@pytest.mark.parametrize("picture", [(61, 67), (31, 97), (97, 31), (5, 3), (29, 29)])
+@pytest.mark.parametrize("resize", ["crop", "squash"])
+def test_following_transformers_is_resizing_tensors(picture, resize):
+    """torchvision on tensors, and half of an odd rest rounded down; extreme levels, unlike above."""
+    from torchvision.transforms.v2 import functional
+
+    pixels = levels(noise(*picture))
+    if resize == "crop":
+        whole = functional.resize(pixels, 36, InterpolationMode.BICUBIC)
+        top, left = ((side - 29) // 2 for side in whole.shape[1:])
+        expected = whole[:, top : top + 29, left : left + 29]
+        preprocess = Preprocess(29, 29, crop=29 / 36, resize=resize, follows="transformers")
+    else:
+        expected = functional.resize(pixels, (29, 23), InterpolationMode.BICUBIC)
+        preprocess = Preprocess(29, 23, resize=resize, follows="transformers")
+    assert (preprocess.pixels(noise(*picture)).int() - expected.int()).abs().max() <= 2
+
+
+def test_a_digest_of_a_model_does_not_see_fields_that_are_not_set():
+    """Jobs that an earlier version began are continued."""
+    from vit.weights.models import FORMER_NAMES
+
+    printed = repr(Preprocess(13, 17))
+    for name, former in FORMER_NAMES.items():
+        printed = printed.replace(name, former)
+    assert printed == (
+        "Preprocess(height=13, width=17, channels=3, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop=1.0, "
+        "interpolation='bicubic')"
+    )
+
+
+@pytest.mark.parametrize("crop", [1.0, 0.8])
+@pytest.mark.parametrize("size", [(29, 29), (24, 40), (40, 24)])
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+def test_following_timm_gives_its_pixels_of_pictures_with_sharp_edges(mode, size, crop):
+    from timm.data import create_transform
+
+    resize = {"center": "crop", "squash": "squash", "border": "pad"}[mode]
+    fill = tuple(round(255 * level) for level in MEAN)
+    for interpolation in ("bilinear", "bicubic", "lanczos"):
+        oracle = create_transform(
+            (3, *size), crop_pct=crop, crop_mode=mode, interpolation=interpolation, mean=MEAN, std=STD
+        )
+        preprocess = Preprocess(*size, 3, MEAN, STD, crop, interpolation, resize, fill=fill, follows="timm")
+        long = (1, 301) if mode != "border" else (11, 301)  # of the first, timm's border would leave no row
+        for picture in [(61, 67), (31, 97), (97, 31), (5, 3), long, size]:
+            torch.testing.assert_close(preprocess(noise(*picture)), oracle(noise(*picture)))
+
+
+@pytest.mark.parametrize("follows", ["timm", "transformers"])
+def test_very_long_pictures_stay_cheap_whatever_is_followed(follows):
+    assert Preprocess(23, 29, follows=follows).pixels(noise(1, 50_000)).shape == (3, 23, 29)
+    assert Preprocess(23, 29, crop=0.5, follows=follows).pixels(noise(50_000, 1)).shape == (3, 23, 29)

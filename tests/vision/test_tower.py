@@ -138,3 +138,34 @@ def test_images_that_do_not_fit(shape: tuple[int, ...], words: str) -> None:
 def test_unknown_words_are_named(argument: str) -> None:
     with pytest.raises(ValueError, match="'nonsense', expected"):
         vision_tower(CLASSES, (8, 8), width=24, heads=3, depth=1, **{argument: "nonsense"})
+
+
+def test_a_pooler_and_positions_without_antialiasing_are_part_of_the_architecture() -> None:
+    from vit.weights.models import make_tower
+
+    arguments = {"width": 24, "heads": 3, "depth": 1, "pooler": "tanh", "positions_antialias": False}
+    model = vision_tower(CLASSES, (8, 12), **arguments).eval()
+    nn.init.normal_(model.head.weight)
+    again = make_tower(model.architecture).eval()
+    again.load_state_dict(model.state_dict())
+    images = torch.randn(B, C, 16, 8)
+    assert torch.equal(again(images), model(images))
+    states = model.encode(images)
+    pooled = torch.tanh(model.pooler[0](states[:, 0]))
+    torch.testing.assert_close(model.features(images), pooled)
+    torch.testing.assert_close(model(images), model.head(pooled))
+    torch.testing.assert_close(model.read_token(states[:, 3]), model.head(model.pooler(states[:, 3])))
+
+
+def test_an_architecture_older_than_pooler_and_antialiasing_is_read() -> None:
+    from vit.weights.models import make_tower
+
+    new = vision_tower(CLASSES, (8, 8), width=24, heads=3, depth=1)
+    old = {
+        name: value
+        for name, value in new.architecture.items()
+        if name not in ("pooler", "positions_antialias")
+    }
+    assert len(old) == len(new.architecture) - 2
+    assert make_tower(old).positions.antialias
+    assert "pooler" not in repr(make_tower(old))

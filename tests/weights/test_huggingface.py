@@ -278,7 +278,11 @@ def test_sentences_are_pooled_as_the_folder_says(tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
     tokenizer = train_tokenizer(["a good film", "a bad film"] * 3, vocabulary=37, length=9)
     (tmp_path / "tokenizer.json").write_text(tokenizer.definition)
-    (tmp_path / "modules.json").write_text(json.dumps([{"type": "x.Transformer"}, {"type": "x.Normalize"}]))
+    modules = [
+        {"path": path, "type": f"sentence_transformers.models.{kind}"}
+        for path, kind in (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
+    ]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
     (tmp_path / "1_Pooling").mkdir()
     pooling = tmp_path / "1_Pooling" / "config.json"
     pooling.write_text(json.dumps({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}))
@@ -288,7 +292,7 @@ def test_sentences_are_pooled_as_the_folder_says(tmp_path: Path) -> None:
         mean = theirs(ids).last_hidden_state.mean(1)
         torch.testing.assert_close(model(ids), mean / mean.norm(), atol=1e-5, rtol=0)
     pooling.write_text(json.dumps({"pooling_mode_max_tokens": True}))
-    with pytest.raises(VitError, match="pooling_mode_max_tokens"):
+    with pytest.raises(VitError, match="pools by max"):
         vit.load_model(f"hf:{tmp_path}")
 
 

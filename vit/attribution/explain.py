@@ -48,13 +48,14 @@ def explain(
     Args:
         model: In eval mode.
         inputs: Images (B, C, height, width), or ids int64 (B, N) without padding, whose maps are (B, 1, N).
+            Every id of a single row counts as a token.
         method: See `vit.attend`, as are the following.
         target: See `method`.
         query: See `method`.
         options: See `method`.
     """
     attention_slots(model)  # refuses a model of another library
-    mask = model.mask(inputs) if model.reads == "text" else None
+    mask = model.mask(inputs) if model.reads == "text" and len(inputs) > 1 else None
     if mask is not None and not bool(mask.all()):
         raise ValueError("ids hold padding, which would count as tokens: pass texts one at a time")
     how = check_method(model, method, target, options)

@@ -189,14 +189,21 @@ def perturbed(
         query: The token that is read.
         targets: int64 (B,); None: the predicted classes.
     """
-    logits = model.read(model.encode(inputs))  # exact, whatever `model.autocast` is
+    logits = model.read(whole_states(model, inputs))  # exact, whatever `model.autocast` is
     targets = logits.argmax(1) if targets is None else targets
     grid = model.grid(inputs)
 
     def score(variants: Tensor, classes: Tensor) -> Tensor:
-        return target_logits(to_score(query_logits(model, model.encode(variants), query, grid)), classes)
+        states = whole_states(model, variants)
+        return target_logits(to_score(query_logits(model, states, query, grid)), classes)
 
     return Explanation(method(inputs, targets, score, grid), logits, targets, None, None)
+
+
+def whole_states(model: Tower, inputs: Tensor) -> Tensor:
+    """Final states of images, or of texts in which every id is a token, also one of padding: (B, N, D)."""
+    mask = torch.ones_like(inputs, dtype=torch.bool) if model.reads == "text" else None
+    return model.encode(inputs, mask)
 
 
 def explanation(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ def as_targets(target: Any, batch: int, classes: int, labels: list[str]) -> Tens
     """One class index per sample, int64 (batch,); None stays None: the predicted class.
 
     Args:
-        target: A label, an index, or a tensor of indices (batch,).
+        target: A label, an index, or a tensor or array of indices (batch,).
         batch: B.
         classes: Number of the model's classes.
         labels: Their names; empty if they are unknown.
@@ -23,6 +24,8 @@ def as_targets(target: Any, batch: int, classes: int, labels: list[str]) -> Tens
     """
     if target is None:
         return None
+    if isinstance(target, np.ndarray):
+        target = torch.from_numpy(target)
     if not isinstance(target, Tensor) or target.ndim == 0:
         index = target.item() if isinstance(target, Tensor) else target
         return torch.full((batch,), class_index(index, classes, labels))
@@ -52,6 +55,6 @@ def class_index(target: Any, classes: int, labels: list[str]) -> int:
             hint = nearest(target, labels) if labels else f", expected an index from 0 to {classes - 1}"
             raise UsageError(f"target is {target}{hint}")
         target = int(target)
-    if isinstance(target, bool) or not isinstance(target, int) or not 0 <= target < classes:
+    if isinstance(target, bool) or not isinstance(target, int | np.integer) or not 0 <= target < classes:
         raise UsageError(f"target is {target!r}, expected a label, or an index from 0 to {classes - 1}")
-    return target
+    return int(target)

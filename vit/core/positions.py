@@ -9,10 +9,12 @@ class GridPositions(nn.Module):
     """Adds a position vector to each patch of a grid.
 
     Args:
-        rows: Grid of the table. Another grid gets the table interpolated (bicubic, antialiased).
+        rows: Grid of the table. Another grid gets the table interpolated (bicubic).
         cols: See `rows`.
         width: D.
         kind: `learned`: a parameter; `sincos`: fixed sines and cosines (`sincos_2d`).
+        antialias: Whether interpolation is antialiased, as in timm and in transformers' DINOv2 with
+            registers; its ViT and its DINOv2 without them are not.
 
     Raises:
         ValueError: An unknown kind, or `sincos` with a width that is not a multiple of 4.
@@ -20,8 +22,9 @@ class GridPositions(nn.Module):
 
     table: Tensor
 
-    def __init__(self, rows: int, cols: int, width: int, kind: str = "learned"):
+    def __init__(self, rows: int, cols: int, width: int, kind: str = "learned", *, antialias: bool = True):
         super().__init__()
+        self.antialias = antialias
         if kind == "learned":
             self.table = nn.Parameter(torch.randn(rows, cols, width) * width**-0.5)
         elif kind == "sincos":
@@ -29,6 +32,10 @@ class GridPositions(nn.Module):
             self.register_buffer("table", sincos_2d(rows, cols, width), persistent=False)
         else:
             raise ValueError(f"positions are {kind!r}, expected 'learned' or 'sincos'")
+
+    def extra_repr(self) -> str:
+        """See `torch.nn.Module`; what a digest of the model must tell apart."""
+        return "" if self.antialias else "antialias=False"
 
     def forward(self, patches: Tensor) -> Tensor:
         """(B, rows, cols, D) -> (B, rows, cols, D), of any grid."""
@@ -41,7 +48,7 @@ class GridPositions(nn.Module):
             return self.table
         with torch.autocast(self.table.device.type, enabled=False):
             down, across = (
-                _resampling(old, new, self.table.device)
+                _resampling(old, new, self.antialias, self.table.device)
                 for old, new in zip(before, (rows, cols), strict=True)
             )
             table = across @ torch.tensordot(down, self.table.float(), 1)  # rows first, then columns
@@ -82,13 +89,13 @@ class SequencePositions(nn.Module):
         return tokens + table.to(tokens.dtype)
 
 
-def _resampling(before: int, after: int, device: torch.device) -> Tensor:
+def _resampling(before: int, after: int, antialias: bool, device: torch.device) -> Tensor:
     """Interpolation along one axis as a matrix: (after, before).
 
     A matrix, because torch.compile has no gradient of bicubic interpolation with dynamic sizes.
     """
     single = torch.eye(before, device=device)[None, None]
-    return interpolate(single, (after, before), mode="bicubic", antialias=True)[0, 0]
+    return interpolate(single, (after, before), mode="bicubic", antialias=antialias)[0, 0]
 
 
 def sinusoidal(length: int, width: int, *, temperature: float = 10_000.0) -> Tensor:

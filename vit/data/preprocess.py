@@ -25,6 +25,14 @@ RESIZES = ("crop", "squash", "pad")
 # The border of `pad`, mid-grey, whatever `mean` is: pictures are read before the mean of a dataset is known.
 BORDER = 128
 
+LIBRARIES = ("torchvision", "timm", "transformers")
+
+# Pixels of a resized picture above which only the part that is kept is computed, whatever `follows` is.
+LARGEST = 1 << 24
+
+# Fields that a stored dictionary may lack: it is older than the field, or the field has its default.
+OPTIONAL = {"resize", "fill", "follows"}
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -41,13 +49,20 @@ class Preprocess:
         resize: How a picture comes to `height / crop` x `width / crop` pixels, of which the centre is kept.
             `crop` keeps its aspect ratio and covers them, so that the ends of its longer side are lost;
             `squash` changes its aspect ratio; `pad` keeps it, fits the whole picture inside, and has a border
-            of mid-grey (128), half of it on either side.
+            of the colour `fill`, half of it on either side.
         fast_jpeg: Decode a JPEG file at 1/2, 1/4 or 1/8 scale where that leaves twice the pixels per side
             that are needed. At 224 pixels, files of 2000 x 3000 take a quarter of the time, and pixels differ
             by up to 8 of 255 levels; in smaller files with fine detail by up to 57. Not stored.
+        fill: Colour of the border of `pad`, a level 0..255 per channel; None: mid-grey (128).
+        follows: The library whose pixels these are, to one level. `torchvision`, what vit trains with: only
+            the part that is kept is resized, which in sharp edges may round otherwise. `timm`: the whole
+            picture is, as timm does, and for a canvas that is no square its sides are rounded, not cut.
+            `transformers`: the whole picture is, across before down, as its processors do on tensors, while
+            Pillow takes the faster order; and a centre crop that cuts off an odd number of pixels begins at
+            half of it rounded down, not to an even number.
 
     Raises:
-        VitError: A value is out of range, or `mean` or `std` has not one entry per channel.
+        VitError: A value is out of range, or `mean`, `std` or `fill` has not one entry per channel.
     """
 
     height: int
@@ -59,16 +74,20 @@ class Preprocess:
     interpolation: str = "bicubic"
     resize: str = "crop"
     fast_jpeg: bool = False
+    fill: tuple[int, ...] | None = None
+    follows: str = "torchvision"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        if self.fill is not None:
+            object.__setattr__(self, "fill", tuple(int(level) for level in self.fill))
         if self.height < 1 or self.width < 1:
             raise VitError(f"picture size is {self.height} x {self.width}, expected at least 1 x 1")
         if self.channels not in (1, 3):
             raise VitError(f"channels is {self.channels}, expected 1 (grey) or 3 (RGB)")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != self.channels:
+        for name, values in (("mean", self.mean), ("std", self.std), ("fill", self.fill)):
+            if values is not None and len(values) != self.channels:
                 raise VitError(f"{name} has {len(values)} entries, expected {self.channels}: one per channel")
         if min(self.std) <= 0:
             raise VitError(f"std is {self.std}, expected numbers above 0")
@@ -78,6 +97,10 @@ class Preprocess:
             raise VitError(f"interpolation is {self.interpolation!r}, expected one of {', '.join(FILTERS)}")
         if self.resize not in RESIZES:
             raise VitError(f"resize is {self.resize!r}, expected one of {', '.join(RESIZES)}")
+        if self.fill is not None and not 0 <= min(self.fill) <= max(self.fill) <= 255:
+            raise VitError(f"fill is {self.fill}, expected levels from 0 to 255")
+        if self.follows not in LIBRARIES:
+            raise VitError(f"follows is {self.follows!r}, expected one of {', '.join(LIBRARIES)}")
 
     def __call__(self, source: Source) -> Tensor:
         """A picture -> float32 (C, height, width), normalised: the pixels that every command sees.
@@ -124,17 +147,33 @@ class Preprocess:
         old_width, old_height = image.size
         new_height, new_width = self._resized(old_height, old_width)
         height, width = min(new_height, self.height), min(new_width, self.width)  # smaller where `pad` pads
-        top, left = round((new_height - height) / 2), round((new_width - width) / 2)
-        # Crop and resize in one step: a very long image, enlarged as a whole, would not fit in memory.
-        down, across = old_height / new_height, old_width / new_width
-        right, bottom = (left + width) * across, (top + height) * down
-        box = (left * across, top * down, min(right, old_width), min(bottom, old_height))  # against rounding
-        image = image.resize((width, height), FILTERS[self.interpolation], box=box)
+        top, left = self._half(new_height - height), self._half(new_width - width)
+        image = self._part(image, (new_height, new_width), (left, top, left + width, top + height))
         if (height, width) == (self.height, self.width):
             return image
-        canvas = Image.new(mode, (self.width, self.height), (BORDER,) * self.channels)
+        canvas = Image.new(mode, (self.width, self.height), self.fill or (BORDER,) * self.channels)
         canvas.paste(image, ((self.width - width) // 2, (self.height - height) // 2))
         return canvas
+
+    def _part(
+        self, image: Image.Image, whole: tuple[int, int], part: tuple[int, int, int, int]
+    ) -> Image.Image:
+        """An image resized to `whole`, (height, width), and of that the box (left, top, right, bottom)."""
+        (height, width), (left, top, right, bottom) = whole, part
+        interpolation = FILTERS[self.interpolation]
+        if self.follows != "torchvision" and height * width <= LARGEST:
+            if self.follows == "transformers":
+                image = image.resize((width, image.height), interpolation)
+            return image.resize((width, height), interpolation).crop(part)
+        # Crop and resize in one step: a very long image, enlarged as a whole, would not fit in memory.
+        across, down = image.width / width, image.height / height
+        ends = min(right * across, image.width), min(bottom * down, image.height)  # against rounding
+        box = (left * across, top * down, *ends)
+        return image.resize((right - left, bottom - top), interpolation, box=box)
+
+    def _half(self, rest: int) -> int:
+        """Pixels before the centre crop, of those that are cut off."""
+        return rest // 2 if self.follows == "transformers" else round(rest / 2)
 
     def _canvas(self) -> tuple[int, int]:
         """Height and width before the centre crop."""
@@ -148,6 +187,9 @@ class Preprocess:
         if self.resize == "pad":
             factor = max(height / canvas_height, width / canvas_width)
             return max(round(height / factor), 1), max(round(width / factor), 1)
+        if self.follows == "timm" and canvas_height != canvas_width:
+            factor = min(height / canvas_height, width / canvas_width)
+            return round(height / factor), round(width / factor)
         if width * canvas_height <= height * canvas_width:
             return canvas_width * height // width, canvas_width
         return canvas_height, canvas_height * width // height
@@ -158,12 +200,17 @@ class Preprocess:
 
     def to_dict(self) -> dict[str, Any]:
         """The stored fields as JSON types; `from_dict` reads them back."""
-        stored = {key: value for key, value in asdict(self).items() if key != "fast_jpeg"}
+        usual = {"fill": None, "follows": "torchvision"}  # left out, so that earlier versions read the rest
+        stored = {
+            key: value
+            for key, value in asdict(self).items()
+            if key != "fast_jpeg" and (key not in usual or value != usual[key])
+        }
         return {key: list(value) if isinstance(value, tuple) else value for key, value in stored.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocess":
-        """What `to_dict` wrote; `resize` is missing where it is older than the field.
+        """What `to_dict` wrote; any of `OPTIONAL` may be missing.
 
         Raises:
             VitError: A key is unknown or missing.
@@ -171,7 +218,7 @@ class Preprocess:
         known = {field.name for field in fields(cls)} - {"fast_jpeg"}
         if unknown := sorted(set(values) - known):
             raise VitError(f"preprocess has the unknown keys {unknown}, expected {sorted(known)}")
-        if missing := sorted(known - {"resize"} - set(values)):
+        if missing := sorted(known - OPTIONAL - set(values)):
             raise VitError(f"preprocess lacks the keys {missing}, expected {sorted(known)}")
         return cls(**values)
 

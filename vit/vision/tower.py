@@ -1,12 +1,15 @@
 """The vision transformer."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from vit.bundle import save_model
 from vit.core import BlockSpec, Encoder, GridPositions, make_pool
+from vit.core.pooler import make_pooler
 from vit.core.tower import final_states, plain_arguments
 from vit.vision.patches import ConvTokenizer, PatchTokenizer, patch_grid
 
@@ -29,6 +32,7 @@ class VisionTransformer(nn.Module):
         class_token: Whether there is a class token.
         registers: Number of register tokens (Darcet et al. 2024).
         positions: `learned` or `sincos`.
+        positions_antialias: Whether positions are interpolated with antialiasing (`GridPositions`).
         pool: `cls`, `mean` (of the patches), `cls_mean` (both, concatenated) or `attention`.
         pool_block: What an attention pool takes from a block; None: `block`.
         patch_bias: Bias of the patch projection.
@@ -36,6 +40,8 @@ class VisionTransformer(nn.Module):
         embedding_norm: LayerNorm before the first block.
         encoder_norm: LayerNorm after the last block.
         pool_norm: LayerNorm after pooling.
+        pooler: A linear layer and `tanh` or `relu` between pool and head, as in transformers' `ViTModel`;
+            None: neither.
 
     Attributes:
         labels: Class names, in the order of the logits; empty if unknown.
@@ -69,6 +75,7 @@ class VisionTransformer(nn.Module):
         class_token: bool = True,
         registers: int = 0,
         positions: str = "learned",
+        positions_antialias: bool = True,
         pool: str = "cls",
         pool_block: BlockSpec | None = None,
         patch_bias: bool = True,
@@ -76,6 +83,7 @@ class VisionTransformer(nn.Module):
         embedding_norm: bool = False,
         encoder_norm: bool = True,
         pool_norm: bool = False,
+        pooler: str | None = None,
     ):
         architecture = plain_arguments("vision", locals())
         super().__init__()
@@ -101,15 +109,24 @@ class VisionTransformer(nn.Module):
         self.tokenizer = _tokenizer(tokenizer, channels, width, patch_size, patch_bias, stem)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, width)) if registers else None
-        self.positions = GridPositions(rows, cols, width, positions)
+        self.positions = GridPositions(rows, cols, width, positions, antialias=positions_antialias)
         self.dropout = nn.Dropout(block.dropout)
         self.embedding_norm = block.make_norm(used=embedding_norm)
         self.encoder = Encoder(block, depth, drop_path=drop_path, final_norm=encoder_norm)
         self.pool = make_pool(pool, pool_block or block)
         self.pool_norm = block.make_norm(used=pool_norm)
         pooled = 2 * width if pool == "cls_mean" else width
+        self.pooler = make_pooler(pooler, pooled)
         self.head: nn.Module = nn.Linear(pooled, classes) if classes else nn.Identity()
         self._initialise()
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model as a bundle, a folder that `vit.load_model` and every command read.
+
+        Args:
+            folder: As in `vit.bundle.save_model`, with its errors.
+        """
+        save_model(self, folder)
 
     @property
     def usual_tokens(self) -> int:
@@ -137,7 +154,7 @@ class VisionTransformer(nn.Module):
     def read_token(self, tokens: Tensor) -> Tensor:
         """Logits of states that are read one at a time (the "logit lens"): (..., D) -> (..., classes)."""
         alone = self.pool(tokens.reshape(-1, 1, tokens.shape[-1]), 0)  # each a sequence of its own
-        return self.head(self.pool_norm(alone)).unflatten(0, tokens.shape[:-1])
+        return self.head(self._after_pool(alone)).unflatten(0, tokens.shape[:-1])
 
     def mask(self, images: Tensor) -> None:
         """None: images have no padding."""
@@ -171,7 +188,12 @@ class VisionTransformer(nn.Module):
         return patch_grid((images.shape[2], images.shape[3]), self.patch_size)
 
     def _pooled(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.pool_norm(self.pool(states, self.prefix, mask))
+        return self._after_pool(self.pool(states, self.prefix, mask))
+
+    def _after_pool(self, pooled: Tensor) -> Tensor:
+        """(B, F) -> (B, F), what the head reads."""
+        normed = self.pool_norm(pooled)
+        return normed if self.pooler is None else self.pooler(normed)
 
     def _initialise(self) -> None:
         """Matrices by Glorot & Bengio (2010), tokens as large as positions, a zero head: uniform scores.

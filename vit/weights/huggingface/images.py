@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from vit.core import BlockSpec
+from vit.core.pooler import POOLERS
 from vit.errors import VitError
 from vit.vision import VisionTransformer
 from vit.weights.huggingface.config import activation, hidden_width, num_classes
@@ -24,8 +25,6 @@ def build_vision(family: str, config: dict[str, Any], state: dict[str, Tensor]) 
     state["class_token"] = state["class_token"] + positions[:1]
     state["positions.table"] = positions[1:].unflatten(0, (rows, cols))
     dino = family != "vit"
-    for name in ("pooler.0.weight", "pooler.0.bias"):
-        state.pop(name, None)  # of a ViT without a head: untrained and unused
     return VisionTransformer(
         classes,
         sides[0],
@@ -42,8 +41,24 @@ def build_vision(family: str, config: dict[str, Any], state: dict[str, Tensor]) 
         patch_size=sides[1],
         depth=config["num_hidden_layers"],
         registers=config.get("num_register_tokens", 0) if "registers" in state else 0,
+        positions_antialias=family == "dinov2_with_registers",
         pool="cls_mean" if dino and classes else "cls",
+        pooler=_pooler(config, state),
     )
+
+
+def _pooler(config: dict[str, Any], state: dict[str, Tensor]) -> str | None:
+    """The activation of the pooler, where there is one: that of a ViT without a head."""
+    if "pooler.0.weight" not in state:
+        return None
+    kind, (after, before) = config.get("pooler_act", "tanh"), state["pooler.0.weight"].shape
+    if kind not in POOLERS:
+        raise VitError(
+            f"cannot import a pooler with the activation {kind}, expected one of {', '.join(POOLERS)}"
+        )
+    if after != before:
+        raise VitError(f"cannot import a pooler from {before} to {after} channels: vit's keeps their number")
+    return str(kind)
 
 
 def _pair(size: Any) -> tuple[int, int]:

@@ -4,73 +4,80 @@ The library itself is not needed: a config and tensors with names are enough. Th
 its versions; all spellings are brought to ours by one table (`names.py`).
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.errors import VitError
 from vit.text import TextTransformer
 from vit.vision import VisionTransformer
+from vit.weights.huggingface.checkpoint import license_of, read_config, read_tensors, source_of
 from vit.weights.huggingface.images import build_vision
-from vit.weights.huggingface.names import our_name
-from vit.weights.huggingface.tasks import label_names
+from vit.weights.huggingface.inputs import add_preprocess
+from vit.weights.huggingface.loaded import check_whole, class_of, folder_of, unwrapped
+from vit.weights.huggingface.names import our_name, without_base
+from vit.weights.huggingface.tasks import check_head, label_names, needed, task_of, thresholds
 from vit.weights.huggingface.texts import build_text
 
-FAMILIES = ("vit", "dinov2", "dinov2_with_registers", "bert", "roberta", "distilbert")
+PICTURES = ("vit", "dinov2", "dinov2_with_registers")
+FAMILIES = (*PICTURES, "bert", "roberta", "distilbert")
 
 
-def from_huggingface(model: Any) -> VisionTransformer | TextTransformer:
+def from_huggingface(model: Any, processor: Any = None) -> VisionTransformer | TextTransformer:
     """Copy the weights of a transformers model: ViT, DINOv2, BERT, RoBERTa, DistilBERT and their classifiers.
 
-    Logits of a classifier are theirs. A model without a head gives states by `encode`, and as `forward` its
-    pooled features: the class token after the last norm, or where the family has a pooler, that pooler's.
+    Logits of a classifier are theirs; where their pipelines take a sigmoid (one label, or
+    `multi_label_classification`), ours has `thresholds`. A model without a head gives states by `encode`, and
+    as `forward` its pooled features: the class token after the last norm, or where the model has a pooler,
+    that pooler's. A head of pretraining (`BertForMaskedLM`) is left out, and `source["head"]` says so.
     Dropout is not copied. The result is in eval mode, on the device and in the dtype of `model`, and shares
     no memory with it.
 
     Args:
-        model: `transformers.AutoModel...from_pretrained(...)`.
+        model: `transformers.AutoModel...from_pretrained(...)`, also inside `torch.compile` or `DataParallel`.
+        processor: Its image processor, or its fast tokenizer. None: what the files say that the model was
+            loaded from, where they are on this machine; for images otherwise the family's usual
+            preprocessing at the config's `image_size`. A text model without either has `preprocess` None.
+            False: `preprocess` is None.
 
     Returns:
         Ours; states and logits differ by at most rounding.
 
     Raises:
-        VitError: Another architecture, or one with a part that ours has not; the part is named.
+        VitError: Another architecture or task, one with a part that ours has not, weights that are sharded,
+            offloaded or quantized, or a processor that cannot be followed; the part is named.
     """
-    config: Any = getattr(model, "config", None)
-    if not isinstance(model, nn.Module) or not hasattr(config, "to_dict"):
-        raise VitError(f"cannot import a {type(model).__name__}, expected a model of transformers")
+    model = unwrapped(model)
+    architecture = class_of(model)
+    check_whole(model)
     first = next(model.parameters())
-    return from_tensors(config.to_dict(), model.state_dict(), dtype=first.dtype).to(first.device)
+    config = model.config.to_dict()
+    tensors = {name.replace("_orig_mod.", ""): tensor for name, tensor in model.state_dict().items()}
+    ours = from_tensors(config, tensors, dtype=first.dtype, architecture=architecture).to(first.device)
+    folder = folder_of(model)
+    add_preprocess(config["model_type"], ours, processor, folder)
+    if folder is not None:
+        ours.source |= {"word": f"hf:{model.name_or_path}"} | license_of(folder)
+    return ours
 
 
 def from_folder(folder: Path, **changes: Any) -> VisionTransformer | TextTransformer:
-    """The model in a folder with Hugging Face's `config.json` and `model.safetensors`.
+    """The model in a folder with Hugging Face's `config.json` and `model.safetensors`, also in parts.
 
     Args:
         folder: The folder.
-        changes: Arguments of the text tower that the files do not say, such as how sentences are pooled.
+        changes: Arguments of the text tower that the files do not say, such as how sentences are pooled. With
+            any of them the encoder alone is read, whatever head the files have.
 
     Raises:
         VitError: A file is missing or broken, or the architecture is another.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VitError(f"{folder / 'config.json'} cannot be read ({error})") from None
-    file = folder / "model.safetensors"
-    try:
-        tensors = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise VitError(
-            f"{file} cannot be read ({error}): weights are read from model.safetensors, never from a pickle"
-        ) from None
-    return from_tensors(config, tensors, changes=changes)
+    model = from_tensors(read_config(folder), read_tensors(folder), changes=changes)
+    model.source |= source_of(folder)
+    return model
 
 
 def from_tensors(
@@ -79,22 +86,57 @@ def from_tensors(
     *,
     dtype: torch.dtype = torch.float32,
     changes: Mapping[str, Any] | None = None,
+    architecture: str | None = None,
 ) -> VisionTransformer | TextTransformer:
     """Ours, in eval mode and of this dtype, from the content of a `config.json` and named tensors.
+
+    Args:
+        config: The content of `config.json`.
+        tensors: By their names, of any version of transformers.
+        dtype: Of the result.
+        changes: As in `from_folder`.
+        architecture: The class of transformers; None: what the config says.
 
     Raises:
         VitError: As `from_huggingface`.
     """
     family = config.get("model_type")
     if family not in FAMILIES:
-        raise VitError(f"cannot import a model of type {family!r}, expected one of: {', '.join(FAMILIES)}")
-    state = {ours: tensor for name, tensor in tensors.items() if (ours := our_name(name)) is not None}
-    pictures = family in ("vit", "dinov2", "dinov2_with_registers")
+        hint = ": vit.from_timm(model.timm_model) imports it" if family == "timm_wrapper" else ""
+        raise VitError(
+            f"cannot import a model of type {family!r}{hint}, expected one of: {', '.join(FAMILIES)}"
+        )
+    architecture = architecture or next(iter(config.get("architectures") or ()), None)
+    task = "encoder" if changes else task_of(family, architecture, [without_base(name) for name in tensors])
+    state = {
+        ours: tensor.to(dtype)
+        for name, tensor in tensors.items()
+        if needed(family, task, without_base(name)) and (ours := our_name(name)) is not None
+    }
+    if task == "classifier":
+        check_head(family, state)
+    model = _filled(family, config, state, changes or {}, dtype)
+    if task == "classifier":
+        classes = len(state["head.weight"])
+        model.labels, model.thresholds = label_names(config, classes), thresholds(config, classes)
+    if task == "pretraining":
+        model.source["head"] = f"left out, that of {architecture}"
+    return model.eval()
+
+
+def _filled(
+    family: str,
+    config: dict[str, Any],
+    state: dict[str, Tensor],
+    changes: Mapping[str, Any],
+    dtype: torch.dtype,
+) -> VisionTransformer | TextTransformer:
+    """The tower with its weights; `state`, under our names, is changed to fit it."""
     try:
-        model = (
+        model: VisionTransformer | TextTransformer = (
             build_vision(family, config, state)
-            if pictures
-            else build_text(family, config, state, changes or {})
+            if family in PICTURES
+            else build_text(family, config, state, changes)
         )
     except KeyError as missing:
         raise VitError(f"cannot import this {family}: its config or weights lack {missing}") from None
@@ -109,5 +151,4 @@ def from_tensors(
         raise VitError(
             f"cannot import this {family}: weights missing: {lacking}; weights without a place: {odd}"
         )
-    model.labels = label_names(config, model)
-    return model.eval()
+    return model

@@ -61,10 +61,15 @@ NOT_NEEDED = re.compile(
 )
 
 
+def without_base(name: str) -> str:
+    """Their name of a tensor without the prefix of the base model."""
+    return BASES.sub("", name)
+
+
 def our_name(name: str) -> str | None:
     """Their name of a tensor, of any version of the library -> ours; None for what is not needed."""
     name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
-    name = BASES.sub("", name)
+    name = without_base(name)
     if NOT_NEEDED.search(name):
         return None
     stem, ending = re.fullmatch(r"(.*?)(\.weight|\.bias)?", name).groups(default="")  # type: ignore[union-attr]

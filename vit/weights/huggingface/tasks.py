@@ -1,16 +1,120 @@
-"""The task of a transformers model: its head and its labels."""
+"""The task of a transformers model, by the name of its class: its head, its labels, its thresholds."""
 
-from typing import Any
+from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor
 
-from vit.text import TextTransformer
-from vit.vision import VisionTransformer
+from vit.errors import VitError
+
+PREFIXES = {
+    "vit": "ViT",
+    "dinov2": "Dinov2",
+    "dinov2_with_registers": "Dinov2WithRegisters",
+    "bert": "Bert",
+    "roberta": "Roberta",
+    "distilbert": "DistilBert",
+}
+Task = Literal["encoder", "pretraining", "classifier"]
+# Endings of the classes that can be read. A head of pretraining is left out: what stays is the encoder.
+TASKS: dict[str, Task] = {
+    "Model": "encoder",
+    "Backbone": "encoder",
+    "ForMaskedLM": "pretraining",
+    "ForPreTraining": "pretraining",
+    "ForCausalLM": "pretraining",
+    "LMHeadModel": "pretraining",
+    "ForNextSentencePrediction": "pretraining",
+    "ForMaskedImageModeling": "pretraining",
+    "ForSequenceClassification": "classifier",
+    "ForImageClassification": "classifier",
+}
+# Layers that only a head reads, under our names. A RoBERTa has both its own pooler and that of its head.
+POOLER = ("pooler.dense.",)
+HEADS = ("classifier.", "pre_classifier.")
+USUAL_THRESHOLD = 0.5
 
 
-def label_names(config: dict[str, Any], model: VisionTransformer | TextTransformer) -> list[str]:
-    """Class names, where the model has a head; `LABEL_0`, ... where the config has none."""
-    if not isinstance(model.head, nn.Linear):
-        return []
+def task_of(family: str, architecture: str | None, names: list[str]) -> Task:
+    """What a class of transformers is for.
+
+    Args:
+        family: The `model_type` of the config.
+        architecture: The class; None where a config does not say: a classifier, if the weights have one.
+        names: Of the tensors, without the prefix of the base model.
+
+    Raises:
+        VitError: Its head gives something else than the classes of an input.
+    """
+    if architecture is None:
+        return "classifier" if any(name.startswith(HEADS) for name in names) else "encoder"
+    task = TASKS.get(architecture.removeprefix(PREFIXES[family]))
+    if task is None or not architecture.startswith(PREFIXES[family]):
+        known = ", ".join(PREFIXES[family] + ending for ending in _endings(family))
+        raise VitError(
+            f"cannot import a {architecture}, expected one of: {known}; of another task, the encoder alone "
+            "can be imported: vit.from_huggingface(model.base_model)"
+        )
+    return task
+
+
+def _endings(family: str) -> list[str]:
+    pictures = family in ("vit", "dinov2", "dinov2_with_registers")
+    other = "ForSequenceClassification" if pictures else "ForImageClassification"
+    odd = {"ForMaskedLM", "ForPreTraining", "ForCausalLM", "LMHeadModel", "ForNextSentencePrediction"}
+    unfit = odd if pictures else {"Backbone", "ForMaskedImageModeling"}
+    return [ending for ending in TASKS if ending not in unfit | {other}]
+
+
+def needed(family: str, task: Task, name: str) -> bool:
+    """Whether a tensor, by its name without the prefix of its base model, serves the task."""
+    if task != "classifier":
+        return not name.startswith(HEADS)
+    return family == "bert" or not name.startswith(POOLER)
+
+
+def check_head(family: str, state: dict[str, Tensor]) -> None:
+    """Refuse a classifier without a head, or with one that reads every token.
+
+    Raises:
+        VitError: As said.
+    """
+    if "head.weight" not in state:
+        raise VitError(f"cannot import this {family}: it is a classifier, and its weights lack the head")
+    if family in ("bert", "roberta", "distilbert") and "pooler.0.weight" not in state:
+        raise VitError(
+            f"cannot import this {family}: its head reads each token (a token classifier), which vit does "
+            "not have"
+        )
+
+
+def label_names(config: dict[str, Any], classes: int) -> list[str]:
+    """Class names: those of `id2label`, of `label2id` where it is alone, else `LABEL_0`, ... as transformers.
+
+    Raises:
+        VitError: Names for another number of classes.
+    """
     names = {int(index): str(name) for index, name in (config.get("id2label") or {}).items()}
-    return [names.get(index, f"LABEL_{index}") for index in range(model.head.out_features)]
+    names = names or {int(index): str(name) for name, index in (config.get("label2id") or {}).items()}
+    names = names or {index: f"LABEL_{index}" for index in range(classes)}
+    if set(names) != set(range(classes)):
+        raise VitError(
+            f"the config names the classes {sorted(names)}, and the head has {classes}: expected one name "
+            f"for each from 0 to {classes - 1}"
+        )
+    return [names[index] for index in range(classes)]
+
+
+def thresholds(config: dict[str, Any], classes: int) -> list[float]:
+    """Of a model whose scores are sigmoids, as in the pipelines of transformers; else empty: a softmax.
+
+    Raises:
+        VitError: It is a regression, whose output is no score of a class.
+    """
+    problem = config.get("problem_type")
+    if problem == "regression":
+        raise VitError(
+            "cannot import a classifier whose problem_type is regression: its outputs are numbers, not "
+            "scores of classes; its encoder can be imported: vit.from_huggingface(model.base_model)"
+        )
+    several = problem == "multi_label_classification" or classes == 1
+    return [USUAL_THRESHOLD] * classes if several else []
