@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vit.data import decoded
-from vit.data.cache import cache_folder
-from vit.data.decoded import Decoded, cache_key, load_decoded, store_decoded
+from vit.data.cache import pictures as decoded
+from vit.data.cache.pictures import Decoded, cache_key, load_decoded, store_decoded
+from vit.data.cache.tensors import cache_folder
 from vit.data.found import ReadOptions
 from vit.data.images import FileImages, TensorImages
 from vit.data.preprocess import Preprocess
@@ -172,7 +172,7 @@ def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_processes_that_write_at_once_leave_a_whole_file(tmp_path: Path, folder: Path) -> None:
     code = (
-        "import torch; from vit.data.decoded import Decoded, load_decoded, store_decoded\n"
+        "import torch; from vit.data.cache.pictures import Decoded, load_decoded, store_decoded\n"
         "pixels = torch.full((40, 3, 5, 7), 9, dtype=torch.uint8)\n"
         "for _ in range(20):\n"
         "    store_decoded('k', Decoded(pixels, list(range(40)), ['0' * 64] * 40, []))\n"

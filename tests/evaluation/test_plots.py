@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 
 from vit.evaluation.calibration import reliability
-from vit.evaluation.drawing import NUMBERED, cut, png, short_names
-from vit.evaluation.plots import classes, confusion, reliability_diagram, wrongest
+from vit.evaluation.plots.drawing import NUMBERED, cut, png, short_names
+from vit.evaluation.plots.figures import classes, confusion, reliability_diagram, wrongest
 from vit.viewer import fonts
 
 from .test_report import drawn

@@ -8,9 +8,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from vit.errors import VitError
-from vit.evaluation.curves import curves
-from vit.evaluation.drawing import png, svg
-from vit.evaluation.plots import confusion, wrongest
+from vit.evaluation.plots.curves import curves
+from vit.evaluation.plots.drawing import png, svg
+from vit.evaluation.plots.figures import confusion, wrongest
 from vit.evaluation.report import write_report
 
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -44,7 +44,7 @@ from vit.errors import UsageError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from vit.recipes.evaluation_data import EvaluationData
+    from vit.recipes.evaluation.data import EvaluationData
 
 SPLITS = (*DATA_SPLITS, "new", "all")  # new: what the run has not seen
 ATTRIBUTION_OPTIONS = ("methods", "pictures", "steps")
@@ -93,8 +93,8 @@ def run(arguments: "Namespace") -> int:
     from vit.commands.probe import run_probe
     from vit.device import best_device
     from vit.evaluation.results import check_folder, write_evaluation
-    from vit.recipes.evaluate import evaluate_maps, evaluate_model
-    from vit.recipes.evaluation_data import evaluation_data
+    from vit.recipes.evaluation.data import evaluation_data
+    from vit.recipes.evaluation.model import evaluate_maps, evaluate_model
     from vit.weights.models import load_model
 
     if arguments.output is not None:
@@ -132,7 +132,7 @@ def run(arguments: "Namespace") -> int:
             model, data, arguments.split, methods, images=images, steps=steps
         )
     if arguments.corruptions:
-        from vit.recipes.robustness import IMAGES, evaluate_corruptions
+        from vit.recipes.evaluation.robustness import IMAGES, evaluate_corruptions
 
         figures["corruptions"] = evaluate_corruptions(
             model, data, arguments.split, images=arguments.pictures or IMAGES
@@ -168,7 +168,7 @@ def _other_size(model: Any, side: int) -> Any:
 
 def _unknown(model: Any, data: "EvaluationData", arguments: "Namespace") -> dict[str, Any]:
     """The figures of `--unknown`; a run that was measured on its own data gets the threshold."""
-    from vit.recipes.robustness import evaluate_unknown, record_threshold
+    from vit.recipes.evaluation.robustness import evaluate_unknown, record_threshold
 
     figures = evaluate_unknown(model, data, arguments.split, [arguments.unknown])
     if arguments.data is None and figures["threshold"]:

@@ -38,7 +38,7 @@ def print_figures(console: "Console", figures: dict[str, Any]) -> None:
             f"macro F1 {_percent(figures['f1_macro'])}; "
             f"always the most frequent class: {_percent(figures['majority'])}"
         )
-    from vit.evaluation.drawing import short_names  # long names are cut; equal ones get their numbers
+    from vit.evaluation.plots.drawing import short_names  # long names are cut; equal ones get their numbers
 
     names = short_names(figures["labels"], WIDEST)
     _print_classes(console, figures, names)
@@ -48,7 +48,7 @@ def print_figures(console: "Console", figures: dict[str, Any]) -> None:
 
 def _print_several(console: "Console", figures: dict[str, Any]) -> None:
     """The figures of a model with several labels per example: the whole split, then each label."""
-    from vit.evaluation.drawing import short_names
+    from vit.evaluation.plots.drawing import short_names
 
     low, high = figures["interval"]
     console.print(

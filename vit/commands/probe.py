@@ -43,8 +43,8 @@ def check_probe(arguments: "Namespace") -> None:
 
 def run_probe(model: Any, arguments: "Namespace") -> int:
     """Fit, measure and print."""
-    from vit.recipes.evaluation_data import evaluation_data
-    from vit.recipes.probe import probe_model
+    from vit.recipes.evaluation.data import evaluation_data
+    from vit.recipes.evaluation.probe import probe_model
 
     data = evaluation_data(
         model,

@@ -10,13 +10,13 @@ from vit.atomic import replacing, write_text
 from vit.data.images import Images
 from vit.data.texts import TokenizedTexts
 from vit.errors import VitError
-from vit.evaluation import plots
 from vit.evaluation.classes import class_figures, most_confused, unique_names
-from vit.evaluation.curves import curves
-from vit.evaluation.drawing import NUMBERED, drawable_names, png
 from vit.evaluation.examples import Examples
 from vit.evaluation.metrics import Evaluation
 from vit.evaluation.mistakes import Mistake, find_mistakes, mistake_rows, write_csv, wrong_indices
+from vit.evaluation.plots import figures as plots
+from vit.evaluation.plots.curves import curves
+from vit.evaluation.plots.drawing import NUMBERED, drawable_names, png
 from vit.evaluation.report import LISTED, Contents, write_report
 from vit.evaluation.several.contents import several_labels
 from vit.evaluation.several.metrics import MultilabelEvaluation

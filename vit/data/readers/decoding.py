@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vit.data.cache.pictures import Decoded, cache_key, load_decoded, store_decoded
 from vit.data.decode import DecodeError
-from vit.data.decoded import Decoded, cache_key, load_decoded, store_decoded
 from vit.data.found import Found, ReadOptions
 from vit.data.images import FileImages, Images, TensorImages, decode_images
 from vit.data.listing.listing import Item, Listing
@@ -76,7 +76,7 @@ def decode(
         count: How many they are.
         preprocess: From a file to pixels.
         keep: Keep the pixels; False: only learn which pictures can be read.
-        key: In the cache, made by `vit.data.decoded.cache_key`; None: without the cache.
+        key: In the cache, made by `vit.data.cache.pictures.cache_key`; None: without the cache.
     """
     if key and (stored := load_decoded(key)):
         return stored

@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vit.data.cache.pictures import Decoded, cache_key
 from vit.data.decode import DecodeError, open_image
-from vit.data.decoded import Decoded, cache_key
 from vit.data.found import Found, ReadOptions
 from vit.data.images import Images, TensorImages, check_memory
 from vit.data.listing.parquet_files import find_parquet

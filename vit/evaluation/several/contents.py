@@ -4,10 +4,10 @@ from typing import Any
 
 from torch import Tensor
 
-from vit.evaluation import plots
 from vit.evaluation.classes import ClassFigures, unique_names
-from vit.evaluation.drawing import png
 from vit.evaluation.examples import Examples
+from vit.evaluation.plots import figures as plots
+from vit.evaluation.plots.drawing import png
 from vit.evaluation.report import LISTED, Contents
 from vit.evaluation.several.metrics import MultilabelEvaluation
 from vit.evaluation.several.precision_recall import precision_recall

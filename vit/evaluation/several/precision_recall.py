@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sklearn.metrics import precision_recall_curve
 
-from vit.evaluation.drawing import ACCENT, FAINT, INK, WIDTH, calm, class_names, figure, note, plain
+from vit.evaluation.plots.drawing import ACCENT, FAINT, INK, WIDTH, calm, class_names, figure, note, plain
 from vit.evaluation.several.metrics import MultilabelEvaluation
 
 if TYPE_CHECKING:

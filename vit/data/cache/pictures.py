@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vit.data import cache, decode, images, preprocess
+from vit.data import decode, images, preprocess
+from vit.data.cache import tensors as cache
 
 KIND = "pixels"  # the folder of the cache
 FORMAT = 1  # of the files there
@@ -78,7 +79,7 @@ def load_decoded(key: str) -> Decoded | None:
 
 
 def store_decoded(key: str, decoded: Decoded) -> None:
-    """Keep pictures under a key. Errors are those of `vit.data.cache.store`."""
+    """Keep pictures under a key. Errors are those of `vit.data.cache.tensors.store`."""
     tensors = {
         "pixels": decoded.pixels,
         "positions": torch.tensor(decoded.positions, dtype=torch.int64),

@@ -1,6 +1,6 @@
 """Plots of what a model gets right and wrong: confusion matrix, classes, reliability, mistakes.
 
-Each function returns a matplotlib Figure; `vit.evaluation.drawing` turns one into a file.
+Each function returns a matplotlib Figure; `vit.evaluation.plots.drawing` turns one into a file.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor
 from vit.errors import VitError
 from vit.evaluation.calibration import Reliability
 from vit.evaluation.classes import ClassFigures, class_figures, wilson_interval
-from vit.evaluation.drawing import (
+from vit.evaluation.plots.drawing import (
     ACCENT,
     FAINT,
     GRID,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vit.evaluation.drawing import ACCENT, FAINT, INK, WIDTH, calm, figure, note
+from vit.evaluation.plots.drawing import ACCENT, FAINT, INK, WIDTH, calm, figure, note
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,1 @@
+"""What would take long to compute again, on disk: tensors in general, and decoded pictures."""
