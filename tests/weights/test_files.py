@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import vit
 from vit.errors import VitError
 
-from .weight_files import KINDS, Kind
+from .weight_files import KINDS, Kind, table
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
@@ -153,3 +153,8 @@ def test_an_index_must_name_files_that_are_there(tmp_path: Path) -> None:
     file.write_text("{}")
     with pytest.raises(VitError, match="no index"):
         read(kind, file)
+
+
+def test_the_page_has_the_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "weights.md"
+    assert table().strip() in page.read_text(encoding="utf-8")
