@@ -167,3 +167,47 @@ def test_the_first_difference_is_named(tmp_path: Path) -> None:
     assert first_difference(tmp_path / "config.yaml", config) is None
     config.model.depth += 1
     assert "model.depth is" in str(first_difference(tmp_path / "config.yaml", config))
+
+
+def test_the_config_for_weights_that_exist() -> None:
+    """Without a name it is `finetune`, and for frozen weights `probe`."""
+    assert read("--model.init", "cifar10") == read("--config", "finetune", "--model.init", "cifar10")
+    assert read("--model.init=cifar10", "--model.freeze", "true") == read(
+        "--config", "probe", "--model.init", "cifar10"
+    )
+
+
+def test_a_key_of_an_earlier_version(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("data: {name: sst2, resize: crop}\ntext: {start: 007, length: 9}\n")
+    config = read("--config", str(tmp_path / "old.yaml"))
+    assert (config.model.init, config.text.length, config.data.resize) == ("007", 9, None)
+    assert stored_config(tmp_path / "old.yaml") == config
+    assert read("--config", str(tmp_path / "old.yaml"), "--text.start", "minilm").model.init == "minilm"
+    assert read("--config", str(tmp_path / "old.yaml"), "--text.start=minilm").model.init == "minilm"
+    (tmp_path / "old.yaml").write_text("data: {name: sst2}\ntext: {start: null}\n")
+    assert read("--config", str(tmp_path / "old.yaml")).model.init is None
+    (tmp_path / "old.yaml").write_text("text: {start: a}\nmodel: {init: b}\n")
+    with pytest.raises(
+        UsageError, match=r"text.start is a, and model.init, its name now, is b: keep model.init"
+    ):
+        read("--config", str(tmp_path / "old.yaml"))
+
+
+def test_a_default_that_was_written_out_is_the_same(tmp_path: Path) -> None:
+    """Earlier versions wrote `resize: crop` where nothing was asked for."""
+    config = read("--config", "digits")
+    before = to_yaml(config).replace("resize: null", "resize: crop")
+    assert "resize: crop" in before
+    for line in (
+        "  init: null\n",
+        "  like: null\n",
+        "  key: null\n",
+        "  freeze: false\n",
+        "  layer_decay: 1.0\n",
+    ):
+        assert before.count(line) == 1
+        before = before.replace(line, "")
+    (tmp_path / "config.yaml").write_text(before)
+    assert first_difference(tmp_path / "config.yaml", config) is None
+    config.data.resize = "pad"
+    assert "data.resize is pad, and was crop" in str(first_difference(tmp_path / "config.yaml", config))

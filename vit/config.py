@@ -25,14 +25,16 @@ class DataConfig:
         name: A dataset, or the format of the data at `root`: `folder` (one folder of images per class),
             `parquet` (images), `text` (TSV, CSV, JSONL or parquet).
         root: Folder or file of the dataset. None: `$VIT_DATA/NAME`, for texts `$VIT_DATA/text/NAME`.
-        image_size: Pixels the model sees, one side or [height, width]. None: the dataset's own size.
+        image_size: Pixels the model sees, one side or [height, width]. None: the dataset's own size, or with
+            `model.init` that of the weights.
         batch_size: Images or texts per step.
         val_fraction: Fraction of train held out for validation, class by class, where the dataset has no
             validation split.
         test_fraction: Fraction held out for the final test, where the dataset has a training split alone.
         split_seed: Seed of these splits; not the run's seed, so that runs can be compared.
         memory_gb: Datasets whose pixels fit in this many GB are decoded once; larger ones batch by batch.
-        resize: How a picture of other proportions is fitted: `crop` its centre, `squash`, or `pad`.
+        resize: How a picture of other proportions is fitted: `crop` its centre, `squash`, or `pad`. None: as
+            the weights of `model.init` were trained, else `crop`.
         group: A regular expression, searched in a path relative to the root; files with the same first group
             are never divided between train, val and test.
         cache: Keep decoded pixels in $VIT_CACHE, and take them from there.
@@ -53,7 +55,7 @@ class DataConfig:
     test_fraction: float = 0.2
     split_seed: int = 0
     memory_gb: float = 4.0
-    resize: Literal["crop", "squash", "pad"] = "crop"
+    resize: Literal["crop", "squash", "pad"] | None = None
     group: str | None = None
     cache: bool = True
     input_column: str | None = None
@@ -66,6 +68,8 @@ class DataConfig:
 @dataclass
 class AugmentConfig:
     """Augmentation of training images: a function of (seed, epoch, index), and of progress with `grow_from`.
+
+    With `model.freeze` there is none.
 
     Args:
         crop: `pad`: shift by up to `padding`; `resized`: a random box of `scale` area, resized; `none`.
@@ -98,7 +102,9 @@ class AugmentConfig:
 
 @dataclass
 class TextConfig:
-    """Tokenization of texts, and the model to start from.
+    """Tokenization of texts.
+
+    With `model.init` the tokenizer is that of the weights, and `length` and `blank` alone apply.
 
     Args:
         vocabulary: Largest number of ids of the tokenizer, which is trained on the training texts.
@@ -106,8 +112,6 @@ class TextConfig:
         lowercase: Fold case, and strip accents.
         pieces: `bpe`: words or parts of words. `words`: whole words; those that occur once are unknown.
         blank: Probability that a training token is replaced by the mask token.
-        start: A text model to fine-tune, with its tokenizer: `minilm`, a run, a bundle, `hf:REPO_OR_FOLDER`.
-            None: from scratch, with the sizes in `model`.
     """
 
     vocabulary: int = 8000
@@ -115,14 +119,21 @@ class TextConfig:
     lowercase: bool = True
     pieces: Literal["bpe", "words"] = "bpe"
     blank: float = 0.0
-    start: str | None = None
 
 
 @dataclass
 class ModelConfig:
-    """The image tower, and the sizes of the text tower.
+    """The weights to start from; or the image tower, and the sizes of the text tower.
+
+    With `init` the architecture is that of the weights, and `drop_path` and `dropout` alone are chosen here.
 
     Args:
+        init: Weights to start from: any MODEL (a run, a bundle, a shipped model, `minilm`, `timm:NAME`,
+            `hf:REPO_OR_FOLDER`), or a file of weights and `like`. The head is new unless the labels are the
+            same. None: from scratch.
+        like: The architecture of a file of weights: `timm:ARCHITECTURE`.
+        key: Which entry of the file holds the weights, where there are several.
+        freeze: Train the head alone. What it reads is computed once.
         patch_size: Pixels per patch, one side or [height, width].
         tokenizer: `patch`: one linear map per patch; `conv`: 3x3 convolutions that halve the image until a
             patch, a power of two, is one token. For texts, `conv` is one convolution over three tokens.
@@ -141,6 +152,10 @@ class ModelConfig:
         dropout: Dropout of the projections and the MLP.
     """
 
+    init: str | None = None
+    like: str | None = None
+    key: str | None = None
+    freeze: bool = False
     patch_size: int | tuple[int, int] = 4
     tokenizer: Literal["patch", "conv"] = "patch"
     stem: tuple[int, ...] | None = None
@@ -174,6 +189,9 @@ class OptimConfig:
             toward 1/2.
         clip: Largest gradient norm; 0 is off.
         ema: Decay of the averaged weights that are validated and kept; 0 is off.
+        layer_decay: Learning rates of layers: the head has the whole rate, each block this factor times that
+            of the block after it, and what is before the blocks once more (Clark et al. 2020; Bao et al.
+            2022). 1: all the same.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -186,6 +204,7 @@ class OptimConfig:
     label_smoothing: float = 0.1
     clip: float = 1.0
     ema: float = 0.0
+    layer_decay: float = 1.0
 
 
 @dataclass

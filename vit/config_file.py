@@ -14,6 +14,9 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from vit.config import Config, nearest
 from vit.errors import UsageError, one_line_message
 
+# Keys of earlier versions, and what they are now.
+RENAMED = {"text.start": "model.init"}
+
 
 def config_folder() -> Path:
     """The folder of the shipped configs: inside the installed package, or next to it in a checkout."""
@@ -65,7 +68,8 @@ def resolve_config(argv: list[str]) -> list[str]:
     """Put `--config` first, as the path of a file that has been checked, so that every option overrides it.
 
     Args:
-        argv: The arguments after the verb. Without `--config` it is `cifar10`.
+        argv: The arguments after the verb. Without `--config` it is `cifar10`; with `--model.init` it is
+            `finetune`, and with `--model.freeze`, too, `probe`.
 
     Raises:
         UsageError: No such config, more than one, or a key in it that does not exist.
@@ -73,6 +77,7 @@ def resolve_config(argv: list[str]) -> list[str]:
     options, configs = [], []
     arguments = iter(argv)
     for argument in arguments:
+        argument = _current_option(argument)
         if argument == "--config":
             configs.append(next(arguments, ""))
         elif argument.startswith("--config="):
@@ -81,9 +86,24 @@ def resolve_config(argv: list[str]) -> list[str]:
             options.append(argument)
     if len(configs) > 1:
         raise UsageError(f"--config is given {len(configs)} times, expected once")
-    file = _find(configs[0] if configs else "cifar10")
+    file = _find(configs[0] if configs else usual_config(options))
     _read(file)
     return [f"--config={file}", *options]
+
+
+def _current_option(argument: str) -> str:
+    """An option under the name that it has now."""
+    name, equals, value = argument.partition("=")
+    new = RENAMED.get(name.removeprefix("--"))
+    return f"--{new}{equals}{value}" if new and name.startswith("--") else argument
+
+
+def usual_config(options: list[str]) -> str:
+    """The shipped config that is taken where none is named, as in `resolve_config`."""
+    given = {option.partition("=")[0] for option in options}
+    if "--model.init" not in given:
+        return "cifar10"
+    return "probe" if "--model.freeze" in given else "finetune"
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -99,6 +119,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file} cannot be read: {one_line_message(error)}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{file} holds {type(content).__name__}, expected sections such as data and model")
+    _rename_keys(file, content, written)
     sections: dict[str, Any] = {field.name: field.default_factory for field in fields(Config)}
     for key, value in content.items():
         if key not in sections:
@@ -112,6 +133,30 @@ def _read(file: Path) -> dict[str, Any]:
             if value.get(name) is not None and _is_text(kind):
                 value[name] = written[key].get(name, value[name])
     return content
+
+
+def _rename_keys(file: Path, content: dict[str, Any], written: dict[str, Any]) -> None:
+    """Give keys of an earlier version the names that they have now.
+
+    Raises:
+        UsageError: The new name is there as well, with another value.
+    """
+    for old, new in RENAMED.items():
+        (old_section, old_name), (section, name) = old.split("."), new.split(".")
+        for values in (content, written):
+            before, now = values.get(old_section), values.setdefault(section, {})
+            if not isinstance(before, dict) or not isinstance(now, dict) or old_name not in before:
+                continue
+            value = before.pop(old_name)
+            if value is None or (values is written and name in now):
+                continue
+            if now.get(name) not in (None, value):
+                raise UsageError(
+                    f"{file}: {old} is {value}, and {new}, its name now, is {now[name]}: keep {new} alone"
+                )
+            now[name] = value
+            if isinstance(data := values.get("data"), dict):  # of texts, to which it does not apply
+                data.pop("resize", None)
 
 
 def _check_section(file: Path, key: str, section: dict[str, Any], names: Iterable[str]) -> None:
@@ -184,6 +229,9 @@ def first_difference(file: Path, config: Config) -> str | None:
     """
     stored = asdict(stored_config(file))
     current = asdict(config)
+    for values in (stored, current):
+        if values["model"]["init"] is None:  # in earlier versions the default was written out
+            values["data"]["resize"] = values["data"]["resize"] or "crop"
     for name in OPEN_TO_CHANGE:
         current["trainer"][name] = stored["trainer"][name]
     for key, now in current.items():

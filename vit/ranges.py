@@ -61,6 +61,7 @@ RANGES = {
     "optim.warmup": Range(0, 1, exclude_high=True),
     "optim.label_smoothing": Range(0, 1, exclude_high=True),
     "optim.ema": Range(0, 1, exclude_high=True),
+    "optim.layer_decay": Range(0, 1, exclude_low=True),
     "trainer.accumulate": Range(1),
     "trainer.patience": Range(0),
     "trainer.save_every": Range(0),

@@ -34,6 +34,10 @@ def run(arguments: "Namespace") -> int:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
+    training = facts.get("training", {})
+    if "init" in training:  # a row of its own: whose weights the training began with
+        training = dict(training)
+        facts |= {"init": training.pop("init"), "training": training}
     for name, value in facts.items():
         table.add_row(name, _text(value))
     Console(highlight=False, markup=False).print(table)

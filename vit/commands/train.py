@@ -4,6 +4,8 @@ example:
   vit train --config digits
   vit train --config cifar10_30min --trainer.max_time 00:01:00:00 --name evening
   vit train --config folder --data.root my_pictures --model.width 256
+  vit train --config finetune --model.init cifar10 --data.root my_pictures --data.image_size 64
+  vit train --config probe --model.init hf:FOLDER --data.root my_pictures
   vit train --config text_sst2 --data.name text --data.root reviews.tsv
 """
 
@@ -11,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vit.config_file import add_config_arguments, resolve_config, to_config
+from vit.config_file import add_config_arguments, resolve_config, to_config, usual_config
 from vit.recipes.checks import CHOICES, check
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def prepare(argv: list[str]) -> list[str]:
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--name")
-    parser.add_argument("--config", default="cifar10")
+    parser.add_argument("--config", default=usual_config(argv))
     known, options = parser.parse_known_args(argv)
     name = known.name or Path(known.config).stem
     stored = RunFolder.named(name).config_to_resume

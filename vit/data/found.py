@@ -16,7 +16,8 @@ class ReadOptions:
 
     Args:
         size: Height and width of images; None: the dataset's own.
-        resize: How an image of other proportions is fitted, as in `vit.data.preprocess.Preprocess`.
+        resize: How an image of other proportions is fitted, as in `vit.data.preprocess.Preprocess`; None:
+            `crop`.
         preprocess: Of a model, which then decides on the geometry: `size` and `resize` do not matter.
         memory_gb: Largest size of decoded pixels.
         cache: Keep decoded pixels in `$VIT_CACHE`, and take them from there.
@@ -27,7 +28,7 @@ class ReadOptions:
     """
 
     size: tuple[int, int] | None = None
-    resize: str = "crop"
+    resize: str | None = None
     preprocess: Preprocess | None = None
     memory_gb: float = 4.0
     cache: bool = True
@@ -43,7 +44,7 @@ class ReadOptions:
             default: Height and width where neither `preprocess` nor `size` is given.
         """
         if self.preprocess is None:
-            return Preprocess(*(self.size or default), resize=self.resize)
+            return Preprocess(*(self.size or default), resize=self.resize or "crop")
         return replace(self.preprocess, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3)
 
     @property

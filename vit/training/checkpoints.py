@@ -1,9 +1,10 @@
 """Checkpoints with checksums, written so that a crash at any moment leaves an intact one.
 
-    checkpoints/last.ckpt         the newest
-    checkpoints/previous.ckpt     the one before it
-    checkpoints/best.ckpt         the one with the best validation accuracy
-    checkpoints/SHA256SUMS        their checksums, as `sha256sum --check` reads them
+    checkpoints/last.ckpt             the newest
+    checkpoints/previous.ckpt         the one before it
+    checkpoints/best.ckpt             the one with the best validation accuracy
+    checkpoints/frozen.safetensors    with `model.freeze`: the weights that no checkpoint holds, written once
+    checkpoints/SHA256SUMS            their checksums, as `sha256sum --check` reads them
 
 A new checkpoint is written to a temporary file and synced; its checksum is added to the list; `last.ckpt` is
 renamed to `previous.ckpt`; the temporary file is renamed to `last.ckpt`. After a crash at any point of this
@@ -21,10 +22,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
+from safetensors.torch import save
+from torch import Tensor
 
 from vit.atomic import replacing, write_text
 from vit.errors import VitError
 from vit.training.run_folder import LAST, PREVIOUS
+from vit.weights.unfinished import FROZEN, frozen_weights
 
 SUMS = "SHA256SUMS"
 
@@ -86,6 +90,33 @@ class DurableIO(CheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint."""
         Path(path).unlink(missing_ok=True)
+
+
+def write_frozen(folder: Path, weights: dict[str, Tensor]) -> None:
+    """Write the weights that a run does not train.
+
+    Args:
+        folder: Of the checkpoints.
+        weights: All that the checkpoints will not hold.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+    with replacing(folder / FROZEN) as temporary:
+        temporary.write_bytes(content)
+    _write_sums(folder, [*_read_sums(folder), (sha256(content).hexdigest(), FROZEN)])
+
+
+def read_frozen(folder: Path) -> dict[str, Tensor]:
+    """What `write_frozen` wrote.
+
+    Raises:
+        VitError: It is missing or damaged.
+    """
+    weights = frozen_weights(folder / FROZEN)
+    known = {checksum for checksum, name in _read_sums(folder) if name == FROZEN}
+    if known and digest(folder / FROZEN) not in known:
+        raise VitError(f"{folder / FROZEN} is damaged: its checksum is not in {folder / SUMS}")
+    return weights
 
 
 def _update_names(checkpoint: dict[str, Any]) -> None:

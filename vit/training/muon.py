@@ -6,6 +6,7 @@ orthogonalises all matrices of the same shape in one batch.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ class Muon(Optimizer):
     """Orthogonalised Nesterov momentum.
 
     Args:
-        parameters: Matrices (rows, cols), or convolution kernels, which count as (out, in x height x width).
+        parameters: Matrices (rows, cols), or convolution kernels, which count as (out, in x height x width);
+            or groups of them, as torch's optimisers take them.
         lr: Spectral norm of a step, before the factor for tall matrices, sqrt(rows / cols).
         weight_decay: Decoupled.
         momentum: Decay of the average of the gradient.
@@ -33,20 +35,18 @@ class Muon(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float = 0.02,
         *,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
         steps: int = 5,
     ):
-        parameters = list(parameters)
-        for parameter in parameters:
+        defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps}
+        super().__init__(parameters, defaults)
+        for parameter in (parameter for group in self.param_groups for parameter in group["params"]):
             if parameter.ndim < 2:
                 raise ValueError(f"Muon got a parameter of shape {tuple(parameter.shape)}, expected a matrix")
-        super().__init__(
-            parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps}
-        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]

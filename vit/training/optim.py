@@ -1,8 +1,9 @@
 """Optimisers, weight decay groups, and the learning rate schedule."""
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,12 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from vit.training.muon import Muon
+
+# Parameters of towers that act before the first block.
+BEFORE_BLOCKS = (
+    "tokenizer.", "class_token", "registers", "positions.", "token_embedding.", "segments.",
+    "embedding_norm.", "neighbours.",
+)  # fmt: skip
 
 
 def decay_groups(named: Iterable[tuple[str, Tensor]], weight_decay: float) -> list[dict[str, Any]]:
@@ -33,6 +40,27 @@ def decay_groups(named: Iterable[tuple[str, Tensor]], weight_decay: float) -> li
     return [group for group in groups if group["params"]]
 
 
+def layer_factors(names: Sequence[str], layer_decay: float) -> dict[str, float]:
+    """The learning rate of each parameter, as a fraction of the head's.
+
+    Block l of L has `layer_decay` to the power L - l, counted from 0; what is before the blocks L + 1; the
+    head, its pool and the norms before it 0 (BEiT, Bao et al. 2022, `get_num_layer_for_vit`).
+
+    Args:
+        names: Of all parameters of a tower, or of a head alone.
+        layer_decay: In (0, 1].
+    """
+    blocks = [re.match(r"encoder\.blocks\.(\d+)\.", name) for name in names]
+    depth = max((int(block[1]) + 1 for block in blocks if block), default=0)
+
+    def layers_above(name: str, block: re.Match[str] | None) -> int:
+        if block:
+            return depth - int(block[1])
+        return depth + 1 if name.startswith(BEFORE_BLOCKS) else 0
+
+    return {name: layer_decay ** layers_above(name, block) for name, block in zip(names, blocks, strict=True)}
+
+
 def build_optimizer(
     model: nn.Module,
     name: str = "adamw",
@@ -41,6 +69,7 @@ def build_optimizer(
     muon_lr: float = 0.02,
     weight_decay: float = 0.05,
     betas: tuple[float, float] = (0.9, 0.99),
+    layer_decay: float = 1.0,
 ) -> Optimizer:
     """AdamW (Loshchilov & Hutter 2019), or Muon (Jordan et al. 2024) with AdamW for the rest.
 
@@ -53,6 +82,7 @@ def build_optimizer(
         muon_lr: Learning rate of Muon, whose orthogonal steps have another scale.
         weight_decay: Decoupled, on matrices and kernels.
         betas: AdamW's.
+        layer_decay: As in `layer_factors`, for both; the groups with the head's rate are the last of each.
 
     Raises:
         ValueError: `name` is another.
@@ -60,14 +90,38 @@ def build_optimizer(
     named = [(key, parameter) for key, parameter in model.named_parameters() if parameter.requires_grad]
     if name not in ("adamw", "muon"):
         raise ValueError(f"optimizer is {name!r}, expected 'adamw' or 'muon'")
-    if name == "adamw":
-        return CombinedOptimizer([AdamW(decay_groups(named, weight_decay), lr=lr, betas=betas, fused=True)])
-    matrices = [p for key, p in named if p.ndim == 4 or (p.ndim == 2 and key.startswith("encoder."))]
-    taken = {id(p) for p in matrices}
-    rest = [(key, p) for key, p in named if id(p) not in taken]
-    # A step decays weights by lr x weight_decay: scaled so that it is the same for both optimisers.
-    muon = Muon(matrices, lr=muon_lr, weight_decay=weight_decay * lr / muon_lr)
-    return CombinedOptimizer([muon, AdamW(decay_groups(rest, weight_decay), lr=lr, betas=betas, fused=True)])
+    matrices: list[tuple[str, Tensor]] = []
+    if name == "muon":
+        matrices = [
+            (key, p) for key, p in named if p.ndim == 4 or (p.ndim == 2 and key.startswith("encoder."))
+        ]
+    taken = {key for key, _ in matrices}
+    rest = [(key, p) for key, p in named if key not in taken]
+    factors = layer_factors([key for key, _ in named], layer_decay)
+    parts: list[Optimizer] = []
+    if matrices:
+        groups = [
+            {"params": [p for _, p in part], "lr": muon_lr * factor}
+            for factor, part in _by_factor(matrices, factors)
+        ]
+        # A step decays weights by lr x weight_decay: scaled so that it is the same for both optimisers.
+        parts.append(Muon(groups, lr=muon_lr, weight_decay=weight_decay * lr / muon_lr))
+    groups = [
+        group | {"lr": lr * factor}
+        for factor, part in _by_factor(rest, factors)
+        for group in decay_groups(part, weight_decay)
+    ]
+    return CombinedOptimizer([*parts, AdamW(groups, lr=lr, betas=betas, fused=True)])
+
+
+def _by_factor(
+    named: Sequence[tuple[str, Tensor]], factors: dict[str, float]
+) -> list[tuple[float, list[tuple[str, Tensor]]]]:
+    """Parameters that share a learning rate, the lowest rate first."""
+    found: dict[float, list[tuple[str, Tensor]]] = defaultdict(list)
+    for key, parameter in named:
+        found[factors[key]].append((key, parameter))
+    return sorted(found.items())
 
 
 class CombinedOptimizer(Optimizer):

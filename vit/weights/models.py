@@ -1,12 +1,13 @@
 """From a MODEL word to a model."""
 
 from dataclasses import fields
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vit.bundle import CONFIG, WEIGHTS, Bundle, is_bundle, read_bundle
 from vit.config import Precision, nearest
 from vit.core import BlockSpec, Tower
 from vit.data.preprocess import Preprocess
@@ -14,12 +15,10 @@ from vit.device import autocast_dtype
 from vit.errors import VitError
 from vit.text import TextTransformer, Tokenizer
 from vit.vision import VisionTransformer
-from vit.weights import Bundle, read_bundle
-from vit.weights.bundle import CONFIG, is_bundle
 from vit.weights.files import ENDINGS, model_from_file
 from vit.weights.huggingface.folder import PACKAGED, huggingface_folder, huggingface_model, packaged_folder
 from vit.weights.timm.source import TIMM_SCHEMES, timm_model
-from vit.weights.unfinished import is_unfinished, read_unfinished
+from vit.weights.unfinished import BEST, is_unfinished, read_unfinished
 
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 
@@ -35,6 +34,7 @@ IN_BLOCK = {field.name for field in fields(BlockSpec)}
 
 # How version 0.1 printed a model: its jobs are continued where nothing but names has changed.
 FORMER_NAMES = {"(token_embedding)": "(words)", ", resize='crop'": "", ", fast_jpeg=False": ""}
+FORMER_NAMES |= {", fill=None": "", ", follows='torchvision'": ""}
 
 
 def make_tower(arguments: dict[str, Any]) -> Any:
@@ -63,13 +63,16 @@ def make_tower(arguments: dict[str, Any]) -> Any:
         raise VitError(f"the model cannot be built: {error}") from None
 
 
-def load_model(word: str | Path, *, like: str | None = None, precision: Precision = "32-true") -> Any:
-    """An image or text model in eval mode, on the CPU, with `labels` and `preprocess`.
+def load_model(
+    word: str | Path, *, like: str | None = None, key: str | None = None, precision: Precision = "32-true"
+) -> Any:
+    """An image or text model in eval mode, on the CPU, with `labels`, `preprocess` and `source`.
 
     Args:
         word: A run folder, a bundle folder, the name of a shipped model, `minilm`, `timm:NAME`, or
             `hf:REPO_OR_FOLDER`; or a file of weights, whose architecture `like` names.
         like: `timm:ARCHITECTURE`, for a file of weights.
+        key: Which entry of the file holds the weights, where there are several.
         precision: What `forward` computes in: `32-true`, exact and the default; `bf16-mixed` or `16-mixed`,
             matrix products in half precision; `auto`, as `vit predict` does: half precision for models from
             the size of a ViT-S where this machine's best device has it. Attribution is always exact.
@@ -81,10 +84,11 @@ def load_model(word: str | Path, *, like: str | None = None, precision: Precisio
         VitError: It is none of these, or it cannot be read.
     """
     source, _, name = str(word).partition(":")
-    if Path(word).suffix in ENDINGS and Path(word).is_file():
-        model: Tower = model_from_file(Path(word), like)
-    elif like is not None:
-        raise VitError(f"like is {like}, and {word} is not a file of weights: leave it out")
+    if _is_file_of_weights(word):
+        model: Tower = model_from_file(Path(word), like, key)
+    elif like is not None or key is not None:
+        name, value = ("key", key) if like is None else ("like", like)
+        raise VitError(f"{name} is {value}, and {word} is not a file of weights: leave it out")
     elif source == "timm" and name:
         model = timm_model(name)
     elif source in TIMM_SCHEMES and name:
@@ -95,8 +99,23 @@ def load_model(word: str | Path, *, like: str | None = None, precision: Precisio
         model = huggingface_model(packaged_folder(str(word)))
     else:
         model = from_bundle(open_bundle(word))
+    model.source = {"word": str(word)} | model.source
     model.autocast = autocast_dtype(precision, multiplications(model))
     return model
+
+
+def weights_card(model: Tower) -> dict[str, str]:
+    """Where a model's weights come from: `word`, and where known `sha256` and `license`.
+
+    Args:
+        model: From `load_model`. Of a bundle the file of the weights is read, for its hash.
+    """
+    word = model.source["word"]
+    if "sha256" in model.source or not is_bundled(word):
+        return model.source
+    folder = _bundle_folder(word)
+    with (Path(word) / BEST if folder is None else folder / WEIGHTS).open("rb") as stream:
+        return model.source | {"sha256": file_digest(stream, "sha256").hexdigest()}
 
 
 def multiplications(model: Tower) -> float:
@@ -105,8 +124,20 @@ def multiplications(model: Tower) -> float:
 
 
 def is_bundled(word: str | Path) -> bool:
-    """Whether a MODEL word names a bundle, and not another library's files."""
-    return not str(word).startswith(("timm:", "hf:")) and str(word) not in PACKAGED
+    """Whether a MODEL word names a bundle, and not another library's files or a file of weights."""
+    scheme = str(word).partition(":")[0]
+    named = scheme in ("timm", "hf", *TIMM_SCHEMES) or str(word) in PACKAGED
+    return not named and not _is_file_of_weights(word)
+
+
+def _is_file_of_weights(word: str | Path) -> bool:
+    return Path(word).suffix in ENDINGS and Path(word).is_file()
+
+
+def _bundle_folder(word: str | Path) -> Path | None:
+    """The folder of a finished bundle that a MODEL word names."""
+    path = Path(word)
+    return next((folder for folder in (path / "model", path, SHIPPED / path) if is_bundle(folder)), None)
 
 
 def open_bundle(word: str | Path) -> Bundle:
@@ -116,9 +147,8 @@ def open_bundle(word: str | Path) -> Bundle:
         VitError: There is none.
     """
     path = Path(word)
-    for folder in (path / "model", path, SHIPPED / word):
-        if is_bundle(folder):
-            return read_bundle(folder)
+    if folder := _bundle_folder(word):
+        return read_bundle(folder)
     if is_unfinished(path):
         return read_unfinished(path)
     if (path / "checkpoints").is_dir() or (path / "model" / CONFIG).is_file():
@@ -126,7 +156,7 @@ def open_bundle(word: str | Path) -> Bundle:
     known = [*PACKAGED, *(folder.name for folder in shipped_models())]
     raise VitError(
         f"{word} is not a model: expected a run folder, a bundle folder (config.json and model.safetensors), "
-        f"timm:NAME, hf:REPO_OR_FOLDER, or a named model{nearest(str(word), known)}"
+        f"timm:NAME, hf:REPO_OR_FOLDER, a file of weights, or a named model{nearest(str(word), known)}"
     )
 
 
@@ -141,13 +171,25 @@ def from_bundle(bundle: Bundle) -> Tower:
     Raises:
         VitError: Weights, labels and architecture do not fit each other.
     """
-    model = make_tower(bundle.architecture)
+    model = described_tower(bundle)
     try:
         model.load_state_dict(bundle.weights)
     except RuntimeError as error:
         raise VitError(f"weights and architecture do not fit: {error}") from None
+    return model
+
+
+def described_tower(bundle: Bundle) -> Any:
+    """The tower that a bundle describes, in eval mode, with initial weights.
+
+    Without labels its head, if it has one, is no classifier: a projection, for example.
+
+    Raises:
+        VitError: Labels, preprocessing and architecture do not fit each other.
+    """
+    model = make_tower(bundle.architecture)
     classes = bundle.architecture["classes"]
-    if len(bundle.labels) != classes:
+    if len(bundle.labels) not in (0, classes):
         raise VitError(f"the bundle has {len(bundle.labels)} labels, expected {classes}: one for each class")
     if len(bundle.thresholds) not in (0, classes):
         raise VitError(
@@ -155,10 +197,12 @@ def from_bundle(bundle: Bundle) -> Tower:
             "or none"
         )
     model.labels, model.thresholds = list(bundle.labels), list(bundle.thresholds)
+    init = bundle.training.get("init", {})
+    model.source = {"license": init["license"]} if "license" in init else {}
     if model.reads == "text":
         if bundle.tokenizer is None:
             raise VitError("the bundle has no tokenizer.json, which a model of texts needs: copy it whole")
-        model.preprocess = Tokenizer(bundle.tokenizer, bundle.preprocess["length"])
+        model.preprocess = Tokenizer.from_dict(bundle.tokenizer, bundle.preprocess)
     else:
         model.preprocess = Preprocess.from_dict(bundle.preprocess)
     return model.eval()
@@ -179,6 +223,7 @@ def describe(word: str | Path) -> dict[str, Any]:
         "labels": model.labels,
         **({"thresholds": model.thresholds} if model.thresholds else {}),
         "preprocess": None if model.preprocess is None else model.preprocess.to_dict(),
+        "source": weights_card(model),
     }
     if is_bundled(word):
         bundle = open_bundle(word)

@@ -2,22 +2,25 @@
 
     runs/NAME/model/config.json, for texts model/tokenizer.json     written when the run begins
     runs/NAME/checkpoints/best.ckpt                                 after the best epoch so far
+    runs/NAME/checkpoints/frozen.safetensors                        with `model.freeze`: all but the head
 
 `model/model.safetensors` is written when the run is finished.
 """
 
 import logging
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vit.atomic import write_text
-from vit.errors import VitError
-from vit.weights.bundle import (
+from vit.bundle import (
     CONFIG,
     TOKENIZER,
     Bundle,
@@ -26,8 +29,10 @@ from vit.weights.bundle import (
     read_description,
     write_description,
 )
+from vit.errors import VitError
 
 BEST = Path("checkpoints", "best.ckpt")
+FROZEN = "frozen.safetensors"  # beside the checkpoints, which hold the weights that are trained
 MODULE = "model."  # where the Lightning module holds the model
 
 log = logging.getLogger("vit")
@@ -48,6 +53,17 @@ def write_outline(folder: Path, bundle: Bundle) -> None:
     write_description(folder, bundle)
 
 
+def read_outline(folder: Path) -> Bundle:
+    """What `write_outline` wrote, or a whole bundle but for its weights.
+
+    Raises:
+        VitError: A file is broken.
+    """
+    tokenizer = folder / TOKENIZER
+    text = tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None
+    return Bundle(weights={}, tokenizer=text, **read_description(folder))
+
+
 def is_unfinished(run: Path) -> bool:
     """Whether the folder is a run that has a best checkpoint and no finished model."""
     model = run / "model"
@@ -60,29 +76,45 @@ def read_unfinished(run: Path) -> Bundle:
     Raises:
         VitError: A file is broken.
     """
-    description = read_description(run / "model")
+    outline = read_outline(run / "model")
     checkpoint = _load(run / BEST)
-    tokenizer = run / "model" / TOKENIZER
     _say_once(
         f"{run} is not finished: this is its best checkpoint so far, of epoch {checkpoint['epoch'] + 1}"
     )
-    return Bundle(
-        weights=checkpoint_weights(checkpoint),
-        tokenizer=tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None,
-        **description,
-    )
+    frozen = run / BEST.parent / FROZEN
+    body = frozen_weights(frozen) if frozen.is_file() else {}
+    return replace(outline, weights=body | checkpoint_weights(checkpoint))
+
+
+def frozen_weights(file: Path) -> dict[str, Tensor]:
+    """The weights that a run does not train.
+
+    Raises:
+        VitError: The file is missing or damaged.
+    """
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise VitError(f"{file} cannot be read ({error}): it holds the frozen weights of the run") from None
 
 
 def checkpoint_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """The model's weights in a checkpoint of a run; with EMA, the averaged ones.
+    """The weights in a checkpoint of a run; with EMA, the averaged ones; with `model.freeze` the head alone.
 
     Args:
         checkpoint: As Lightning stores it, of this or an earlier version.
     """
     state = checkpoint["state_dict"]
-    return current_names(
+    weights = current_names(
         {name.removeprefix(MODULE): tensor for name, tensor in state.items() if name.startswith(MODULE)}
     )
+    return _head_of_features(weights) if "std" in weights else weights
+
+
+def _head_of_features(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The head that gives for features what the one trained alone gives for (features - mean) / std."""
+    weight = weights["head.weight"] / weights["std"]
+    return {"head.weight": weight, "head.bias": weights["head.bias"] - weight @ weights["mean"]}
 
 
 def _load(file: Path) -> dict[str, Any]:
