@@ -63,8 +63,6 @@ def fuzz(target: str, options: list[str]) -> int:
     with atheris.instrument_imports(include=["vit", "PIL"]):
         import PIL.Image  # noqa: F401
 
-        import vit.data.decode
-        import vit.weights.bundle  # noqa: F401
     atheris.Setup([__file__, *options], TARGETS[target])
     atheris.Fuzz()
     return 0
@@ -114,7 +112,7 @@ def seed_bundles(folder: Path) -> None:
     import torch
     from safetensors.torch import save
 
-    from vit.weights.bundle import FORMAT
+    from vit.bundle import FORMAT
 
     parts = {name: {} for name in ("architecture", "preprocess", "scores", "training")}
     description = {"format": FORMAT, "labels": ["a", "b"], **parts}

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import vit
+from vit.bundle import read_description
 from vit.cli import main
 from vit.errors import VitError
 from vit.inference.predict import TIE_MARGIN, labeller, near_threshold, recorded_threshold
@@ -17,7 +18,6 @@ from vit.inference.rows import write_rows
 from vit.jobs.folder import job_folder
 from vit.jobs.job import Job
 from vit.recipes.evaluation.robustness import record_threshold
-from vit.weights.bundle import read_description
 
 
 def rows(model: Path | str, inputs: Path, output: Path, *options: str, code: int = 0) -> list[dict[str, str]]:

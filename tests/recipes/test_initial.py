@@ -366,3 +366,15 @@ def test_a_file_of_weights(capsys: pytest.CaptureFixture[str]) -> None:
     images = torch.randn(2, 3, 32, 48)
     torch.testing.assert_close(ours.features(images), smaller(images), atol=1e-4, rtol=1e-4)
     assert main("train --name run --resume --trainer.max_epochs 2".split()) == 0  # noqa: SIM905
+
+
+def test_a_new_head_of_an_image_model_has_no_pooler() -> None:
+    """As in the image classifiers of transformers."""
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 29}
+    theirs = transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=8, patch_size=2))
+    theirs.save_pretrained("theirs")
+    assert load_model("hf:theirs").architecture["pooler"] == "tanh"
+    run = prepare(config("hf:theirs"))
+    assert run.model.architecture["pooler"] is None
+    assert_same_body(run.model, load_model("hf:theirs"))

@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 import vit
+from vit.bundle import read_bundle
 from vit.cli import main
 from vit.evaluation.results import read_metrics
 from vit.inference.predict import labeller
 from vit.training.module import Classifier
-from vit.weights.bundle import read_bundle
 from vit.weights.models import fingerprint, load_model
 
 COLORS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}

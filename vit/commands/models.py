@@ -23,7 +23,7 @@ def run(arguments: "Namespace") -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from vit.weights.bundle import is_bundle
+    from vit.bundle import is_bundle
     from vit.weights.models import shipped_models
     from vit.weights.unfinished import is_unfinished
 
@@ -56,7 +56,7 @@ def run(arguments: "Namespace") -> int:
 
 def _columns(folder: Path) -> tuple[str, str, str, str]:
     """The cells of a bundle's row, from its description alone; the weights are not read."""
-    from vit.weights.bundle import read_description
+    from vit.bundle import read_description
 
     try:
         bundle = read_description(folder)

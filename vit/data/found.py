@@ -45,7 +45,8 @@ class ReadOptions:
         """
         if self.preprocess is None:
             return Preprocess(*(self.size or default), resize=self.resize or "crop")
-        return replace(self.preprocess, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3)
+        fill = self.preprocess.fill and (self.preprocess.fill * 3)[:3]
+        return replace(self.preprocess, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, fill=fill)
 
     @property
     def several_labels(self) -> bool:

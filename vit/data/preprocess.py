@@ -251,5 +251,6 @@ def match_channels(pixels: Tensor, channels: int) -> Tensor:
         return pixels
     if channels == 3:
         return pixels.expand(-1, 3, -1, -1)
-    luma = (pixels.int() * torch.tensor([19595, 38470, 7471]).view(3, 1, 1)).sum(1, keepdim=True)
+    weights = torch.tensor([19595, 38470, 7471], device=pixels.device).view(3, 1, 1)
+    luma = (pixels.int() * weights).sum(1, keepdim=True)
     return (luma + 0x8000 >> 16).to(torch.uint8)

@@ -163,6 +163,9 @@ def start_tower(
     changes: dict[str, Any] = {name: getattr(config, name) for name in NOISES} | {"classes": len(labels)}
     if size is not None:
         changes["image_size"] = list(size)
+    order = _head_order(old, labels, several=several)
+    if order is None and size is not None:
+        changes["pooler"] = None  # as in the image classifiers of transformers, which have no pooler
     model = make_tower(old.architecture | changes)
     weights, initial = old.state_dict(), model.state_dict()
     notes = []
@@ -172,9 +175,8 @@ def start_tower(
         notes.append(f"{shown}: positions {'interpolated' if kind == 'learned' else 'computed'}")
         if "positions.table" in weights:
             weights["positions.table"] = old.positions.resized(*model.positions.table.shape[:2])
-    order = _head_order(old, labels, several=several)
     if order is None:
-        body = {name: tensor for name, tensor in weights.items() if not name.startswith("head.")}
+        body = {name: tensor for name, tensor in weights.items() if name in initial}
         weights = body | {name: initial[name] for name in ("head.weight", "head.bias")}
     else:
         weights |= {name: weights[name][order] for name in ("head.weight", "head.bias") if name in weights}

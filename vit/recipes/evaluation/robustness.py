@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vit.bundle import Bundle, is_bundle, read_description, write_description
 from vit.data.loader import loader
 from vit.data.randomness import generator
 from vit.errors import UsageError, VitError
@@ -18,7 +19,6 @@ from vit.inference.forward import reader_for, run_batch
 from vit.inference.rows import LISTINGS
 from vit.recipes.evaluation.data import EvaluationData, chosen_splits
 from vit.recipes.evaluation.labels import class_order
-from vit.weights.bundle import Bundle, is_bundle, read_description, write_description
 
 IMAGES = 500  # for corruptions, where the command does not say
 BATCH_SIZE = 100  # images whose corruptions are computed together
