@@ -107,6 +107,9 @@ def test_what_cannot_be(model: Any, folder: Path, tmp_path: Path) -> None:
     data.parts["test"].targets = torch.zeros(18, 2)
     with pytest.raises(UsageError, match="several labels per example"):
         probe_model(model, data, "knn")
+    shutil.copytree(folder / "dark", tmp_path / "one" / "dark")
+    with pytest.raises(VitError, match="has one class, 'dark', expected at least two"):
+        probe_model(model, data_of(model, tmp_path / "one"), "linear")
     shutil.copytree(folder, tmp_path / "train_only" / "train")
     with pytest.raises(VitError, match="has a part train and no test or val"):
         probe_model(model, data_of(model, tmp_path / "train_only"), "knn")

@@ -118,6 +118,8 @@ def _pool(model: Any, data: EvaluationData, batch_size: int) -> Pool:
         raise VitError(f"{data.name} has the parts {', '.join(has)}: a probe needs train, to learn from")
     if any(part.targets.ndim == 2 for part in has.values()):
         raise UsageError(f"{data.name} has several labels per example: a probe needs one")
+    if len(data.labels) < 2:
+        raise VitError(f"{data.name} has one class, {data.labels[0]!r}, expected at least two to tell apart")
     device = next(model.parameters()).device
 
     def to_inputs(raw: Tensor) -> Tensor:
