@@ -47,7 +47,7 @@ def test_without_a_name_it_is_cifar10() -> None:
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_what_is_written_runs_again_verbatim(file: Path, tmp_path: Path) -> None:
-    config = read("--config", str(file), "--data.image_size", "[16, 24]", "--optim.betas", "[0.8, 0.95]")
+    config = read("--config", str(file), "--data.val_fraction", "0.15", "--optim.betas", "[0.8, 0.95]")
     stored = tmp_path / "config.yaml"
     stored.write_text(to_yaml(config))
     assert asdict(stored_config(stored)) == asdict(config)

@@ -38,8 +38,8 @@ class Bundle:
         weights: The state dict.
         scores: Scores of the model by split, for example {"val": {"accuracy": 0.98, "n": 144}}.
         training: How it was trained: the dataset's name and splits, seconds, optimiser steps. `init` says
-            where the weights come from, if not from training alone: `word`, where known `sha256` and
-            `license`, and `head`: `new` or `kept`.
+            where the weights come from, if not from training alone: `word`, of a file `like` and `key`,
+            where known `sha256` and `license`, and `head`: `new` or `kept`.
         tokenizer: Content of `tokenizer.json`; None for an image model.
         thresholds: Of a model that gives several labels, one probability per label, from which on an input
             has it. Empty for one label per input; the key is then left out, as in bundles of version 0.1.
@@ -60,10 +60,11 @@ def save_model(model: Any, folder: str | Path) -> None:
 
     Args:
         model: With `preprocess`. Its `source` is stored as `training.init`.
-        folder: Made if it is missing; a bundle in it is replaced.
+        folder: Made if it is missing; a bundle in it is replaced, and other files are not.
 
     Raises:
-        VitError: The model has no preprocessing, or the folder cannot be written to.
+        VitError: The model has no preprocessing, the folder holds something else than a bundle, or it cannot
+            be written to.
     """
     if model.preprocess is None:
         needed = {"image": "vit.data.preprocess.Preprocess", "text": "vit.text.Tokenizer"}[model.reads]
@@ -71,6 +72,7 @@ def save_model(model: Any, folder: str | Path) -> None:
             f"the model has no preprocess, which {model.reads}s need: set model.preprocess, a {needed}, or "
             "load the model with vit.load_model"
         )
+    _require_replaceable(Path(folder))
     bundle = Bundle(
         architecture=model.architecture,
         labels=model.labels,
@@ -81,6 +83,29 @@ def save_model(model: Any, folder: str | Path) -> None:
         thresholds=model.thresholds,
     )
     write_bundle(Path(folder), bundle)
+
+
+def _require_replaceable(folder: Path) -> None:
+    """Refuse a folder with files of others, or of a run.
+
+    Raises:
+        VitError: With the way out.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    is_run = any((folder / name).exists() for name in ("checkpoints", "model"))
+    if is_run or not _has_description(folder):
+        held = "is the folder of a run" if is_run else "holds files, and no model of vit"
+        raise VitError(f"{folder} {held}: nothing in it is replaced; save the model to another folder")
+
+
+def _has_description(folder: Path) -> bool:
+    """Whether `config.json` is that of a bundle, of this version or another."""
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and str(content.get("format")).startswith("vit-bundle-")
 
 
 def is_bundle(folder: Path) -> bool:

@@ -11,7 +11,10 @@ from typing import Literal
 
 RUNS = Path("runs")
 
-MODEL_HELP = "run folder, bundle folder, shipped model, minilm, timm:NAME, hf:REPO_OR_FOLDER"
+MODEL_HELP = (
+    "run folder, bundle folder, shipped model, minilm, timm:NAME_OR_FOLDER, hf-hub:OWNER/NAME, "
+    "hf:REPO_OR_FOLDER"
+)
 
 # As Lightning's: of the weights, and of the matrix products.
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
@@ -108,14 +111,15 @@ class TextConfig:
 
     Args:
         vocabulary: Largest number of ids of the tokenizer, which is trained on the training texts.
-        length: Most tokens of a text; a longer text loses its end.
+        length: Most tokens of a text; a longer text loses its end. None: 128, or with `model.init` as many
+            as the weights were trained for.
         lowercase: Fold case, and strip accents.
         pieces: `bpe`: words or parts of words. `words`: whole words; those that occur once are unknown.
         blank: Probability that a training token is replaced by the mask token.
     """
 
     vocabulary: int = 8000
-    length: int = 128
+    length: int | None = None
     lowercase: bool = True
     pieces: Literal["bpe", "words"] = "bpe"
     blank: float = 0.0
@@ -130,7 +134,7 @@ class ModelConfig:
     Args:
         init: Weights to start from: any MODEL (a run, a bundle, a shipped model, `minilm`, `timm:NAME`,
             `hf:REPO_OR_FOLDER`), or a file of weights and `like`. The head is new unless the labels are the
-            same. None: from scratch.
+            same. Statistics of BatchNorm layers stay as they are. None: from scratch.
         like: The architecture of a file of weights: `timm:ARCHITECTURE`.
         key: Which entry of the file holds the weights, where there are several.
         freeze: Train the head alone. What it reads is computed once.

@@ -232,6 +232,7 @@ def first_difference(file: Path, config: Config) -> str | None:
     for values in (stored, current):
         if values["model"]["init"] is None:  # in earlier versions the default was written out
             values["data"]["resize"] = values["data"]["resize"] or "crop"
+        values["text"]["length"] = values["text"]["length"] or 128  # likewise
     for name in OPEN_TO_CHANGE:
         current["trainer"][name] = stored["trainer"][name]
     for key, now in current.items():

@@ -330,7 +330,7 @@ def test_a_model_without_a_head_gives_no_labels(
     create = timm.create_model
     monkeypatch.setattr(
         timm, "create_model",
-        lambda name, pretrained: create(name, depth=1, embed_dim=12, num_heads=2, num_classes=0, img_size=28),
+        lambda name, **_: create(name, depth=1, embed_dim=12, num_heads=2, num_classes=0, img_size=28),
     )  # fmt: skip
     name = "timm:vit_small_patch14_dinov2"
     assert main(["predict", name, str(pictures), "--output", str(tmp_path / "o.csv")]) == 1

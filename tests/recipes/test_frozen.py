@@ -165,3 +165,11 @@ def test_examples_of_features() -> None:
     both = part.joined(examples)
     assert torch.equal(both.features[1], features[0])
     assert (len(both), len(both.targets), both.names[2]) == (9, 9, "n0")
+
+
+def test_weights_that_give_no_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    stored = read_bundle(Path("start"))
+    stored.weights["positions.table"].fill_(float("nan"))
+    write_bundle(Path("start"), stored)
+    assert main([*TRAIN.split(), "--name", "run"]) == 1
+    assert "lower optim.lr, or check the weights" in capsys.readouterr().err

@@ -9,17 +9,21 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch.nn.functional import interpolate
 
 from vit.bundle import read_bundle, read_description, write_bundle
 from vit.cli import main
-from vit.config import Config
+from vit.config import Config, ModelConfig
 from vit.data.preprocess import Preprocess
 from vit.data.splits.record import FILE as RECORD
+from vit.errors import UsageError
+from vit.recipes.checks import check
 from vit.recipes.train import prepare
 from vit.weights.models import load_model
 
+from ..towers import vision_tower
 from ..training.test_resume import RESUME, Cut, assert_same, at_step, cut, state
 
 SHORT = "--data.name digits --augment.policy none --trainer.max_epochs 1 --trainer.precision 32-true"
@@ -176,22 +180,25 @@ def test_channels_are_those_of_the_weights(channels: int, digits_run: Path) -> N
         ("--model.width 96", "model.width is 96, and the weights of {} have 24: leave the key out"),
         ("--model.tokenizer conv", "model.tokenizer is conv, and the weights of {} have patch"),
         ("--model.patch_size [4,2]", "model.patch_size is [4, 2], and the weights of {} have 2"),
-        ("--model.layer_scale 0.1", "model.layer_scale is 0.1, and the weights of {} have None"),
+        ("--model.layer_scale 0.1", "model.layer_scale is 0.1, and the weights of {} have null"),
         (
             "--data.image_size 13",
             "data.image_size is 13 x 13, and the patches of {} have 2 x 2 pixels, which do not tile it: the "
             "next sizes are 12 x 12 and 14 x 14",
         ),
-        ("--data.image_size 1", "the next sizes are 2 x 2"),
-        ("--model.like timm:vit_tiny_patch16_224", "like is timm:vit_tiny_patch16_224, and {} is not a file"),
-        ("--model.key model", "key is model, and {} is not a file of weights"),
+        ("--data.image_size 1", "the next size is 2 x 2"),
+        (
+            "--model.like timm:vit_tiny_patch16_224",
+            "--model.like is timm:vit_tiny_patch16_224, and {} is not a file",
+        ),
+        ("--model.key model", "--model.key is model, and {} is not a file of weights"),
     ],
 )
 def test_what_contradicts_the_weights(
     args: str, message: str, digits_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = main(f"train --config finetune --model.init {digits_run} --name run {SHORT} {args}".split())
-    assert code == (1 if "is not a file" in message else 2)
+    assert code == 2
     error = capsys.readouterr().err
     assert message.format(digits_run) in error
     assert error.count("\n") == 1
@@ -378,3 +385,133 @@ def test_a_new_head_of_an_image_model_has_no_pooler() -> None:
     run = prepare(config("hf:theirs"))
     assert run.model.architecture["pooler"] is None
     assert_same_body(run.model, load_model("hf:theirs"))
+
+
+def test_the_stored_config_says_what_the_weights_have(
+    digits_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A default cannot be told from a value that is given; neither is recorded where the weights differ."""
+    args = f"train --config finetune --model.init {digits_run} {SHORT} --model.width 192 --model.heads 3"
+    assert main([*args.split(), "--model.depth", "2", "--name", "run"]) == 0
+    text = Path("runs/run/config.yaml").read_text()
+    stored = yaml.safe_load(text)
+    assert "width" not in stored["model"], "the weights have another"
+    assert stored["model"]["depth"] == 2
+    assert stored["text"].keys() == {"length", "blank"}
+    comment = text.partition("# The weights of model.init have: ")[2]
+    facts, architecture = yaml.safe_load(comment), load_model("runs/run").architecture
+    assert facts["width"] == 24
+    assert facts == {key: architecture[key] for key in facts}
+    assert set(vars(ModelConfig())) == stored["model"].keys() | facts.keys()
+    assert main("train --config runs/run/config.yaml --name again".split()) == 0  # noqa: SIM905
+    assert Path("runs/again/config.yaml").read_text() == text
+    assert main([*args.split(), "--name", "run", "--resume", "--trainer.max_epochs", "2"]) == 0
+
+
+def test_a_stored_config_of_a_pool_that_no_config_can_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """The DINOv2 classifier reads class token and mean."""
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.Dinov2ForImageClassification(
+        transformers.Dinov2Config(
+            hidden_size=24, num_hidden_layers=2, num_attention_heads=3, image_size=8, patch_size=2
+        )
+    )
+    theirs.save_pretrained("theirs")
+    assert main(f"train --model.init hf:theirs --name run {SHORT} --data.image_size 8".split()) == 0
+    assert "pool: cls_mean" in Path("runs/run/config.yaml").read_text().partition("# The weights")[2]
+    assert main("train --config runs/run/config.yaml --name again".split()) == 0  # noqa: SIM905
+    assert load_model("runs/again").architecture["pool"] == "cls_mean"
+
+
+def test_batch_norm_keeps_its_statistics(digits_run: Path) -> None:
+    """With a rate of almost nothing the model stays what it was."""
+    stored = read_bundle(digits_run / "model")
+    arguments = stored.architecture | {"tokenizer": "conv"}
+    tower = vision_tower(**arguments)
+    for name, buffer in tower.named_buffers():
+        if buffer.is_floating_point() and "whiten" not in name:
+            buffer.uniform_(0.5, 2.0)
+    word = changed(digits_run, architecture=arguments, weights=tower.state_dict())
+    args = f"train --model.init {word} --name run {SHORT} --optim.lr 1e-9 --augment.grow_from 1"
+    assert main([*args.split(), "--trainer.max_epochs", "2"]) == 0
+    before, after = load_model(word), load_model("runs/run")
+    images = torch.randn(7, 1, 8, 8)
+    torch.testing.assert_close(after(images), before(images), atol=1e-4, rtol=0)
+    assert torch.equal(
+        after.tokenizer.halvings[0].enter_norm.running_var,
+        before.tokenizer.halvings[0].enter_norm.running_var,
+    )
+
+
+def text_config(run: Path, **text: Any) -> Config:
+    found = Config()
+    found.data.name, found.data.root = "text", str(run.parents[1] / "reviews.tsv")
+    found.model.init = str(run)
+    for name, value in text.items():
+        setattr(found.text, name, value)
+    return found
+
+
+def test_the_length_of_texts_is_that_of_the_weights(texts_run: Path) -> None:
+    """Unless one is given, which their positions hold."""
+    stored = read_bundle(texts_run / "model")
+    positions = stored.architecture["length"]
+    own = stored.preprocess["length"]
+    assert prepare(text_config(texts_run)).preprocess.length == own
+    assert prepare(text_config(texts_run, length=positions)).preprocess.length == positions
+    message = f"text.length is {positions + 1}, and the weights of .* have {positions} positions"
+    with pytest.raises(UsageError, match=message):
+        prepare(text_config(texts_run, length=positions + 1))
+
+
+def test_the_length_of_texts_from_scratch() -> None:
+    scratch = Config()
+    assert check(scratch).text.length == 128
+    assert scratch.text.length is None
+    scratch.text.length = 128  # as earlier versions wrote it, for pictures too
+    assert check(scratch).text.length == 128
+    scratch.text.length = 127
+    with pytest.raises(UsageError, match=r"text\.length is 127, and data\.name is cifar10"):
+        check(scratch)
+
+
+def test_a_file_is_named_with_what_was_taken_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    timm = pytest.importorskip("timm")
+    like = "timm:vit_tiny_patch16_224"
+    weights = timm.create_model("vit_tiny_patch16_224", num_classes=3).state_dict()
+    torch.save({"teacher": weights, "student": weights}, "two.pth")
+    args = f"train --config probe --model.init two.pth --model.like {like} --model.key teacher --name run"
+    data = "--data.name digits --data.image_size 32 --trainer.max_epochs 1"
+    assert main([*args.split(), *data.split()]) == 0
+    card = read_description(Path("runs/run/model"))["training"]["init"]
+    assert (card["like"], card["key"]) == (like, "teacher")
+    log = Path("runs/run/train.log").read_text()
+    assert "tensors" in log.partition("start from two.pth")[0]
+    capsys.readouterr()
+    assert main(["info", "runs/run"]) == 0
+    assert "key teacher" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("--config finetune --data.name text", "out, as in --config finetune_text --data.name text"),
+        ("--config digits", "leave the key out, as in --config finetune --data.name digits"),
+        ("--config probe --data.name text --data.image_size 32", "image_size is 32, and data.name is text"),
+        ("--config digits --model.init=", "model.init is '', expected a MODEL"),
+        ("--config probe --augment.crop resized --augment.flip false", "resized, and model.freeze is true"),
+        ("--config finetune --data.name digits --data.image_size 1", "the next size is 2 x 2\n"),
+    ],
+)  # fmt: skip
+def test_the_way_out(args: str, message: str, digits_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(f"train --model.init {digits_run} {args}".split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_texts_with_their_shipped_config(texts_run: Path) -> None:
+    reviews = texts_run.parents[1] / "reviews.tsv"
+    args = f"train --config finetune_text --model.init {texts_run} --data.root {reviews} --name run"
+    assert main([*args.split(), "--trainer.max_epochs", "1"]) == 0
+    text = Path("runs/run/config.yaml").read_text()
+    assert "vocabulary" not in yaml.safe_load(text)["text"]
+    assert main("train --config runs/run/config.yaml --name again".split()) == 0  # noqa: SIM905

@@ -147,3 +147,23 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(VitError, match="saved is a file, expected a folder"):
         images().save(tmp_path / "saved")
     assert (tmp_path / "saved").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("files", "held"),
+    [
+        ({"config.json": '{"model_type": "vit"}', "model.safetensors": "theirs"}, "holds files"),
+        ({"notes.txt": "mine"}, "holds files"),
+        ({"config.json": "[]"}, "holds files"),
+        ({"checkpoints/last.ckpt": "a run"}, "is the folder of a run"),
+        ({"model/config.json": '{"format": "vit-bundle-1"}'}, "is the folder of a run"),
+    ],
+)
+def test_files_of_others_are_not_replaced(files: dict[str, str], held: str, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(VitError, match=f"{held}.*save the model to another folder"):
+        images().save(tmp_path)
+    found = {str(p.relative_to(tmp_path)): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+    assert found == files

@@ -1,6 +1,7 @@
 """Checks of a config: ranges, names, and values that do not fit each other. Imports no torch."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from vit.attribution.roster import QUICK_METHODS
@@ -15,17 +16,26 @@ CHOICES = {"data.name": tuple(DATASETS), "trainer.overlay_method": QUICK_METHODS
 # Keys of `model` that text towers have too; the others apply to images only.
 SIZES = ("width", "depth", "heads", "mlp_ratio", "positions", "pool", "qkv_bias", "layer_scale")
 NOISES = ("drop_path", "dropout")
+TOKENIZING = ("vocabulary", "lowercase", "pieces")  # keys of `text` that a tokenizer of its own decides
 WEIGHTS = ("init", "like", "key", "freeze")  # where the weights come from, and which are trained
+
+USUAL_LENGTH = 128  # of a text that is trained on from scratch, in tokens
+# Values of `Config` that earlier versions wrote out where they were left out.
+WRITTEN_OUT = {"text.length": USUAL_LENGTH}
 
 
 def check(config: Config) -> Config:
     """Refuse values that cannot work, before any data is read.
 
+    Returns:
+        The config, with its own `text.length` where it trains from scratch.
+
     Raises:
         UsageError: With the key, its value, and what was expected.
     """
     for key in RANGES:
-        require(key, _value(config, key))
+        if (value := _value(config, key)) is not None:
+            require(key, value)
     for key, names in CHOICES.items():
         if (name := _value(config, key)) not in names:
             raise UsageError(f"{key} is {name!r}{nearest(name, list(names))}")
@@ -33,6 +43,8 @@ def check(config: Config) -> Config:
     _check_labels(config)
     _check_sections(config)
     _check_weights(config)
+    if config.model.init is None and config.text.length is None:
+        return replace(config, text=replace(config.text, length=USUAL_LENGTH))
     return config
 
 
@@ -105,7 +117,12 @@ def _check_sections(config: Config) -> None:
     if not _reads_texts(config):
         _require_defaults(config, "text", (), f"data.name is {name}, an image dataset")
         return
-    _require_defaults(config, "augment", (), f"data.name is {name}, a text dataset")
+    if (size := config.data.image_size) is not None:
+        raise UsageError(
+            f"data.image_size is {shown(size)}, and data.name is {name}, a text dataset: leave the key out"
+        )
+    way_out = "leave the key out" if init is None else f"leave the key out, as in {usual(config)}"
+    _require_defaults(config, "augment", (), f"data.name is {name}, a text dataset", way_out)
     sizes = ("tokenizer", *SIZES, *NOISES, *WEIGHTS)
     _require_defaults(config, "model", sizes, f"data.name is {name}, a text dataset")
     if init is not None:
@@ -120,11 +137,13 @@ def _check_weights(config: Config) -> None:
     Whether sizes in `model` contradict the weights is known once these are read (`vit.recipes.initial`).
     """
     model = config.model
+    if model.init == "":
+        raise UsageError("model.init is '', expected a MODEL; leave the key out to train from scratch")
     if model.init is None:
         for key in WEIGHTS:
             if value := getattr(model, key):
                 raise UsageError(
-                    f"model.{key} is {value}, and model.init, the weights to start from, is missing"
+                    f"model.{key} is {shown(value)}, and model.init, the weights to start from, is missing"
                 )
     if model.freeze:
         reason = "model.freeze is true: the head is trained on features that are computed once"
@@ -135,9 +154,29 @@ def _check_weights(config: Config) -> None:
                 raise UsageError(f"model.{key} is {value}, and {reason}: leave the key out")
 
 
-def _require_defaults(config: Config, section: str, free: tuple[str, ...], reason: str) -> None:
+def usual(config: Config) -> str:
+    """The options for weights to start from: the shipped config that suits, and these data."""
+    whole = "finetune_text" if _reads_texts(config) else "finetune"
+    return f"--config {'probe' if config.model.freeze else whole} --data.name {config.data.name}"
+
+
+def shown(value: Any) -> str:
+    """A value as YAML spells it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _require_defaults(
+    config: Config,
+    section: str,
+    free: tuple[str, ...],
+    reason: str,
+    way_out: str = "leave the key out",
+) -> None:
     """Refuse keys of a section that differ from their defaults, but for those that are free."""
     defaults = getattr(Config(), section)
     for key, value in vars(getattr(config, section)).items():
-        if key not in free and value != getattr(defaults, key):
-            raise UsageError(f"{section}.{key} is {value}, and {reason}: leave the key out")
+        usual_values = (getattr(defaults, key), WRITTEN_OUT.get(f"{section}.{key}"))
+        if key not in free and value not in usual_values:
+            raise UsageError(f"{section}.{key} is {shown(value)}, and {reason}: {way_out}")

@@ -1,6 +1,8 @@
 """From a config to the weights that a run starts from: another model's, or its own where it is continued."""
 
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import dataclass, field, replace
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from vit.data.datasets import image_size_of
 from vit.data.preprocess import Preprocess
 from vit.data.roster import DATASETS
 from vit.errors import UsageError, VitError
-from vit.recipes.checks import NOISES, WEIGHTS
+from vit.recipes.checks import NOISES, WEIGHTS, shown, usual
 from vit.training.checkpoints import read_frozen
 from vit.weights.models import described_tower, load_model, make_tower, weights_card
 from vit.weights.unfinished import read_outline
@@ -29,13 +31,15 @@ class Start:
     Args:
         model: In eval mode, with `labels`, `thresholds` and `preprocess`.
         word: The MODEL word that names it.
-        card: Where its weights come from: `word`, and where known `sha256` and `license`; in a run that is
-            continued also `head`.
+        card: Where its weights come from: `word`, where given `like` and `key`, and where known `sha256` and
+            `license`; in a run that is continued also `head`.
+        said: Lines of the log as it was read.
     """
 
     model: Any
     word: str
     card: dict[str, str]
+    said: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,13 @@ class Initial:
         model: The tower, for the labels of the data.
         card: `training.init` of the run's bundle; empty where it is trained from scratch.
         note: What was taken from where, one line; empty from scratch.
+        said: Lines of the log as the weights were read.
     """
 
     model: Any
     card: dict[str, str]
     note: str
+    said: list[str] = field(default_factory=list)
 
 
 def read_start(config: Config, checkpoint: Path | None = None) -> Start:
@@ -70,8 +76,7 @@ def read_start(config: Config, checkpoint: Path | None = None) -> Start:
     if folder is not None and (folder / "model" / CONFIG).is_file():
         start = _start_of_run(model_config, folder)
     else:
-        model = load_model(str(model_config.init), like=model_config.like, key=model_config.key)
-        start = Start(model, str(model_config.init), weights_card(model))
+        start = _read(model_config)
     if start.model.reads != kind:
         raise VitError(
             f"model.init is {start.word}, which reads {start.model.reads}s, and data.name is "
@@ -82,8 +87,21 @@ def read_start(config: Config, checkpoint: Path | None = None) -> Start:
         raise VitError(
             f"model.init is {start.word}, which does not say how it reads {kind}s: it lacks {needed}"
         )
-    _require_fitting(model_config, start)
+    _require_fitting(config, start)
     return start
+
+
+def _read(config: ModelConfig) -> Start:
+    """The model of `init`, `like` and `key`."""
+    named = {name: value for name in ("like", "key") if (value := getattr(config, name)) is not None}
+    lines, log = BufferingHandler(1000), logging.getLogger("vit")
+    log.addHandler(lines)
+    try:
+        model = load_model(str(config.init), **named)
+    finally:
+        log.removeHandler(lines)
+    said = [record.getMessage() for record in lines.buffer]
+    return Start(model, str(config.init), weights_card(model) | named, said)
 
 
 def _start_of_run(config: ModelConfig, folder: Path) -> Start:
@@ -95,22 +113,23 @@ def _start_of_run(config: ModelConfig, folder: Path) -> Start:
     return Start(model, str(config.init), outline.training.get("init", {}))
 
 
-def _require_fitting(config: ModelConfig, start: Start) -> None:
+def _require_fitting(config: Config, start: Start) -> None:
     """Refuse keys of `model` that are neither left out nor what the weights have."""
     architecture = start.model.architecture
-    found = {name: architecture.get(name) for name in vars(config)}
+    given = config.model
+    found = {name: architecture.get(name) for name in vars(given)}
     if start.model.reads == "image":
         found["patch_size"] = _side(architecture["patch_size"])
     else:
         found["tokenizer"] = "patch" if architecture["neighbours"] == 1 else "conv"
         found["positions"] = {"sinusoidal": "sincos"}.get(found["positions"], found["positions"])
     for key, default in vars(ModelConfig()).items():
-        value = _side(getattr(config, key)) if key == "patch_size" else getattr(config, key)
+        value = _side(getattr(given, key)) if key == "patch_size" else getattr(given, key)
         value = list(value) if isinstance(value, tuple) else value
         if key not in (*WEIGHTS, *NOISES) and value not in (default, found[key]):
             raise UsageError(
-                f"model.{key} is {value}, and the weights of {start.word} have {found[key]}: leave the key "
-                "out, as --config finetune does"
+                f"model.{key} is {shown(value)}, and the weights of {start.word} have {shown(found[key])}: "
+                f"leave the key out, as in {usual(config)}"
             )
 
 
@@ -134,7 +153,8 @@ def start_preprocess(start: Start, config: DataConfig) -> Preprocess:
         sizes = [f"{rows} x {cols}" for rows, cols in (below, above) if rows and cols]
         raise UsageError(
             f"data.image_size is {height} x {width}, and the patches of {start.word} have {patch[0]} x "
-            f"{patch[1]} pixels, which do not tile it: the next sizes are {' and '.join(sizes)}"
+            f"{patch[1]} pixels, which do not tile it: the next "
+            f"{'size is' if len(sizes) == 1 else 'sizes are'} {' and '.join(sizes)}"
         )
     return replace(own, height=height, width=width, resize=config.resize or own.resize)
 
@@ -183,7 +203,7 @@ def start_tower(
     model.load_state_dict(weights)
     notes.append(_head_note(start, labels, order, several=several))
     card = {"head": "new" if order is None else "kept"} | start.card
-    return Initial(model, card, f"start from {_origin(start)}, {'; '.join(notes)}")
+    return Initial(model, card, f"start from {_origin(start)}, {'; '.join(notes)}", start.said)
 
 
 def _head_order(old: Tower, labels: list[str], *, several: bool) -> Tensor | None:

@@ -149,6 +149,7 @@ def build_classifier(
         make_optimizer=_optimizer(optim),
         lr_factor=partial(lr_factor, warmup=optim.warmup, schedule=optim.schedule),
         grow=grow,
+        keep_statistics=config.model.init is not None,
     )
 
 

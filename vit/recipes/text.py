@@ -6,10 +6,11 @@ from typing import Any
 from vit.config import Config, ModelConfig
 from vit.data.augmentation.tokens import TokenMasking
 from vit.data.splits.record import SplitRecord
-from vit.recipes.checks import NOISES, SIZES
+from vit.errors import UsageError
+from vit.recipes.checks import NOISES, SIZES, USUAL_LENGTH
 from vit.recipes.data import load_data, tokenised_splits, unchanged
 from vit.recipes.frozen import head_classifier
-from vit.recipes.initial import Initial, read_start, start_tower
+from vit.recipes.initial import Initial, Start, read_start, start_tower
 from vit.recipes.run import (
     PreparedRun,
     build_classifier,
@@ -42,7 +43,7 @@ def prepare_texts(
         tokenizer = train_tokenizer(
             raw.train.texts,
             vocabulary=text.vocabulary,
-            length=text.length,
+            length=text.length or USUAL_LENGTH,
             lowercase=text.lowercase,
             pieces=text.pieces,
         )
@@ -51,7 +52,7 @@ def prepare_texts(
         zero_init_branches(model)
         initial = Initial(model, {}, "")
     else:
-        tokenizer = start.model.preprocess.cut(min(text.length, start.model.length))
+        tokenizer = _start_tokenizer(start, None if checkpoint else text.length)
         initial = start_tower(start, config.model, raw.labels, several=raw.train.targets.ndim == 2)
     initial.model.preprocess = tokenizer
     objective = build_objective(config, raw)
@@ -62,6 +63,23 @@ def prepare_texts(
         masking = TokenMasking(config.seed, text.blank, tokenizer.blank, keep)
         module = build_classifier(config, initial.model, objective, augment=masking, normalise=unchanged)
     return PreparedRun(tokenised_splits(raw, tokenizer), initial, tokenizer, unchanged, module)
+
+
+def _start_tokenizer(start: Start, length: int | None) -> Tokenizer:
+    """The tokenizer of the weights, for texts of a length.
+
+    Raises:
+        UsageError: They have fewer positions.
+    """
+    own: Tokenizer = start.model.preprocess
+    if length is None:
+        return own
+    if length > (positions := start.model.length):
+        raise UsageError(
+            f"text.length is {length}, and the weights of {start.word} have {positions} positions: give at "
+            f"most {positions}, or leave the key out"
+        )
+    return own.cut(length)
 
 
 def _architecture(config: ModelConfig, classes: int, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from vit.atomic import write_text
 from vit.config import Config
-from vit.config_file import to_yaml
 from vit.core import Tower
 from vit.data.roster import DATASETS, KIND_NAMES
 from vit.data.splits.record import SplitRecord, record_of, write_record
@@ -24,6 +23,7 @@ from vit.evaluation.results import read_metrics, write_results
 from vit.evaluation.several.metrics import MultilabelEvaluation
 from vit.recipes.frozen import feature_splits, frozen_weights
 from vit.recipes.image import overlays, prepare_images
+from vit.recipes.recorded import recorded_yaml
 from vit.recipes.resume import find_checkpoint, record_to_resume
 from vit.recipes.run import PreparedRun
 from vit.recipes.text import prepare_texts
@@ -92,7 +92,7 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
     machine = environment()
     with run_folder.open():
         if is_rank_zero():
-            write_text(folder / "config.yaml", to_yaml(config))
+            write_text(folder / "config.yaml", recorded_yaml(config, run.model.architecture))
             write_text(folder / "env.json", json.dumps(machine, indent=2) + "\n")
             if record is None and run.keeps_record:
                 write_record(folder, record_of(run.splits.as_dict(), run.splits.labels))
@@ -100,6 +100,8 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
             if config.model.freeze and checkpoint is None:
                 write_frozen(folder / "checkpoints", frozen_weights(run.model))
             _report_start(console, folder, run)
+            for line in run.initial.said:  # when the weights were read, before there was a folder
+                log.info(line)
             if run.initial.note and checkpoint is None:
                 _report(console, run.initial.note)
             if warning:
@@ -161,7 +163,7 @@ def _fit_within_memory(
                     f"--trainer.accumulate {2 * accumulate} needs less memory for as many examples per step"
                 ) from None
         config.data.batch_size, config.trainer.accumulate = size // 2, 2 * accumulate
-        write_text(run_folder.path / "config.yaml", to_yaml(config))
+        write_text(run_folder.path / "config.yaml", recorded_yaml(config, run.model.architecture))
         _report(
             console,
             f"out of memory with batches of {size}: starting over with batches of {size // 2}, "
@@ -228,7 +230,7 @@ def _finish(
         parameters=run.num_parameters,
         val=splits.val,
         result=result,
-        config_yaml=to_yaml(config),
+        config_yaml=recorded_yaml(config, run.model.architecture),
         machine=machine,
     )
     objective = run.module.objective

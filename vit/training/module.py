@@ -35,6 +35,8 @@ class Classifier(L.LightningModule):
         make_optimizer: Model -> optimiser.
         lr_factor: Progress, 0 to 1 -> the learning rate as a fraction of its peak.
         grow: (images, progress, 0 to 1) -> the images resized for that progress. None: no resizing.
+        keep_statistics: Leave the statistics of BatchNorm layers as they are, and normalise by them: for
+            weights that exist, which small batches would change whatever the learning rate is.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Classifier(L.LightningModule):
         make_optimizer: Callable[[nn.Module], Optimizer],
         lr_factor: Callable[[float], float],
         grow: Callable[[Tensor, float], Tensor] | None = None,
+        keep_statistics: bool = False,
     ):
         super().__init__()
         self.model = model
@@ -56,6 +59,7 @@ class Classifier(L.LightningModule):
         self.normalise = normalise
         self.mix = mix
         self.grow = grow
+        self.keep_statistics = keep_statistics
         self.make_optimizer = make_optimizer
         self.lr_factor = lr_factor
         self.train_loss = MeanMetric(nan_strategy="ignore")
@@ -80,6 +84,13 @@ class Classifier(L.LightningModule):
         """Shard the weights between the processes, if the strategy is FSDP2."""
         if self.device_mesh is not None:
             shard(self.model, self.device_mesh)
+
+    def on_train_start(self) -> None:
+        """Fix the statistics of BatchNorm layers; Lightning restores each layer's mode after a validation."""
+        if self.keep_statistics:
+            for layer in self.model.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.eval()
 
     def on_train_epoch_start(self) -> None:
         """Reset the metrics: a run resumed between two epochs has loaded those of the epoch before."""
@@ -127,8 +138,8 @@ class Classifier(L.LightningModule):
         """
         if not (loss := self.val_loss.compute()).isfinite():
             raise VitError(
-                f"the validation loss is {float(loss)}, expected a finite one: lower optim.lr; earlier "
-                "checkpoints are kept"
+                f"the validation loss is {float(loss)}, expected a finite one: lower optim.lr, or check "
+                "the weights; earlier checkpoints are kept"
             )
         self.log("val_loss", self.val_loss)
         self.log(f"val_{self.objective.figure}", self.val_metric)
