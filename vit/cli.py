@@ -35,6 +35,10 @@ ENDINGS = {signal.SIGTERM: "terminated"}
 if hasattr(signal, "SIGHUP"):  # Windows has none
     ENDINGS[signal.SIGHUP] = "hung up: the terminal or the connection was closed"
 
+# Options of `vit train` for a file of weights, and the way out where another verb is given one.
+OF_WEIGHTS = ("--model.like", "--model.key")
+FILES_OF_WEIGHTS = "a file of weights becomes a model by vit.load_model(FILE, like=...).save(FOLDER)"
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code: 0, 1, 2, 3, 129, 130 or 143 (see README)."""
@@ -92,6 +96,7 @@ def _run(verb: str, args: list[str]) -> int:
     command.add_arguments(parser)
     if hasattr(command, "prepare") and not {"-h", "--help"} & set(args):
         args = command.prepare(args)
+    _refuse_parts(parser, args)
     try:
         arguments = parser.parse_args(args)
     except argparse.ArgumentError as error:
@@ -99,13 +104,41 @@ def _run(verb: str, args: list[str]) -> int:
     return command.run(arguments)
 
 
+def _refuse_parts(parser: ArgumentParser, args: list[str]) -> None:
+    """Refuse `--NAME.x` where NAME is an argument without parts: jsonargparse would take it for NAME itself.
+
+    Raises:
+        UsageError: There is one.
+    """
+    known = _options(parser)
+    names = {action.dest for action in parser._actions}
+    for arg in args[: args.index("--") if "--" in args else None]:
+        option = arg.partition("=")[0]
+        parts = option.removeprefix("--").replace("-", "_").split(".")
+        parents = {".".join(parts[:end]) for end in range(1, len(parts))}
+        # `+` after an option appends to its list.
+        if option.startswith("--") and option.rstrip("+") not in known and parents & names:
+            raise UsageError(_unknown(option, known))
+
+
+def _options(parser: ArgumentParser) -> list[str]:
+    return sorted(option for action in parser._actions for option in action.option_strings)
+
+
+def _unknown(option: str, known: list[str]) -> str:
+    """The message about an option that a verb does not have."""
+    if option in OF_WEIGHTS:
+        return f"unknown option {option}: {FILES_OF_WEIGHTS}"
+    return f"unknown option {option}{nearest(option, known)}"
+
+
 def _explain(parser: ArgumentParser, args: list[str], error: Exception) -> str:
     """What is wrong with the arguments: an unknown option and the nearest one, or argparse's message."""
-    known = sorted(option for action in parser._actions for option in action.option_strings)
+    known = _options(parser)
     for arg in args:
         option = arg.partition("=")[0]
         if option.startswith("--") and len(option) > 2 and option not in known:
-            return f"unknown option {option}{nearest(option, known)}"
+            return _unknown(option, known)
     message = str(error)
     head, required, names = message.partition("are required: ")
     if required:  # argparse gives their bare names

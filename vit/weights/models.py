@@ -12,11 +12,17 @@ from vit.config import Precision, nearest
 from vit.core import BlockSpec, Tower
 from vit.data.preprocess import Preprocess
 from vit.device import autocast_dtype
-from vit.errors import VitError
+from vit.errors import UsageError, VitError
 from vit.text import TextTransformer, Tokenizer
 from vit.vision import VisionTransformer
 from vit.weights.files import ENDINGS, model_from_file
-from vit.weights.huggingface.folder import PACKAGED, huggingface_folder, huggingface_model, packaged_folder
+from vit.weights.huggingface.folder import (
+    PACKAGED,
+    huggingface_folder,
+    huggingface_model,
+    packaged_folder,
+    scheme_of,
+)
 from vit.weights.timm.source import TIMM_SCHEMES, timm_model
 from vit.weights.unfinished import BEST, is_unfinished, read_unfinished
 
@@ -69,8 +75,9 @@ def load_model(
     """An image or text model in eval mode, on the CPU, with `labels`, `preprocess` and `source`.
 
     Args:
-        word: A run folder, a bundle folder, the name of a shipped model, `minilm`, `timm:NAME`, or
-            `hf:REPO_OR_FOLDER`; or a file of weights, whose architecture `like` names.
+        word: A run folder, a bundle folder, the name of a shipped model, `minilm`, `timm:NAME_OR_FOLDER`,
+            `hf-hub:OWNER/NAME`, or `hf:REPO_OR_FOLDER`; or a file of weights, whose architecture `like`
+            names.
         like: `timm:ARCHITECTURE`, for a file of weights.
         key: Which entry of the file holds the weights, where there are several.
         precision: What `forward` computes in: `32-true`, exact and the default; `bf16-mixed` or `16-mixed`,
@@ -82,13 +89,13 @@ def load_model(
 
     Raises:
         VitError: It is none of these, or it cannot be read.
+        UsageError: `like` or `key` is wrong, or given for something else than a file of weights.
     """
     source, _, name = str(word).partition(":")
     if _is_file_of_weights(word):
         model: Tower = model_from_file(Path(word), like, key)
     elif like is not None or key is not None:
-        name, value = ("key", key) if like is None else ("like", like)
-        raise VitError(f"{name} is {value}, and {word} is not a file of weights: leave it out")
+        raise UsageError(_no_file(word, like, key))
     elif source == "timm" and name:
         model = timm_model(name)
     elif source in TIMM_SCHEMES and name:
@@ -134,6 +141,17 @@ def _is_file_of_weights(word: str | Path) -> bool:
     return Path(word).suffix in ENDINGS and Path(word).is_file()
 
 
+def _no_file(word: str | Path, like: str | None, key: str | None) -> str:
+    """The message about `like` or `key` for what is no file of weights."""
+    path = Path(word)
+    if path.is_file():
+        return f"{word} is not a file of weights, whose name ends in {', '.join(ENDINGS)}"
+    if is_bundled(word) and not path.exists() and _bundle_folder(word) is None:
+        return f"there is no file {word}"
+    option = f"--model.key is {key}" if like is None else f"--model.like is {like}"
+    return f"{option}, and {word} is not a file of weights: leave it out"
+
+
 def _bundle_folder(word: str | Path) -> Path | None:
     """The folder of a finished bundle that a MODEL word names."""
     path = Path(word)
@@ -147,16 +165,22 @@ def open_bundle(word: str | Path) -> Bundle:
         VitError: There is none.
     """
     path = Path(word)
-    if folder := _bundle_folder(word):
+    folder = _bundle_folder(word)
+    if folder in (None, path) and (scheme := scheme_of(path)):
+        raise VitError(f"{word} is not a bundle of vit; did you mean {scheme}{word}?")
+    if folder is not None:
         return read_bundle(folder)
     if is_unfinished(path):
         return read_unfinished(path)
     if (path / "checkpoints").is_dir() or (path / "model" / CONFIG).is_file():
         raise VitError(f"{word} is a run without a finished model: continue it with vit train --resume")
+    if path.suffix in ENDINGS and not path.exists():
+        raise VitError(f"there is no file {word}")
     known = [*PACKAGED, *(folder.name for folder in shipped_models())]
     raise VitError(
         f"{word} is not a model: expected a run folder, a bundle folder (config.json and model.safetensors), "
-        f"timm:NAME, hf:REPO_OR_FOLDER, a file of weights, or a named model{nearest(str(word), known)}"
+        "timm:NAME, timm:FOLDER, hf-hub:OWNER/NAME, hf:REPO_OR_FOLDER, a file of weights, or a named model"
+        f"{nearest(str(word), known)}"
     )
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from vit.errors import VitError
+from vit.errors import UsageError, VitError
 from vit.weights.timm import timm_architecture
+from vit.weights.timm.source import require_known
 
 SCHEME = "timm:"
-ADVICE = f"--model.like {SCHEME}ARCHITECTURE names the architecture of the weights"
 
 SIZES = {(192, 12): "tiny", (384, 12): "small", (768, 12): "base", (1024, 24): "large", (1280, 32): "huge"}
 
@@ -22,40 +22,48 @@ def create(name: str, **arguments: Any) -> Any:
         arguments: Of `timm.create_model`, in place of the architecture's own.
 
     Raises:
-        VitError: timm has no such model, or vit does not have it.
+        UsageError: timm has no such model, or vit does not have it.
+        VitError: timm cannot make it with these arguments.
     """
     from vit.weights.timm.tower import tower_arguments
 
+    try:
+        require_known(name)
+    except VitError as error:
+        raise UsageError(f"--model.like is {SCHEME}{name}: {error}") from None
     with torch.device("meta"):
         model = timm_architecture(name, **arguments)
     try:
         tower_arguments(model)
     except VitError as error:
-        raise VitError(f"--model.like {SCHEME}{name}: {error}") from None
+        raise UsageError(f"--model.like is {SCHEME}{name}: {error}") from None
     return model
 
 
-def way_out(tensors: dict[str, Any]) -> str:
+def way_out(tensors: dict[str, Any], like: str = "--model.like {}") -> str:
     """The end of a message: to name the architecture, and which it is as far as the shapes tell.
 
     Args:
         tensors: Of a file, wrappers included, under timm's names or OpenAI's.
+        like: How the architecture is named, with a place for it.
     """
+    architecture = f"{SCHEME}ARCHITECTURE"
+    advice = f"{like.format(architecture)} names the architecture of the weights"
     patches = [
         tensor
         for name, tensor in tensors.items()
         if name.endswith(("patch_embed.proj.weight", "visual.conv1.weight")) and tensor.ndim == 4
     ]
     if not patches:
-        return ADVICE
+        return advice
     width, _, side, _ = patches[0].shape
     numbers = [number for name in tensors for number in _after(name, "blocks") + _after(name, "resblocks")]
     depth = 1 + max(map(int, numbers), default=-1)
     names = _names(tensors, width, depth, side)
     sizes = f"width {width}, {depth} blocks and patches of {side} pixels"
     if names:
-        return f"the weights have {sizes}, as --model.like {SCHEME}{names[0]}"
-    return f"{ADVICE}, which have {sizes}"
+        return f"the weights have {sizes}, as {like.format(SCHEME + names[0])}"
+    return f"{advice}, which have {sizes}"
 
 
 def _after(name: str, part: str) -> list[str]:

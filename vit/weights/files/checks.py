@@ -95,6 +95,25 @@ def image_size(file: Path, name: str, plan: Any, entries: int) -> tuple[int, int
     return rows * height, cols * width
 
 
+def check_finite(file: Path, tensors: Tensors) -> None:
+    """Refuse NaN and infinity.
+
+    Args:
+        file: For messages.
+        tensors: Of the model, or of the file.
+
+    Raises:
+        VitError: A tensor has them; the first one is named.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            what = "NaN" if tensor.isnan().any() else "infinity"
+            raise VitError(
+                f"{file} cannot be used: {name} has {what}, so its training has failed or the file is "
+                "damaged; take an earlier checkpoint"
+            )
+
+
 def some(names: list[str]) -> str:
     """The first of some names, and the number of the others."""
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

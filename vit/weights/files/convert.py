@@ -8,7 +8,7 @@ import torch
 
 from vit.errors import VitError
 from vit.weights.files.architecture import SCHEME, create, way_out
-from vit.weights.files.checks import check_names, check_patches, image_size
+from vit.weights.files.checks import check_finite, check_names, check_patches, image_size
 from vit.weights.files.names import Tensors
 
 PATCHES = ("patch_embed.proj.weight", "visual.conv1.weight")  # timm's and OpenAI's name
@@ -104,7 +104,7 @@ def _fill(file: Path, name: str, model: Any, weights: Tensors, tensors: Tensors)
     """Put the weights, in float32, into a model without memory.
 
     Raises:
-        VitError: A tensor has another shape, or is no floating-point number.
+        VitError: A tensor has another shape, is no floating-point number, or has NaN or infinity.
     """
     for key, parameter in model.state_dict().items():
         found, wanted = tuple(weights[key].shape), tuple(parameter.shape)
@@ -114,5 +114,6 @@ def _fill(file: Path, name: str, model: Any, weights: Tensors, tensors: Tensors)
             )
         if not weights[key].is_floating_point():
             raise VitError(f"{file} has {key} in {weights[key].dtype}, expected a floating-point dtype")
+    check_finite(file, weights)
     with torch.no_grad():
         model.load_state_dict({key: tensor.float() for key, tensor in weights.items()}, assign=True)

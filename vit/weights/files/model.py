@@ -6,14 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vit.errors import VitError
+from vit.errors import UsageError, VitError
 from vit.weights.files.architecture import SCHEME, create, pretrained_tags, way_out
 from vit.weights.files.authors import author_of, own_arguments, own_pixels
 from vit.weights.files.convert import Converted, convert
 from vit.weights.files.names import Tensors, choose_place, divide, find_places, renamed
 from vit.weights.files.npz import convert_npz
 from vit.weights.files.reading import NPZ, digest, files_of, read_content
+from vit.weights.pointers import refuse_pointer
 from vit.weights.timm import import_timm
+from vit.weights.timm.source import WAYS
 
 OVERLAY = "pretrained_cfg_overlay"  # timm's argument for what stands around the weights
 
@@ -38,9 +40,12 @@ def model_from_file(file: Path, like: str | None, key: str | None = None) -> Any
         of the grid. `source` has `word` and `sha256`, of all parts of a sharded file in their order.
 
     Raises:
+        UsageError: `like` or `key` names what does not exist.
         VitError: The file or the architecture cannot be used, or they do not fit each other.
     """
     files = files_of(file)
+    for part in files:
+        refuse_pointer(part)
     read = _from_npz if file.suffix == NPZ else _from_tensors
     converted = read(files, file, like, key)
     model = import_timm(converted.model, {"word": str(file), "sha256": digest(files)})
@@ -56,7 +61,7 @@ def model_from_file(file: Path, like: str | None, key: str | None = None) -> Any
 
 def _from_npz(files: list[Path], file: Path, like: str | None, key: str | None) -> Converted:
     if key is not None:
-        raise VitError(f"{file} holds one model, and --model.key is {key}: leave it out")
+        raise UsageError(f"{file} holds one model, and --model.key is {key}: leave it out")
     return convert_npz(file, _architecture(file, like, {}))
 
 
@@ -82,12 +87,13 @@ def _architecture(file: Path, like: str | None, tensors: Tensors) -> str:
     """timm's name of the architecture.
 
     Raises:
-        VitError: `like` is missing, or names none of timm.
+        VitError: `like` is missing.
+        UsageError: It has no `timm:`.
     """
     if like is None:
-        raise VitError(f"{file} is a file of weights: {_advice(tensors)}")
+        raise VitError(f"{file} is a file of weights: {_advice(tensors, WAYS)}")
     if not like.startswith(SCHEME):
-        raise VitError(
+        raise UsageError(
             f"--model.like is {like}, expected {SCHEME}ARCHITECTURE, as in {SCHEME}vit_small_patch16_224"
         )
     return like.removeprefix(SCHEME)
@@ -98,13 +104,13 @@ def _no_weights(file: Path, name: str, names: list[str], way_out: str) -> str:
     return f"{file} holds no weights of {SCHEME}{name}, its {len(names)} tensors are named {first}: {way_out}"
 
 
-def _advice(tensors: Tensors) -> str:
+def _advice(tensors: Tensors, like: str = "--model.like {}") -> str:
     """The way out for a file that is not read as it was asked for."""
     if any("encoder.blocks.0.attention.query" in key for key in tensors):
         return "it is of vit itself, so name the run or the folder of the model"
     if any("embeddings.patch_embeddings" in key or "vision_model." in key for key in tensors):
         return "its names are those of transformers, and hf:FOLDER reads its folder"
-    return way_out(tensors)
+    return way_out(tensors, like)
 
 
 def _report(file: Path, converted: Converted, model: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vit.errors import VitError
+from vit.errors import UsageError, VitError
 
 Tensors = dict[str, Tensor]
 
@@ -82,7 +82,8 @@ def choose_place(file: Path, places: list[str], key: str | None) -> str:
         key: Keys that lead to the place, joined by dots: all of them, or as many as tell it from the others.
 
     Raises:
-        VitError: There are several, or none of that name.
+        VitError: There are several.
+        UsageError: There is none of that name.
     """
     holds = f"{file} holds the weights of {_words(places)}"
     if key is not None:
@@ -90,7 +91,7 @@ def choose_place(file: Path, places: list[str], key: str | None) -> str:
         found = found or [place for place in places if f".{key}." in f".{place}."]
         if len(found) == 1:
             return found[0]
-        raise VitError(f"{holds}, and --model.key is {key}: expected {_words(places, 'or')}")
+        raise UsageError(f"{holds}, and --model.key is {key}: expected {_words(places, 'or')}")
     if len(places) == 1:
         return places[0]
     options = " or ".join(f"--model.key {name}" for name in _short(places))

@@ -11,7 +11,7 @@ import torch
 
 from vit.errors import VitError, one_line_message
 from vit.weights.files.architecture import SCHEME, create, way_out
-from vit.weights.files.checks import check_patches, image_size, lacks, some
+from vit.weights.files.checks import check_finite, check_patches, image_size, lacks, some
 from vit.weights.files.convert import Converted
 
 Shapes = dict[str, tuple[int, ...]]
@@ -104,6 +104,10 @@ def _load(file: Path, name: str, model: Any) -> None:
         raise VitError(lacks(file, name, [missing[0] if missing else str(error)], {})) from None
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise VitError(f"{file} does not fit {SCHEME}{name}: {one_line_message(error)}") from None
+    if any(not parameter.isfinite().all() for parameter in model.parameters()):
+        with np.load(file, allow_pickle=False) as arrays:
+            numbers = {key: arrays[key] for key in arrays.files if arrays[key].dtype.kind == "f"}
+        check_finite(file, {key: torch.from_numpy(array) for key, array in numbers.items()})
     empty = [key for key, parameter in model.named_parameters() if parameter.isnan().any()]
     if empty:
         raise VitError(lacks(file, name, empty, {}))

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vit.errors import VitError
+from vit.weights.pointers import refuse_pointer
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -77,6 +78,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     """
     tensors: dict[str, Tensor] = {}
     for file in weight_files(folder):
+        refuse_pointer(file)
         try:
             tensors |= load_file(file)
         except (OSError, SafetensorError) as error:

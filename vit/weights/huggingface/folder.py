@@ -35,19 +35,52 @@ def huggingface_folder(name: str) -> Path:
         VitError: There is neither. Pickles are never downloaded.
     """
     if Path(name).is_dir():
+        _require_transformers(Path(name), name)
         return Path(name)
     from huggingface_hub import snapshot_download
 
     # Patterns match folders too: 1_Pooling/config.json, 2_Dense/model.safetensors.
     wanted = ["*.json", "model*.safetensors", "*_*/model.safetensors", "README.md"]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        folder = Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # the hub's own errors have no common base
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         raise VitError(
             f"hf:{name} is not a folder, and could not be downloaded from the hub ({said}): its files are "
             "downloaded on first use and then kept in HF_HOME"
         ) from None
+    _require_transformers(folder, name)
+    return folder
+
+
+def scheme_of(folder: Path) -> str | None:
+    """How a folder with a `config.json` is named: `hf:`, `timm:`, or for a bundle without a scheme.
+
+    None: it has none, or one of another kind.
+    """
+    try:
+        config = read_config(folder)
+    except VitError:
+        return None
+    if str(config.get("format", "")).startswith("vit-bundle"):
+        return ""
+    if "model_type" in config:
+        return "hf:"
+    return "timm:" if isinstance(config.get("architecture"), str) else None
+
+
+def _require_transformers(folder: Path, name: str) -> None:
+    """Refuse a folder, or a repository of that name, in timm's format or vit's own.
+
+    Raises:
+        VitError: How it is named.
+    """
+    scheme = scheme_of(folder)
+    if scheme == "":
+        raise VitError(f"hf:{name} is a bundle of vit, which is named without hf:; did you mean {name}?")
+    if scheme == "timm:":
+        local = Path(name).is_dir()
+        raise VitError(f"hf:{name} is in timm's format; did you mean {scheme if local else 'hf-hub:'}{name}?")
 
 
 def huggingface_model(folder: Path) -> Any:

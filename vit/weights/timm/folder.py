@@ -10,6 +10,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 
 from vit.errors import VitError, one_line_message
 from vit.vision import VisionTransformer
+from vit.weights.pointers import refuse_pointer
 from vit.weights.timm.source import LOCAL, import_timm, require_followed, source_of
 
 CONFIG = "config.json"
@@ -29,6 +30,7 @@ def folder_model(folder: Path, word: str) -> VisionTransformer:
     """
     _require_config(folder)
     weights = _weights_file(folder)
+    refuse_pointer(weights)
     try:
         model: Any = timm.create_model(f"{LOCAL}{folder}")
     except Exception as error:  # whatever an architecture raises about its arguments

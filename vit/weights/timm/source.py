@@ -14,6 +14,8 @@ from vit.weights.timm.importer import from_timm
 PREFIX = "timm:"
 HUB, LOCAL = "hf-hub:", "local-dir:"
 TIMM_SCHEMES = (HUB.removesuffix(":"), LOCAL.removesuffix(":"))  # words of timm's own
+# How the architecture of a file of weights is named.
+WAYS = "--model.like {} in vit train, or vit.load_model(FILE, like=...)"
 WEIGHT_SOURCES = ("url", "file", "hf_hub_id")  # fields of a pretrained config
 
 
@@ -97,7 +99,7 @@ def timm_model(name: str) -> VisionTransformer:
     config = require_followed(_outline(name, word), word)
     if not any(config.get(field) for field in WEIGHT_SOURCES):
         raise VitError(
-            f"timm has no pretrained weights for {name}: a file of weights is read with --model.like {word}"
+            f"timm has no pretrained weights for {name}: a file of weights is read with {WAYS.format(word)}"
         )
     return import_timm(_create(name, word, pretrained=True), source_of(word, config))
 
