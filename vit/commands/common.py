@@ -23,7 +23,7 @@ def require_positive(option: str, value: float) -> None:
 def require_labels(model: Any, name: str) -> Any:
     """Refuse a model that does not know the names of its classes."""
     if not model.labels:
-        raise VitError(f"{name} has no names of classes: it gives features, not labels; vit embed writes them")
+        raise VitError(f"{name} has no names of classes: it gives features, not labels; see vit embed")
     return model
 
 
