@@ -21,7 +21,7 @@ from typing import Any
 
 import timm
 import torch
-from bench_predict import divide, make_photographs
+from bench_predict import divide, make_photographs, timm_loader
 from torch import Tensor, nn
 
 from vit import from_timm
@@ -95,20 +95,7 @@ def compare(name: str, size: int, parts: list[Path], workers: int) -> None:
 def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], workers: int) -> Tensor:
     """Features (n, F) by timm's dataset, loader and model, in the order of the names."""
     device = next(model.parameters()).device
-    dataset = timm.data.create_dataset("", root=str(photographs), search_split=False)
-    loader = timm.data.create_loader(
-        dataset,
-        input_size=settings["input_size"],
-        batch_size=64,
-        is_training=False,
-        use_prefetcher=False,
-        interpolation=settings["interpolation"],
-        mean=settings["mean"],
-        std=settings["std"],
-        crop_pct=settings["crop_pct"],
-        num_workers=workers,
-        device=device,
-    )
+    dataset, loader = timm_loader(photographs, settings, workers, device)
     extract: Any = model
     found = [
         extract.forward_head(extract.forward_features(images.to(device)), pre_logits=True).cpu()

@@ -166,10 +166,10 @@ def compare(name: str, parts: list[Path], place: Path, rounds: int, workers: int
     return {"device": str(device), "rows": rows}
 
 
-@torch.inference_mode()
-def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], workers: int) -> list[int]:
-    """Top classes by timm's dataset, loader and loop, in the order of the names."""
-    device = next(model.parameters()).device
+def timm_loader(
+    photographs: Path, settings: dict[str, Any], workers: int, device: torch.device
+) -> tuple[Any, Any]:
+    """timm's dataset of a folder, and its loader as in its inference script."""
     dataset = timm.data.create_dataset("", root=str(photographs), search_split=False)
     loader = timm.data.create_loader(
         dataset,
@@ -184,6 +184,14 @@ def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], worke
         num_workers=workers,
         device=device,
     )
+    return dataset, loader
+
+
+@torch.inference_mode()
+def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], workers: int) -> list[int]:
+    """Top classes by timm's dataset, loader and loop, in the order of the names."""
+    device = next(model.parameters()).device
+    dataset, loader = timm_loader(photographs, settings, workers, device)
     best = [model(images.to(device)).softmax(-1).topk(5)[1][:, 0].cpu() for images, _ in loader]
     names = dataset.filenames(absolute=True)
     return [label for _, label in sorted(zip(names, torch.cat(best).tolist(), strict=True))]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 RUNS = Path("runs")
+USUAL_LENGTH = 128  # of a text that is trained on from scratch, in tokens
 
 MODEL_HELP = (
     "run folder, bundle folder, shipped model, minilm, timm:NAME_OR_FOLDER, hf-hub:OWNER/NAME, "

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
-from vit.config import Config, nearest
+from vit.config import USUAL_LENGTH, Config, nearest
 from vit.errors import UsageError, one_line_message
 
 # Keys of earlier versions, and what they are now.
@@ -232,7 +232,7 @@ def first_difference(file: Path, config: Config) -> str | None:
     for values in (stored, current):
         if values["model"]["init"] is None:  # in earlier versions the default was written out
             values["data"]["resize"] = values["data"]["resize"] or "crop"
-        values["text"]["length"] = values["text"]["length"] or 128  # likewise
+        values["text"]["length"] = values["text"]["length"] or USUAL_LENGTH  # likewise
     for name in OPEN_TO_CHANGE:
         current["trainer"][name] = stored["trainer"][name]
     for key, now in current.items():

@@ -102,9 +102,8 @@ def run(arguments: "Namespace") -> int:
     model = load_model(arguments.model).to(best_device())
     if arguments.image_size is not None:
         model.preprocess = _other_size(model, arguments.image_size)
-    if arguments.probe is not None:
-        return run_probe(model, arguments)
-    require_labels(model, arguments.model)
+    if arguments.probe is None:
+        require_labels(model, arguments.model)
     if model.reads == "text" and (given := [name for name in FOR_IMAGES if arguments[name]]):
         raise UsageError(f"--{given[0]} applies to image models only: leave it out")
     if model.thresholds and (given := [name for name in FOR_ONE_LABEL if arguments[name]]):
@@ -116,6 +115,8 @@ def run(arguments: "Namespace") -> int:
         input_column=arguments.column,
         label_column=arguments.label_column,
     )
+    if arguments.probe is not None:
+        return run_probe(model, data, arguments)
     measured = evaluate_model(
         model,
         data,
@@ -181,7 +182,7 @@ def _print(figures: dict[str, Any], data: "EvaluationData", output: str | None) 
     from rich.console import Console
 
     from vit.commands.common import faithfulness_table
-    from vit.commands.figures import print_corruptions, print_figures, print_unknown
+    from vit.commands.figures import print_asides, print_corruptions, print_figures, print_unknown
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     print_figures(console, figures)
@@ -193,10 +194,7 @@ def _print(figures: dict[str, Any], data: "EvaluationData", output: str | None) 
         rows = figures["attribution"]
         print(f"faithfulness of maps for the predicted class, {figures['split']}, n = {rows[0]['n']}:")
         print(faithfulness_table(rows))
-    if data.skipped:
-        print(f"{len(data.skipped)} skipped, the first is {': '.join(data.skipped[0])}")
-    for note in data.notes:
-        print(note)
+    print_asides(data)
     if output is not None:
         print(f"report {Path(output) / 'report.html'}")
 

@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from vit.recipes.evaluation.data import EvaluationData
+
 CLASSES_SHOWN = 20  # with more, only the worst ones get a row
 WORST = 10
 CONFUSIONS = 3
@@ -169,6 +171,14 @@ def print_unknown(console: "Console", figures: dict[str, Any]) -> None:
         )
     if figures["skipped"]:
         console.print(f"{len(figures['skipped'])} skipped, the first is {': '.join(figures['skipped'][0])}")
+
+
+def print_asides(data: "EvaluationData") -> None:
+    """Print what could not be read, and what was left aside."""
+    if data.skipped:
+        print(f"{len(data.skipped)} skipped, the first is {': '.join(data.skipped[0])}")
+    for note in data.notes:
+        print(note)
 
 
 def _percent(share: float | None) -> str:

@@ -9,6 +9,8 @@ from vit.errors import UsageError
 if TYPE_CHECKING:
     from jsonargparse import Namespace
 
+    from vit.recipes.evaluation.data import EvaluationData
+
 KINDS = ("linear", "knn")
 REPEATS = 5  # draws of --per-class
 FOR_HEADS = ("flip", "attribution", "corruptions", "unknown", "output")  # they need the model's own head
@@ -41,18 +43,11 @@ def check_probe(arguments: "Namespace") -> None:
             require_positive(name, value)
 
 
-def run_probe(model: Any, arguments: "Namespace") -> int:
+def run_probe(model: Any, data: "EvaluationData", arguments: "Namespace") -> int:
     """Fit, measure and print."""
-    from vit.recipes.evaluation.data import evaluation_data
+    from vit.commands.figures import print_asides
     from vit.recipes.evaluation.probe import probe_model
 
-    data = evaluation_data(
-        model,
-        arguments.model,
-        arguments.data,
-        input_column=arguments.column,
-        label_column=arguments.label_column,
-    )
     repeats = 1 if arguments.per_class is None else arguments.repeats or REPEATS
     figures = probe_model(
         model,
@@ -67,12 +62,9 @@ def run_probe(model: Any, arguments: "Namespace") -> int:
         figures["notes"] = data.notes
     if arguments.json:
         print(json.dumps(figures))
-        return 3 if data.skipped else 0
-    print(_headline(figures))
-    if data.skipped:
-        print(f"{len(data.skipped)} skipped, the first is {': '.join(data.skipped[0])}")
-    for note in data.notes:
-        print(note)
+    else:
+        print(_headline(figures))
+        print_asides(data)
     return 3 if data.skipped else 0
 
 

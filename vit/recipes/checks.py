@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from vit.attribution.roster import QUICK_METHODS
-from vit.config import Config, nearest
+from vit.config import USUAL_LENGTH, Config, nearest
 from vit.data.roster import DATASETS
 from vit.errors import UsageError
 from vit.ranges import RANGES, require
@@ -19,7 +19,6 @@ NOISES = ("drop_path", "dropout")
 TOKENIZING = ("vocabulary", "lowercase", "pieces")  # keys of `text` that a tokenizer of its own decides
 WEIGHTS = ("init", "like", "key", "freeze")  # where the weights come from, and which are trained
 
-USUAL_LENGTH = 128  # of a text that is trained on from scratch, in tokens
 # Values of `Config` that earlier versions wrote out where they were left out.
 WRITTEN_OUT = {"text.length": USUAL_LENGTH}
 

@@ -14,6 +14,7 @@ from vit.data.found import Examples
 from vit.data.loader import loader
 from vit.inference.forward import CPU_TOKENS
 from vit.progress import progress_bar
+from vit.weights.models import tensor_bytes
 
 KIND = "features"  # the folder of the cache
 WORTH_STORING = 5.0  # seconds of computing
@@ -77,16 +78,20 @@ def feature_key(model: Tower, examples: Examples) -> str:
     key = sha256(repr(settings).encode())
     if model.reads == "text":
         key.update(model.preprocess.definition.encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        if not name.startswith("head."):
-            key.update(name.encode())
-            key.update(_content(tensor))
+    for name, tensor in sorted(weights_without_head(model).items()):
+        key.update(name.encode())
+        key.update(tensor_bytes(tensor))
     if examples.digests:
         key.update("".join(examples.digests).encode())
     else:
         for raw, _, _ in loader(examples, BATCH_SIZE):  # type: ignore[arg-type]
-            key.update(_content(raw))
+            key.update(tensor_bytes(raw))
     return key.hexdigest()
+
+
+def weights_without_head(tower: Tower) -> dict[str, Tensor]:
+    """All weights of a tower but those of its head."""
+    return {name: tensor for name, tensor in tower.state_dict().items() if not name.startswith("head.")}
 
 
 def _tokens(model: Any) -> int:
@@ -95,7 +100,3 @@ def _tokens(model: Any) -> int:
         return int(model.usual_tokens)
     rows, cols = model.grid(torch.empty(1, 1, model.preprocess.height, model.preprocess.width, device="meta"))
     return int(rows * cols)
-
-
-def _content(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -77,7 +77,7 @@ def feature_splits(run: PreparedRun, config: Config) -> Splits[FeatureExamples]:
         return run.normalise(raw.to(device))
 
     def features(examples: Any) -> FeatureExamples:
-        found = frozen_features(model, examples, to_inputs, batch_size=config.data.batch_size).clone()
+        found = frozen_features(model, examples, to_inputs, batch_size=config.data.batch_size)
         return FeatureExamples(found, examples.targets, examples.names, examples.digests)
 
     splits = replace(run.splits, train=features(run.splits.train), val=features(run.splits.val), test=None)
@@ -95,8 +95,3 @@ def _unscaled(tower: Any) -> Any:
     other.load_state_dict(tower.state_dict())
     other.preprocess = tower.preprocess
     return other
-
-
-def frozen_weights(tower: Tower) -> dict[str, Tensor]:
-    """All weights of a tower but those of its head."""
-    return {name: tensor for name, tensor in tower.state_dict().items() if not name.startswith("head.")}

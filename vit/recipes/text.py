@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from vit.config import Config, ModelConfig
+from vit.config import USUAL_LENGTH, Config, ModelConfig
 from vit.data.augmentation.tokens import TokenMasking
 from vit.data.splits.record import SplitRecord
 from vit.errors import UsageError
-from vit.recipes.checks import NOISES, SIZES, USUAL_LENGTH
+from vit.recipes.checks import NOISES, SIZES
 from vit.recipes.data import load_data, tokenised_splits, unchanged
 from vit.recipes.frozen import head_classifier
 from vit.recipes.initial import Initial, Start, read_start, start_tower

@@ -21,7 +21,8 @@ from vit.device import best_device, resolve_precision
 from vit.errors import VitError
 from vit.evaluation.results import read_metrics, write_results
 from vit.evaluation.several.metrics import MultilabelEvaluation
-from vit.recipes.frozen import feature_splits, frozen_weights
+from vit.recipes.features import weights_without_head
+from vit.recipes.frozen import feature_splits
 from vit.recipes.image import overlays, prepare_images
 from vit.recipes.recorded import recorded_yaml
 from vit.recipes.resume import find_checkpoint, record_to_resume
@@ -98,7 +99,7 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
                 write_record(folder, record_of(run.splits.as_dict(), run.splits.labels))
             write_outline(folder / "model", run.bundle(config.data, {}))
             if config.model.freeze and checkpoint is None:
-                write_frozen(folder / "checkpoints", frozen_weights(run.model))
+                write_frozen(folder / "checkpoints", weights_without_head(run.model))
             _report_start(console, folder, run)
             for line in run.initial.said:  # when the weights were read, before there was a folder
                 log.info(line)
@@ -214,7 +215,7 @@ def _finish(
     splits = run.splits
     weights = best_weights(trainer)  # first: a run without a validation may have no metrics.csv
     if config.model.freeze:
-        weights = frozen_weights(run.model) | weights
+        weights = weights_without_head(run.model) | weights
     seconds = read_metrics(folder / "metrics.csv")[-1]["seconds"]
     bundle = run.bundle(config.data, weights)
     bundle.training |= {"seconds": seconds, "steps": trainer.global_step}

@@ -1,7 +1,7 @@
 """From a MODEL word to a model."""
 
 from dataclasses import fields
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from vit.weights.huggingface.folder import (
     packaged_folder,
     scheme_of,
 )
+from vit.weights.on_disk import digest
 from vit.weights.timm.source import TIMM_SCHEMES, timm_model
 from vit.weights.unfinished import BEST, is_unfinished, read_unfinished
 
@@ -121,8 +122,8 @@ def weights_card(model: Tower) -> dict[str, str]:
     if "sha256" in model.source or not is_bundled(word):
         return model.source
     folder = _bundle_folder(word)
-    with (Path(word) / BEST if folder is None else folder / WEIGHTS).open("rb") as stream:
-        return model.source | {"sha256": file_digest(stream, "sha256").hexdigest()}
+    file = Path(word) / BEST if folder is None else folder / WEIGHTS
+    return model.source | {"sha256": digest([file])}
 
 
 def multiplications(model: Tower) -> float:
@@ -272,11 +273,16 @@ def fingerprint(model: Any) -> str:
     printed = repr((model, model.labels, model.preprocess, model.autocast, *model.thresholds))
     for name, former in FORMER_NAMES.items():
         printed = printed.replace(name, former)
-    digest = sha256(printed.encode())
+    key = sha256(printed.encode())
     if model.reads == "text" and model.preprocess is not None:
-        digest.update(model.preprocess.definition.encode())
+        key.update(model.preprocess.definition.encode())
     state = {name.replace("token_embedding.", "words."): part for name, part in model.state_dict().items()}
     for name, tensor in sorted(state.items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+        key.update(name.encode())
+        key.update(tensor_bytes(tensor))
+    return key.hexdigest()[:16]
+
+
+def tensor_bytes(tensor: torch.Tensor) -> bytes:
+    """The values of a tensor on any device, for a hash."""
+    return tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -7,9 +7,7 @@
 `model/model.safetensors` is written when the run is finished.
 """
 
-import logging
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -30,12 +28,11 @@ from vit.bundle import (
     write_description,
 )
 from vit.errors import VitError
+from vit.weights.messages import say_once
 
 BEST = Path("checkpoints", "best.ckpt")
 FROZEN = "frozen.safetensors"  # beside the checkpoints, which hold the weights that are trained
 MODULE = "model."  # where the Lightning module holds the model
-
-log = logging.getLogger("vit")
 
 
 def write_outline(folder: Path, bundle: Bundle) -> None:
@@ -78,9 +75,7 @@ def read_unfinished(run: Path) -> Bundle:
     """
     outline = read_outline(run / "model")
     checkpoint = _load(run / BEST)
-    _say_once(
-        f"{run} is not finished: this is its best checkpoint so far, of epoch {checkpoint['epoch'] + 1}"
-    )
+    say_once(f"{run} is not finished: this is its best checkpoint so far, of epoch {checkpoint['epoch'] + 1}")
     frozen = run / BEST.parent / FROZEN
     body = frozen_weights(frozen) if frozen.is_file() else {}
     return replace(outline, weights=body | checkpoint_weights(checkpoint))
@@ -131,9 +126,3 @@ def _load(file: Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or not {"state_dict", "epoch"} <= checkpoint.keys():
         raise VitError(f"{file} is not a checkpoint of a run: it has no weights and epoch")
     return checkpoint
-
-
-@cache
-def _say_once(message: str) -> None:
-    """To stderr, unless the program sends the log elsewhere; a command opens its model several times."""
-    log.warning(message)

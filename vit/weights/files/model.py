@@ -1,8 +1,6 @@
 """From a file of weights and the name of an architecture to a model."""
 
-import logging
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,13 @@ from vit.weights.files.authors import author_of, own_arguments, own_pixels
 from vit.weights.files.convert import Converted, convert
 from vit.weights.files.names import Tensors, choose_place, divide, find_places, renamed
 from vit.weights.files.npz import convert_npz
-from vit.weights.files.reading import NPZ, digest, files_of, read_content
-from vit.weights.pointers import refuse_pointer
+from vit.weights.files.reading import NPZ, files_of, read_content
+from vit.weights.messages import say_once
+from vit.weights.on_disk import digest, refuse_pointer
 from vit.weights.timm import import_timm
 from vit.weights.timm.source import WAYS
 
 OVERLAY = "pretrained_cfg_overlay"  # timm's argument for what stands around the weights
-
-log = logging.getLogger("vit")
 
 
 def model_from_file(file: Path, like: str | None, key: str | None = None) -> Any:
@@ -55,7 +52,7 @@ def model_from_file(file: Path, like: str | None, key: str | None = None) -> Any
         )
     height, width = model.image_size
     model.preprocess = replace(model.preprocess, height=height, width=width)
-    _say_once(_report(file, converted, model))
+    say_once(_report(file, converted, model))
     return model
 
 
@@ -136,9 +133,3 @@ def _pixels(converted: Converted, preprocess: Any) -> str:
     return (
         f"{said}; for {' or '.join(others)}, name the tag: --model.like {SCHEME}{converted.name}.{others[0]}"
     )
-
-
-@cache
-def _say_once(message: str) -> None:
-    """To stderr, unless the program sends the log elsewhere; a command opens its model several times."""
-    log.warning(message)

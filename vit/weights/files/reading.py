@@ -5,7 +5,6 @@ import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +82,6 @@ def read_content(files: list[Path]) -> Content:
         raise VitError(f"{files[0]} holds no tensors")
     args = loaded.get("args")
     return Content(tensors, vars(args) if isinstance(args, Namespace) else {}, str(loaded.get("arch", "")))
-
-
-def digest(files: list[Path]) -> str:
-    """sha256 of a file, in hexadecimal digits; of a sharded one, of its files one after another."""
-    total = sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
 
 
 def _indexed(file: Path) -> list[str]:

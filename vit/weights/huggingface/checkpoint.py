@@ -1,8 +1,6 @@
 """The files of a model in a folder: its config, its tensors, where they come from."""
 
 import json
-from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vit.errors import VitError
-from vit.weights.pointers import refuse_pointer
+from vit.weights.on_disk import digest, refuse_pointer
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-CHUNK = 1 << 22  # bytes
 
 
 def read_json(file: Path, missing: Any) -> Any:
@@ -91,11 +88,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 def source_of(folder: Path) -> dict[str, str]:
     """`sha256` of the weights, parts one after the other, and `license` where README.md says it."""
-    digest = sha256()
-    for file in weight_files(folder):
-        for chunk in _chunks(file):
-            digest.update(chunk)
-    return {"sha256": digest.hexdigest()} | license_of(folder)
+    return {"sha256": digest(weight_files(folder))} | license_of(folder)
 
 
 def license_of(folder: Path) -> dict[str, str]:
@@ -109,9 +102,3 @@ def license_of(folder: Path) -> dict[str, str]:
     names = said if isinstance(said, list) else [said]
     known = ", ".join(str(name) for name in names if name)
     return {"license": known} if known else {}
-
-
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as opened:
-        while chunk := opened.read(CHUNK):
-            yield chunk

@@ -17,10 +17,11 @@ from vit.vision import VisionTransformer
 from vit.weights.huggingface.checkpoint import license_of, read_config, read_tensors, source_of
 from vit.weights.huggingface.images import build_vision
 from vit.weights.huggingface.inputs import add_preprocess
-from vit.weights.huggingface.loaded import check_whole, class_of, folder_of, unwrapped
+from vit.weights.huggingface.loaded import check_whole, class_of, folder_of
 from vit.weights.huggingface.names import our_name, without_base
 from vit.weights.huggingface.tasks import check_head, label_names, needed, task_of, thresholds
 from vit.weights.huggingface.texts import build_text
+from vit.weights.wrappers import unwrapped
 
 PICTURES = ("vit", "dinov2", "dinov2_with_registers")
 FAMILIES = (*PICTURES, "bert", "roberta", "distilbert")

@@ -1,23 +1,11 @@
-"""A transformers model in memory: what is wrapped in it, its class, and the files that it came from."""
+"""A transformers model in memory: its class, and the files that it came from."""
 
 from pathlib import Path
 from typing import Any
 
 from torch import nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from vit.errors import VitError
-
-
-def unwrapped(model: Any) -> Any:
-    """The model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`."""
-    while True:
-        if isinstance(model, DataParallel | DistributedDataParallel):
-            model = model.module
-        elif isinstance(model, nn.Module) and "_orig_mod" in model._modules:  # torch.compile's wrapper
-            model = model._orig_mod
-        else:
-            return model
 
 
 def class_of(model: Any) -> str:

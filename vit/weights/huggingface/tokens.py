@@ -87,7 +87,7 @@ def max_length(said: Any, longest: int) -> int:
     """The smaller of both; transformers says 1e30 where a tokenizer has no limit.
 
     Raises:
-        VitError: `said` is no number.
+        VitError: `said` is not a number.
     """
     if said is None:
         return longest

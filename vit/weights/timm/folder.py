@@ -1,7 +1,6 @@
 """A local folder in timm's format: `config.json` with `architecture`, and a file of weights."""
 
 import json
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 
 from vit.errors import VitError, one_line_message
 from vit.vision import VisionTransformer
-from vit.weights.pointers import refuse_pointer
+from vit.weights.on_disk import digest, refuse_pointer
 from vit.weights.timm.source import LOCAL, import_timm, require_followed, source_of
 
 CONFIG = "config.json"
@@ -37,9 +36,7 @@ def folder_model(folder: Path, word: str) -> VisionTransformer:
         raise VitError(f"{folder / CONFIG}: timm cannot make the model: {one_line_message(error)}") from None
     config = require_followed(model, word)
     _load(model, weights)
-    with weights.open("rb") as opened:
-        digest = file_digest(opened, "sha256").hexdigest()
-    return import_timm(model, source_of(word, config) | {"sha256": digest})
+    return import_timm(model, source_of(word, config) | {"sha256": digest([weights])})
 
 
 def _require_config(folder: Path) -> None:

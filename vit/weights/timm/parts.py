@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 import timm.layers
 from torch import Tensor, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from vit.errors import VitError
+from vit.weights.wrappers import unwrapped
 
 NORMS = (nn.LayerNorm, timm.layers.LayerNorm, timm.layers.LayerNormFp32)
 DROPS = (nn.Dropout, nn.Identity, timm.layers.DropPath, timm.layers.PatchDropout)  # identities in eval mode
@@ -24,17 +24,6 @@ def refuse(part: str, found: object, expected: str) -> NoReturn:
         VitError: Always.
     """
     raise VitError(f"cannot import this timm model: {part} is {found}, expected {expected}")
-
-
-def unwrapped(module: Any) -> Any:
-    """The module in the wrappers of `torch.compile` and of data parallelism."""
-    while True:
-        if isinstance(module, (DataParallel, DistributedDataParallel)):
-            module = module.module
-        elif isinstance(module, nn.Module) and "_orig_mod" in module._modules:
-            module = module._modules["_orig_mod"]
-        else:
-            return module
 
 
 def find(model: nn.Module, path: str) -> Any:
