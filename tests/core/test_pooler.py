@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from vit.core import GridPositions
 from vit.core.pooler import make_pooler
+from vit.positions import GridPositions
 
 
 @pytest.mark.parametrize("antialias", [True, False])

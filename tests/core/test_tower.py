@@ -106,8 +106,10 @@ def test_the_attention_pool_takes_activation_and_biases_of_the_blocks() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"norm": "both"}, "'both', expected 'pre' or 'post'"),
-        ({"activation": "silu"}, "'silu', expected one of: gelu"),
+        ({"norm": "both"}, "'both', expected one of: pre, post, branch"),
+        ({"activation": "elu"}, "'elu', expected one of: gelu"),
+        ({"parallel": True, "norm": "post"}, "parallel is True, with norm 'post'"),
+        ({"parallel": True, "cross": True}, "and cross True: expected 'pre' and False"),
         ({"qkv_bias": (True, False)}, "three: query, key, value"),
         ({"norm_kind": "batch"}, "'batch', expected one of: layer"),
         ({"width": 9}, "9, expected a multiple of heads = 2"),

@@ -56,7 +56,8 @@ class ForwardPass:
         with watch_attention(model, visit):
             tokens = model.embed(self.inputs)
             self.grid = model.grid(self.inputs)
-            for layer, after in enumerate(model.encoder.layers(tokens)):
+            relations = model.relations(self.inputs)
+            for layer, after in enumerate(model.encoder.layers(tokens, relations=relations)):
                 tokens = after
                 require_depth(len(seen), 1, f"block {layer}")
                 yield seen.pop()[1]
@@ -143,7 +144,7 @@ def backward_rollout(
     """
     with watch_gradients(model) as watched:
         tokens = model.embed(clone_if_inference(inputs))
-        for after in model.encoder.layers(tokens):
+        for after in model.encoder.layers(tokens, relations=model.relations(inputs)):
             tokens = after
         depth = len(model.encoder.blocks)
         states = model.encoder.norm(tokens)

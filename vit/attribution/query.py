@@ -35,14 +35,15 @@ def seed_row(
 ) -> Tensor:
     """The weighting of final tokens that a query stands for.
 
-    `cls` is what the head reads: in a model without a class token that is its pooling, the mean of the
-    patches or the attention pool's own weights.
+    `cls` is what the head reads: the class token, the last token, the mean of the patches, or the attention
+    pool's own weights.
 
     Args:
         query: From `parse_query`.
         grid: (rows, cols) of patches.
         prefix: Number of tokens before the patches.
-        pool: `cls`, `mean`, `cls_mean` (half of each) or `attention`: what the head reads.
+        pool: What the head reads, a name in `vit.core.pooling.POOLS`; `cls_mean`, and `prefix`, are shares of
+            the tokens that they concatenate.
         pool_row: (B, patches), the attention pool's weights of the patches; required, and returned as it is,
             where `pool` is `attention` and `query` is `cls`.
 
@@ -64,6 +65,12 @@ def seed_row(
         if pool == "cls_mean":
             seed[:, prefix:] += 1 / patches
             seed /= 2
+    elif query == "cls" and pool == "last":
+        seed[:, -1] = 1
+    elif query == "cls" and pool == "prefix":
+        seed[:, :prefix] = 1 / prefix
+    elif query == "cls" and pool == "mean_all":
+        seed[:] = 1 / (prefix + patches)
     elif isinstance(query, str):
         seed[:, prefix:] = 1 / patches
     else:

@@ -1,11 +1,14 @@
 """The attention core that all towers share. It imports nothing else of vit."""
 
 from vit.core.attention import Attention, Recording, attention_weights
-from vit.core.block import ACTIVATIONS, Block, BlockSpec, LayerScale, Mlp
+from vit.core.block import Block, LayerScale
+from vit.core.cache import LayerCache, new_cache
 from vit.core.encoder import Encoder
+from vit.core.mlp import ACTIVATIONS, Mlp
 from vit.core.norms import make_norm
 from vit.core.pooling import AttentionPool, ClassMeanPool, ClassPool, MeanPool, make_pool
-from vit.core.positions import GridPositions, SequencePositions
+from vit.core.relations import Relation, Rotation
+from vit.core.spec import BlockSpec
 from vit.core.tape import POOL, Slot, Tape, attention_slots, record_attention, watch_attention
 from vit.core.tower import Tower, probabilities
 
@@ -19,12 +22,13 @@ __all__ = [
     "ClassMeanPool",
     "ClassPool",
     "Encoder",
-    "GridPositions",
+    "LayerCache",
     "LayerScale",
     "MeanPool",
     "Mlp",
     "Recording",
-    "SequencePositions",
+    "Relation",
+    "Rotation",
     "Slot",
     "Tape",
     "Tower",
@@ -32,6 +36,7 @@ __all__ = [
     "attention_weights",
     "make_norm",
     "make_pool",
+    "new_cache",
     "probabilities",
     "record_attention",
     "watch_attention",

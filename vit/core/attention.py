@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from vit.core.cache import KeyValues
 from vit.core.masks import broadcast_mask
 from vit.core.norms import make_norm
 from vit.core.packing import Packing
+from vit.core.relations import Relation, join_masks
 
 # Up to this many keys, two plain matrix products are faster than the fused kernel in half precision on a CPU,
 # above all in the backward pass (measured in docs/performance.md).
@@ -18,25 +20,28 @@ PLAIN_CPU_KEYS = 640
 
 
 class Recording(NamedTuple):
-    """The queries, keys, mask and scale that determine the attention weights of one call.
+    """What determines the attention weights of one call.
 
     Args:
-        query: (B, H, N, K)
-        key: (B, H, M, K)
+        query: (B, H, N, K), after its norm and rotation.
+        key: (B, H, M, K), likewise.
         mask: bool, broadcastable to (B, H, N, M), or None.
         scale: Factor on the scores.
+        bias: Added to the scores after `scale`, broadcastable to (B, H, N, M), or None.
     """
 
     query: Tensor
     key: Tensor
     mask: Tensor | None
     scale: float
+    bias: Tensor | None = None
 
     def weights(self) -> Tensor:
         """(B, H, N, M), at least float32, even where the model computed in half precision."""
         dtype = torch.promote_types(self.query.dtype, torch.float32)
         with torch.autocast(self.query.device.type, enabled=False):
-            return attention_weights(self.query.to(dtype), self.key.to(dtype), self.mask, self.scale)
+            bias = None if self.bias is None else self.bias.to(dtype)
+            return attention_weights(self.query.to(dtype), self.key.to(dtype), self.mask, self.scale, bias)
 
 
 # The tensors are the values (B, H, M, K) and their weighted sums (B, H, N, K).
@@ -48,10 +53,14 @@ class Attention(nn.Module):
 
     Args:
         width: D, of the queries' tokens and of the output.
-        heads: H. The head width K is `width // heads`.
+        heads: H.
+        head_width: K; None: `width // heads`.
+        scale: Factor on the scores; None: 1 / sqrt(K).
         qkv_bias: Bias on the query, key and value projections: one flag for all, or three.
         output_bias: Bias on the output projection.
         qk_norm: A norm over K on queries and keys (Dehghani et al. 2023, section 2).
+        mixed_norm: A norm over all heads before the output projection (Wang et al. 2022, "Foundation
+            transformers", section 2).
         norm_kind: Kind of these norms, a name in `vit.core.norms.NORMS`.
         norm_eps: Epsilon of these norms.
 
@@ -61,7 +70,7 @@ class Attention(nn.Module):
             `vit.core.tape.watch_attention` adds one for the duration of a `with` block.
 
     Raises:
-        ValueError: `width` is not a multiple of `heads`, or `heads` is below 1.
+        ValueError: `heads` is below 1, or `width` is no multiple of it and there is no `head_width`.
     """
 
     def __init__(
@@ -69,25 +78,30 @@ class Attention(nn.Module):
         width: int,
         heads: int,
         *,
+        head_width: int | None = None,
+        scale: float | None = None,
         qkv_bias: bool | Sequence[bool] = True,
         output_bias: bool = True,
         qk_norm: bool = False,
+        mixed_norm: bool = False,
         norm_kind: str = "layer",
         norm_eps: float = 1e-6,
     ):
         super().__init__()
-        if heads < 1 or width % heads:
+        if heads < 1 or (head_width is None and width % heads):
             raise ValueError(f"width is {width}, expected a multiple of heads = {heads}")
         self.heads = heads
-        self.scale = (width // heads) ** -0.5
+        head_width = width // heads if head_width is None else head_width
+        self.scale = head_width**-0.5 if scale is None else scale
         query_bias, key_bias, value_bias = [qkv_bias] * 3 if isinstance(qkv_bias, bool) else qkv_bias
-        self.query = nn.Linear(width, width, bias=query_bias)
-        self.key = nn.Linear(width, width, bias=key_bias)
-        self.value = nn.Linear(width, width, bias=value_bias)
-        head_width = width // heads
+        inner = heads * head_width
+        self.query = nn.Linear(width, inner, bias=query_bias)
+        self.key = nn.Linear(width, inner, bias=key_bias)
+        self.value = nn.Linear(width, inner, bias=value_bias)
         self.query_norm = make_norm(head_width, norm_eps, kind=norm_kind, used=qk_norm)
         self.key_norm = make_norm(head_width, norm_eps, kind=norm_kind, used=qk_norm)
-        self.output = nn.Linear(width, width, bias=output_bias)
+        self.mixed_norm = make_norm(inner, norm_eps, kind=norm_kind) if mixed_norm else None
+        self.output = nn.Linear(inner, width, bias=output_bias)
         self.recorders: dict[int, Recorder] = {}
 
     def forward(
@@ -96,6 +110,9 @@ class Attention(nn.Module):
         context: Tensor | None = None,
         mask: Tensor | None = None,
         packing: Packing | None = None,
+        *,
+        relation: Relation | None = None,
+        cache: KeyValues | None = None,
     ) -> Tensor:
         """Let `tokens` attend to `context`.
 
@@ -104,57 +121,102 @@ class Attention(nn.Module):
             context: (B, M, D), the source of keys and values. None: `tokens` (self-attention).
             mask: bool, True = may be attended to: (B, M), or any shape that broadcasts to (B, H, N, M).
                 A query that may attend to nothing gets zeros.
-            packing: Positions of packed tokens in the padded batch; `tokens` and the result are then (T, D).
-                Self-attention only.
+            packing: Positions of packed tokens in the padded batch; `tokens` and the result are then (T, D),
+                and `context` stays padded.
+            relation: What this layer knows of positions; None: nothing.
+            cache: Keys and values of the tokens before `context`, which grow by its own; M counts all then.
 
         Returns:
             (B, N, D)
         """
-        context = tokens if context is None else context
-        query, key, value = self.query(tokens), self.key(context), self.value(context)
-        if packing is not None:
-            query, key, value = packing.unpack(query), packing.unpack(key), packing.unpack(value)
-        mask = broadcast_mask(mask, query.shape[0], query.shape[1], key.shape[1])
-        query = self.query_norm(self._split(query))  # (B, H, N, K)
-        key = self.key_norm(self._split(key))  # (B, H, M, K)
-        value = self._split(value)  # (B, H, M, K)
-        mixed = attend(query, key, value, mask, self.scale)  # (B, H, N, K)
+        relation = relation or Relation()
+        query = self.query(tokens)  # (B, N, H K)
+        query = self.query_norm(self._split(query if packing is None else packing.unpack(query)))
+        if relation.rotation is not None:
+            query = relation.rotation(query)
+        key, value = self._keys_values(tokens, context, packing, relation, cache)
+        allowed = broadcast_mask(mask, query.shape[0], query.shape[2], key.shape[2])
+        allowed = join_masks(allowed, relation.mask)
+        bias = relation.bias(query) if callable(relation.bias) else relation.bias
+        mixed = attend(query, key, value, allowed, self.scale, bias)  # (B, H, N, K)
         if self.recorders and (recorder := self.recorders.get(get_ident())):
-            recorder(Recording(query, key, mask, self.scale), value, mixed)
-        joined = mixed.transpose(1, 2).flatten(2)  # (B, N, D)
-        return self.output(joined if packing is None else packing.pack(joined))
+            recorder(Recording(query, key, allowed, self.scale, bias), value, mixed)
+        joined = mixed.transpose(1, 2).flatten(2)  # (B, N, H K)
+        if packing is not None:
+            joined = packing.pack(joined)
+        return self.output(joined if self.mixed_norm is None else self.mixed_norm(joined))
+
+    def _keys_values(
+        self,
+        tokens: Tensor,
+        context: Tensor | None,
+        packing: Packing | None,
+        relation: Relation,
+        cache: KeyValues | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values, (B, H, M, K) each."""
+        if cache is not None and (known := cache.known()) is not None:
+            return known
+        source = tokens if context is None else context
+        key, value = self.key(source), self.value(source)
+        if packing is not None and context is None:
+            key, value = packing.unpack(key), packing.unpack(value)
+        key, value = self.key_norm(self._split(key)), self._split(value)
+        if relation.rotation is not None:
+            key = relation.rotation(key)
+        return (key, value) if cache is None else cache.extend(key, value)
 
     def _split(self, tokens: Tensor) -> Tensor:
-        """(B, N, D) -> (B, H, N, K)."""
+        """(B, N, H K) -> (B, H, N, K)."""
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """softmax(Q K^T scale) V by the fastest path; none approximates.
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scale: float,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """softmax(Q K^T scale + bias) V by the fastest path; none approximates.
 
     (B, H, N, K), (B, H, M, K) twice -> (B, H, N, K).
     """
     half_on_cpu = query.device.type == "cpu" and query.dtype.itemsize < 4
     if half_on_cpu and key.shape[-2] <= PLAIN_CPU_KEYS:
-        return attention_weights(query, key, mask, scale) @ value
-    return scaled_dot_product_attention(query, key, value, mask, scale=scale)
+        return attention_weights(query, key, mask, scale, bias) @ value
+    if bias is None:
+        return scaled_dot_product_attention(query, key, value, mask, scale=scale)
+    bias = bias.to(query.dtype)
+    if mask is None:
+        return scaled_dot_product_attention(query, key, value, bias, scale=scale)
+    some = mask.any(-1, keepdim=True)  # a row of -inf alone would give NaN
+    bias = bias.masked_fill(~mask & some, -torch.inf)
+    return scaled_dot_product_attention(query, key, value, bias, scale=scale).masked_fill(~some, 0.0)
 
 
-def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """The attention weights, which fused kernels do not return: softmax(Q K^T scale).
+def attention_weights(
+    query: Tensor, key: Tensor, mask: Tensor | None, scale: float, bias: Tensor | None = None
+) -> Tensor:
+    """The attention weights, which fused kernels do not return: softmax(Q K^T scale + bias).
 
     Args:
         query: (B, H, N, K)
         key: (B, H, M, K)
         mask: bool, broadcastable to (B, H, N, M), or None.
-        scale: Factor on the scores, 1 / sqrt(K).
+        scale: Factor on the scores, usually 1 / sqrt(K).
+        bias: Added to the scores, broadcastable to (B, H, N, M), or None.
 
     Returns:
         (B, H, N, M), in the queries' dtype. Each row sums to 1 up to rounding, or is all zero where the mask
         allows nothing.
     """
     scores = (query * scale) @ key.transpose(-2, -1)
+    if bias is not None:
+        scores = scores + bias.to(scores.dtype)
     if mask is None:
         return scores.softmax(-1)
-    weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)
-    return weights.masked_fill(~mask.any(-1, keepdim=True), 0.0)
+    some = mask.any(-1, keepdim=True)
+    weights = scores.masked_fill(~mask & some, -torch.inf).softmax(-1)
+    return weights.masked_fill(~some, 0.0)

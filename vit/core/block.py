@@ -1,105 +1,16 @@
-"""One transformer block, its parts, and what all blocks of a tower share."""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+"""One transformer block: attention, attention to a source where there is one, and an MLP."""
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from vit.core.attention import Attention
+from vit.core.cache import LayerCache
+from vit.core.mlp import Mlp
 from vit.core.norms import make_norm
 from vit.core.packing import Packing
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockSpec:
-    """What all blocks of a tower share, and an attention pool after them.
-
-    Args:
-        width: D.
-        heads: H.
-        mlp_ratio: Hidden width of the MLP over D.
-        norm: Norm placement: `pre`, on the inputs of attention and MLP (ViT), or `post`, on the sums (BERT).
-        norm_kind: A name in `vit.core.norms.NORMS`.
-        activation: MLP activation: `gelu` (exact), `gelu_tanh`, `quick_gelu` or `relu`.
-        qkv_bias: Bias on the query, key and value projections: one flag for all, or three.
-        output_bias: Bias on the output projection of attention and on both layers of the MLP.
-        qk_norm: LayerNorm on queries and keys (Dehghani et al. 2023, section 2).
-        layer_scale: Initial value of LayerScale on both branches; None: no LayerScale.
-        dropout: Dropout rate of the branches' outputs and in the MLP.
-        norm_eps: Epsilon of the norms.
-
-    Raises:
-        ValueError: An unknown `norm` or `activation`, or a `qkv_bias` whose length is not 3.
-    """
-
-    width: int
-    heads: int
-    mlp_ratio: float
-    norm: Literal["pre", "post"] = "pre"
-    norm_kind: str = "layer"
-    activation: str = "gelu"
-    qkv_bias: bool | Sequence[bool] = True
-    output_bias: bool = True
-    qk_norm: bool = False
-    layer_scale: float | None = None
-    dropout: float = 0.0
-    norm_eps: float = 1e-6
-
-    def __post_init__(self) -> None:
-        if self.norm not in ("pre", "post"):
-            raise ValueError(f"norm is {self.norm!r}, expected 'pre' or 'post'")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}, expected one of: {', '.join(ACTIVATIONS)}")
-        if not isinstance(self.qkv_bias, bool) and len(self.qkv_bias) != 3:
-            raise ValueError(f"qkv_bias is {self.qkv_bias}, expected one flag, or three: query, key, value")
-
-    @property
-    def hidden(self) -> int:
-        """Hidden width of the MLP."""
-        return round(self.width * self.mlp_ratio)
-
-    def make_norm(self, *, used: bool = True) -> nn.Module:
-        """A norm over D, as `vit.core.norms.make_norm`."""
-        return make_norm(self.width, self.norm_eps, kind=self.norm_kind, used=used)
-
-
-class QuickGelu(nn.Module):
-    """x sigmoid(1.702 x), as in CLIP (Hendrycks & Gimpel 2016, section 2)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Elementwise."""
-        return x * torch.sigmoid(1.702 * x)
-
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "gelu": nn.GELU,
-    "gelu_tanh": lambda: nn.GELU("tanh"),
-    "quick_gelu": QuickGelu,
-    "relu": nn.ReLU,
-}
-
-
-class Mlp(nn.Module):
-    """Linear, activation, linear, applied to each token: (B, N, D) -> (B, N, D).
-
-    Args:
-        spec: Its `width`, `hidden`, `activation`, `output_bias` and `dropout` (after each linear layer).
-    """
-
-    def __init__(self, spec: BlockSpec):
-        super().__init__()
-        self.expand = nn.Linear(spec.width, spec.hidden, bias=spec.output_bias)
-        self.activation = ACTIVATIONS[spec.activation]()
-        self.contract = nn.Linear(spec.hidden, spec.width, bias=spec.output_bias)
-        self.dropout = nn.Dropout(spec.dropout)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, D) -> (B, N, D)."""
-        hidden = self.dropout(self.activation(self.expand(tokens)))
-        return self.dropout(self.contract(hidden))
+from vit.core.relations import Relation
+from vit.core.spec import BlockSpec
 
 
 class LayerScale(nn.Module):
@@ -119,11 +30,41 @@ class LayerScale(nn.Module):
         return tokens * self.factor
 
 
-class Block(nn.Module):
-    """Attention, then MLP, each with a residual connection.
+def make_attention(spec: BlockSpec) -> Attention:
+    """The attention of a block."""
+    return Attention(
+        spec.width,
+        spec.heads,
+        head_width=spec.head_width,
+        scale=spec.scale,
+        qkv_bias=spec.qkv_bias,
+        output_bias=spec.output_bias,
+        qk_norm=spec.qk_norm,
+        mixed_norm=spec.mixed_norm,
+        norm_kind=spec.norm_kind,
+        norm_eps=spec.norm_eps,
+    )
 
-    There are four places for a norm: on the input of each branch (pre-norm, Dosovitskiy et al. 2021, eq. 2
-    and 3) and on each sum (post-norm, Vaswani et al. 2017, section 3.1). Unused ones hold an identity.
+
+def make_mlp(spec: BlockSpec) -> Mlp:
+    """The MLP of a block."""
+    norm = make_norm(spec.hidden, spec.norm_eps, kind=spec.norm_kind) if spec.hidden_norm else None
+    return Mlp(
+        spec.width,
+        spec.hidden,
+        activation=spec.activation,
+        gated=spec.gated,
+        norm=norm,
+        bias=spec.output_bias if spec.mlp_bias is None else spec.mlp_bias,
+        dropout=spec.dropout,
+    )
+
+
+class Block(nn.Module):
+    """Attention, then attention to a source in a decoder, then MLP, each with a residual connection.
+
+    Each branch has three places for a norm: its input (pre-norm, Dosovitskiy et al. 2021, eq. 2 and 3), its
+    output, and the sum (post-norm, Vaswani et al. 2017, section 3.1). Unused ones hold nothing.
 
     Args:
         spec: What all blocks share.
@@ -132,34 +73,92 @@ class Block(nn.Module):
 
     def __init__(self, spec: BlockSpec, *, drop_path: float = 0.0):
         super().__init__()
-        pre = spec.norm == "pre"
+        pre, post, branch = (spec.norm == place for place in ("pre", "post", "branch"))
 
         def scale() -> nn.Module:
             return nn.Identity() if spec.layer_scale is None else LayerScale(spec.width, spec.layer_scale)
 
+        self.parallel = spec.parallel
         self.attention_norm = spec.make_norm(used=pre)
-        self.attention = Attention(
-            spec.width,
-            spec.heads,
-            qkv_bias=spec.qkv_bias,
-            output_bias=spec.output_bias,
-            qk_norm=spec.qk_norm,
-            norm_kind=spec.norm_kind,
-            norm_eps=spec.norm_eps,
-        )
+        self.attention = make_attention(spec)
+        self.attention_branch_norm = spec.make_norm() if branch else None
         self.attention_scale = scale()
-        self.attention_post_norm = spec.make_norm(used=not pre)
-        self.mlp_norm = spec.make_norm(used=pre)
-        self.mlp = Mlp(spec)
+        self.attention_post_norm = spec.make_norm(used=post)
+        self.cross_norm = spec.make_norm(used=pre) if spec.cross else None
+        self.cross = make_attention(spec) if spec.cross else None
+        self.cross_branch_norm = spec.make_norm() if spec.cross and branch else None
+        self.cross_scale = scale() if spec.cross else None
+        self.cross_post_norm = spec.make_norm(used=post) if spec.cross else None
+        self.mlp_norm = spec.make_norm(used=pre and not spec.parallel)
+        self.mlp = make_mlp(spec)
+        self.mlp_branch_norm = spec.make_norm() if branch else None
         self.mlp_scale = scale()
-        self.mlp_post_norm = spec.make_norm(used=not pre)
+        self.mlp_post_norm = spec.make_norm(used=post)
         self.dropout = nn.Dropout(spec.dropout)
         self.drop_path = StochasticDepth(drop_path, "row")
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, packing: Packing | None = None) -> Tensor:
-        """(B, N, D), or packed (T, D) -> the same shape; mask and packing as in `Attention.forward`."""
-        attended = self.attention(self.attention_norm(tokens), mask=mask, packing=packing)
-        attended = self.dropout(attended)
-        tokens = self.attention_post_norm(tokens + self.drop_path(self.attention_scale(attended)))
+    def forward(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        packing: Packing | None = None,
+        *,
+        relation: Relation | None = None,
+        source: Tensor | None = None,
+        source_mask: Tensor | None = None,
+        context: Tensor | None = None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        """Tokens -> tokens of the same shape.
+
+        Args:
+            tokens: (B, N, D), or packed (T, D).
+            mask: As in `Attention.forward`.
+            packing: As in `Attention.forward`.
+            relation: As in `Attention.forward`.
+            source: (B, M, D), what a decoder attends to beside its own tokens.
+            source_mask: bool (B, M), of the source.
+            context: (B, M, D), what the first attention reads in place of `tokens`, as it is.
+            cache: Keys and values of the tokens before these.
+        """
+        normed = self.attention_norm(tokens)
+        attended = self.attention(
+            normed, context, mask, packing, relation=relation, cache=None if cache is None else cache.own
+        )
+        attended = self._branch(attended, self.attention_branch_norm, self.attention_scale)
+        if self.parallel:
+            return tokens + attended + self._branch(self.mlp(normed), None, self.mlp_scale, dropout=False)
+        tokens = self.attention_post_norm(tokens + attended)
+        if self.cross is not None:
+            tokens = self._attend_to(source, tokens, source_mask, packing, cache)
         expanded = self.mlp(self.mlp_norm(tokens))
-        return self.mlp_post_norm(tokens + self.drop_path(self.mlp_scale(expanded)))
+        expanded = self._branch(expanded, self.mlp_branch_norm, self.mlp_scale, dropout=False)
+        return self.mlp_post_norm(tokens + expanded)
+
+    def _attend_to(
+        self,
+        source: Tensor | None,
+        tokens: Tensor,
+        source_mask: Tensor | None,
+        packing: Packing | None,
+        cache: LayerCache | None,
+    ) -> Tensor:
+        """The branch of a decoder that reads the source."""
+        assert self.cross is not None
+        assert self.cross_norm is not None
+        assert self.cross_scale is not None
+        assert self.cross_post_norm is not None
+        if source is None:
+            raise ValueError("a block with attention to a source got none: pass the encoder's states")
+        kept = None if cache is None else cache.source
+        crossed = self.cross(self.cross_norm(tokens), source, source_mask, packing, cache=kept)
+        crossed = self._branch(crossed, self.cross_branch_norm, self.cross_scale)
+        return self.cross_post_norm(tokens + crossed)
+
+    def _branch(
+        self, tokens: Tensor, norm: nn.Module | None, scale: nn.Module, *, dropout: bool = True
+    ) -> Tensor:
+        """What is added to the residual: dropout (an MLP has its own), norm, scale, stochastic depth."""
+        if dropout:
+            tokens = self.dropout(tokens)
+        return self.drop_path(scale(tokens if norm is None else norm(tokens)))

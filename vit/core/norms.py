@@ -5,7 +5,9 @@ from collections.abc import Callable
 from torch import nn
 
 NORMS: dict[str, Callable[[int, float], nn.Module]] = {
-    "layer": lambda width, eps: nn.LayerNorm(width, eps=eps),
+    "layer": lambda width, eps: nn.LayerNorm(width, eps=eps),  # Ba, Kiros & Hinton 2016
+    "layer_no_bias": lambda width, eps: nn.LayerNorm(width, eps=eps, bias=False),
+    "rms": lambda width, eps: nn.RMSNorm(width, eps=eps),  # Zhang & Sennrich 2019
 }
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vit.core.attention import Attention
-from vit.core.block import BlockSpec, Mlp
+from vit.core.block import make_mlp
+from vit.core.spec import BlockSpec
 
 
 class ClassPool(nn.Module):
@@ -24,12 +25,39 @@ class ClassPool(nn.Module):
         return tokens[torch.arange(len(tokens), device=tokens.device), first]
 
 
+class LastPool(nn.Module):
+    """The last token that is no padding, as in causal models: (B, N, D) -> (B, D)."""
+
+    def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, D)."""
+        if mask is None:
+            return tokens[:, -1]
+        last = mask.shape[1] - 1 - mask.int().flip(1).argmax(1)
+        return tokens[torch.arange(len(tokens), device=tokens.device), last]
+
+
+class PrefixPool(nn.Module):
+    """All tokens of the prefix, concatenated, as the class and distillation tokens of DeiT."""
+
+    def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, prefix D)."""
+        return tokens[:, :prefix].flatten(1)
+
+
 class ClassMeanPool(nn.Module):
     """The class token and the mean of the patches, concatenated, as in DINOv2's classifiers."""
 
     def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, 2 D)."""
         return torch.cat([tokens[:, 0], mean_after(prefix, tokens, mask)], -1)
+
+
+class WholeMeanPool(nn.Module):
+    """The mean of all tokens, the prefix included: (B, N, D) -> (B, D)."""
+
+    def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
+        """(B, N, D) -> (B, D)."""
+        return mean_after(0, tokens, mask)
 
 
 class MeanPool(nn.Module):
@@ -66,7 +94,7 @@ class AttentionPool(nn.Module):
             spec.width, spec.heads, qkv_bias=spec.qkv_bias, output_bias=spec.output_bias
         )
         self.mlp_norm = spec.make_norm()
-        self.mlp = Mlp(replace(spec, dropout=0.0))
+        self.mlp = make_mlp(replace(spec, dropout=0.0))
         nn.init.trunc_normal_(self.query, std=spec.width**-0.5)
 
     def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
@@ -83,11 +111,14 @@ POOLS = {
     "mean": lambda spec: MeanPool(),
     "cls_mean": lambda spec: ClassMeanPool(),
     "attention": AttentionPool,
+    "last": lambda spec: LastPool(),
+    "prefix": lambda spec: PrefixPool(),
+    "mean_all": lambda spec: WholeMeanPool(),
 }
 
 
 def make_pool(kind: str, spec: BlockSpec) -> nn.Module:
-    """The pool of that name: `cls`, `mean`, `cls_mean` or `attention`.
+    """The pool of that name in `POOLS`.
 
     Raises:
         ValueError: An unknown name.

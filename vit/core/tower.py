@@ -1,12 +1,13 @@
 """The interface that all towers share: from inputs of one kind to tokens, states and logits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from vit.core.encoder import Encoder
+from vit.core.relations import Relation
 
 
 class Tower(Protocol):
@@ -26,7 +27,7 @@ class Tower(Protocol):
             weights.
         prefix: Number of tokens before the patches.
         prefix_names: Their names: `class`, `register 1`, ...
-        pool_kind: `cls`, `mean`, `cls_mean` or `attention`.
+        pool_kind: A name in `vit.core.pooling.POOLS`.
         encoder: The blocks.
         head: From pooled features to logits; an identity where there is none.
     """
@@ -68,6 +69,10 @@ class Tower(Protocol):
 
     def embed(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """Inputs -> (B, N, D), the input of the first block."""
+        ...
+
+    def relations(self, inputs: Tensor) -> Sequence[Relation] | None:
+        """What each layer's attention knows of positions beside the tokens; None: nothing."""
         ...
 
     def encode(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:

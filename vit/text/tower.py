@@ -1,6 +1,6 @@
 """The text transformer: ids -> tokens -> core -> head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,10 +9,14 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from vit.bundle import save_model
-from vit.core import BlockSpec, Encoder, SequencePositions, make_pool
+from vit.core import BlockSpec, Encoder, LayerCache, Relation, make_pool
+from vit.core.initial import initialise
+from vit.core.norms import make_norm
 from vit.core.pooler import make_pooler
+from vit.core.relations import causal_mask, with_mask
 from vit.core.tower import final_states, plain_arguments
-from vit.errors import VitError
+from vit.positions import SEQUENCES, SequencePositions, make_relative
+from vit.text.matching import require_fit, require_ids, token_mask
 from vit.text.neighbours import Neighbours
 from vit.text.projection import Projection, make_projections
 from vit.text.tokenizer import Tokenizer
@@ -22,7 +26,8 @@ class TextTransformer(nn.Module):
     """Texts to logits, on the blocks of the image tower. It has the interface of `vit.core.Tower`.
 
     A batch is one tensor of ids, padded on either side; `mask` finds the tokens. BERT (Devlin et al. 2019)
-    is a post-norm `block`, `embedding_norm` and no `encoder_norm`.
+    is a post-norm `block`, `embedding_norm` and no `encoder_norm`; GPT-2 (Radford et al. 2019) is `causal`,
+    pre-norm, reads the `last` token, and has a class for each id of the vocabulary.
 
     Args:
         classes: Number of classes; 0: no head, and `forward` returns the pooled features (B, D).
@@ -30,17 +35,24 @@ class TextTransformer(nn.Module):
         block: What all blocks share.
         length: Rows of the position table: the longest text in tokens.
         depth: L.
-        positions: `learned` or `sinusoidal`.
+        causal: Whether a token attends to itself and to those before it alone.
+        positions: `learned`, `sinusoidal`, or `none`: no table of positions.
+        relative: What attention knows of positions: `kind`, a name in `vit.positions.SEQUENCES`, and the
+            options of its class; None: nothing.
         count_from: How position ids are counted. None: from 0, padding included (BERT). A number: tokens that
             are no padding are counted from the number after it, and padding has this number itself (RoBERTa,
             whose padding id is 1).
         segments: Number of segment embeddings; 0 is none.
         padding: The id of padding.
+        end: The id of the token that ends a text: what follows the first of them is padding; None: none.
+        embedding_width: Channels of token and segment embeddings, which a linear layer brings to D (ELECTRA);
+            None: D.
         embedding_norm: LayerNorm before the first block.
         neighbours: Tokens that a convolution before the first block reads around each token, itself included
             (`Neighbours`); 1: no convolution.
         encoder_norm: LayerNorm after the last block.
-        pool: `cls`, the first token; `mean` of the tokens, special ones included; `cls_mean` or `attention`.
+        pool: A name in `vit.core.pooling.POOLS`: `cls`, the first token; `last`; `mean` of the tokens,
+            special ones included; ...
         pool_block: What an attention pool takes from a block; None: `block`.
         pooler: A linear layer and `tanh` or `relu` between pool and head; None: neither.
         projections: Linear layers after the pooler, the `Dense` of sentence-transformers, each as (width,
@@ -49,15 +61,9 @@ class TextTransformer(nn.Module):
         drop_path: Stochastic depth of the last block.
 
     Attributes:
-        labels: Class names, in the order of the logits; empty if unknown.
-        thresholds: As in `vit.core.tower.Tower`; empty for a model that gives one label.
         preprocess: Text to ids, int64 (N,) (`vit.text.Tokenizer`); None if unknown.
         prefix: 0: all tokens of a text are shown.
-        pool_kind: As `pool`.
-        architecture: The arguments as plain values.
-        source: As in `vit.core.tower.Tower`.
-        autocast: Half-precision dtype of matrix products in `forward` and `features`; None, the default: the
-            dtype of the weights. Pool and head always compute in the dtype of the weights.
+        labels: As in `vit.core.tower.Tower`, as are all others.
 
     Raises:
         ValueError: Arguments that do not fit each other, with both values.
@@ -75,10 +81,14 @@ class TextTransformer(nn.Module):
         *,
         length: int = 512,
         depth: int = 6,
+        causal: bool = False,
         positions: str = "learned",
+        relative: Mapping[str, Any] | None = None,
         count_from: int | None = None,
         segments: int = 0,
         padding: int = 0,
+        end: int | None = None,
+        embedding_width: int | None = None,
         embedding_norm: bool = True,
         neighbours: int = 1,
         encoder_norm: bool = False,
@@ -102,15 +112,23 @@ class TextTransformer(nn.Module):
         self.source: dict[str, str] = {}
         self.autocast: torch.dtype | None = None
         self.padding = padding
+        self.end = end
+        self.causal = causal
+        self.longest = length
         self.count_from = count_from
         self.pool_kind = pool
         self.unit = unit
         width = block.width
 
-        self.token_embedding = nn.Embedding(vocabulary, width)
-        self.segments = nn.Embedding(segments, width) if segments else None
-        self.positions = SequencePositions(length, width, positions)
-        self.embedding_norm = block.make_norm(used=embedding_norm)
+        narrow = width if embedding_width is None else embedding_width
+        self.token_embedding = nn.Embedding(vocabulary, narrow)
+        self.segments = nn.Embedding(segments, narrow) if segments else None
+        self.positions = None if positions == "none" else SequencePositions(length, narrow, positions)
+        self.relative = make_relative(SEQUENCES, relative, block, depth)
+        self.embedding_norm = (
+            make_norm(narrow, block.norm_eps, kind=block.norm_kind) if embedding_norm else nn.Identity()
+        )
+        self.widen = None if embedding_width is None else nn.Linear(narrow, width)
         self.dropout = nn.Dropout(block.dropout)
         self.neighbours = (
             None
@@ -125,12 +143,12 @@ class TextTransformer(nn.Module):
         self.projections = make_projections(projections, pooled)
         pooled = projections[-1][0] if projections else pooled
         self.head: nn.Module = nn.Linear(pooled, classes) if classes else nn.Identity()
-        self._initialise()
+        initialise(self)
 
     @property
     def length(self) -> int:
         """The longest text in tokens."""
-        return len(self.positions.table) - (0 if self.count_from is None else self.count_from + 1)
+        return self.longest - (0 if self.count_from is None else self.count_from + 1)
 
     def save(self, folder: str | Path) -> None:
         """Write the model as a bundle, a folder that `vit.load_model` and every command read.
@@ -156,9 +174,7 @@ class TextTransformer(nn.Module):
         """Ids, int64 (B, N) -> logits (B, classes).
 
         Args:
-            ids: As in `encode`, as are `mask`, `segments` and the errors.
-            mask: See `ids`.
-            segments: See `ids`.
+            ids, mask, segments: As in `encode`, with its errors.
             exact: Compute in the weights' dtype, without autocast.
         """
         mask = self.mask(ids) if mask is None else mask
@@ -179,78 +195,89 @@ class TextTransformer(nn.Module):
         alone = self.pool(tokens.reshape(-1, 1, tokens.shape[-1]), 0)  # each a sequence of its own
         return self._classify(self._after_pool(alone)).unflatten(0, tokens.shape[:-1])
 
-    def encode(self, ids: Tensor, mask: Tensor | None = None, *, segments: Tensor | None = None) -> Tensor:
+    def encode(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        *,
+        segments: Tensor | None = None,
+        caches: Sequence[LayerCache] | None = None,
+    ) -> Tensor:
         """Ids to final tokens, (B, N, D).
 
         Args:
             ids: int64 (B, N).
-            mask: bool (B, N), `True` = a token, `False` = padding; None: as the method `mask` says.
+            mask: bool (B, N), `True` = a token, `False` = padding; None: as the method `mask` says. With
+                `caches` bool (B, M), of all tokens so far.
             segments: int64 (B, N), the segment of each token; None: the first.
+            caches: Of the M - N tokens before these in a causal model (`vit.core.new_cache`); they grow by N.
 
         Raises:
             ValueError: Ids of another shape, or more of them than positions; segments where there are none.
             IndexError: Ids outside the vocabulary.
         """
         mask = self.mask(ids) if mask is None else mask
-        return self.encoder(self.embed(ids, mask, segments=segments), mask)
+        tokens = self.embed(ids, mask, segments=segments)
+        return self.encoder(tokens, mask, self.relations(ids, mask.shape[1]), caches=caches)
 
-    def embed(self, ids: Tensor, mask: Tensor | None = None, *, segments: Tensor | None = None) -> Tensor:
-        """Ids, int64 (B, N) -> (B, N, D), the input of the first block. Errors are those of `encode`."""
-        if ids.ndim != 2 or ids.is_floating_point():
-            raise ValueError(
-                f"ids have shape {tuple(ids.shape)} and {ids.dtype}, expected (B, N), torch.int64"
-            )
-        if ids.shape[1] > self.length:
-            raise ValueError(
-                f"the text has {ids.shape[1]} tokens, expected at most {self.length}: cut it, or give the "
-                "model a longer table of positions"
-            )
+    def embed(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        *,
+        segments: Tensor | None = None,
+    ) -> Tensor:
+        """Ids, int64 (B, N) -> (B, N, D), the input of the first block; arguments and errors as `encode`."""
+        require_ids(ids, self.length)
+        mask = self.mask(ids) if mask is None else mask
         tokens = self.token_embedding(ids)
         if self.segments is not None:
             tokens = tokens + (self.segments.weight[0] if segments is None else self.segments(segments))
         elif segments is not None:
             raise ValueError("segments are given, and this model has no segment embeddings: leave them out")
-        position_ids = None
+        if self.positions is not None:
+            tokens = self.positions(tokens, self._position_ids(ids, mask))
+        tokens = self.dropout(self.embedding_norm(tokens))
+        if self.widen is not None:
+            tokens = self.widen(tokens)
+        return tokens if self.neighbours is None else self.neighbours(tokens, mask)
+
+    def _position_ids(self, ids: Tensor, mask: Tensor) -> Tensor | None:
+        """The row of the position table for each token, int64 (B, N); None: 0, 1, 2, ..."""
         if self.count_from is not None:
             present = ids != self.padding  # wherever it stands, as in transformers
-            position_ids = present.cumsum(1) * present + self.count_from
-        tokens = self.dropout(self.embedding_norm(self.positions(tokens, position_ids)))
-        if self.neighbours is None:
-            return tokens
-        return self.neighbours(tokens, self.mask(ids) if mask is None else mask)
+            return present.cumsum(1) * present + self.count_from
+        if not self.causal:
+            return None
+        counted = (mask.cumsum(1) - 1).clamp(min=0)  # without padding, as where texts are generated
+        return counted[:, -ids.shape[1] :]
+
+    def relations(self, ids: Tensor, total: int | None = None) -> Sequence[Relation] | None:
+        """What each layer's attention knows of the positions of these tokens; None: nothing.
+
+        Args:
+            ids: int64 (B, N), the last of `total` tokens.
+            total: M, the number of keys; None: N.
+        """
+        keys = torch.arange(ids.shape[1] if total is None else total, device=ids.device)[None]
+        queries = keys[:, -ids.shape[1] :]
+        relations = None if self.relative is None else self.relative(queries, keys)
+        if not self.causal:
+            return relations
+        return with_mask(relations, causal_mask(queries, keys), len(self.encoder.blocks))
 
     def mask(self, ids: Tensor) -> Tensor:
-        """Bool (B, N), `True` = a token, `False` = padding, which stands at the ends of a row.
-
-        An id of padding between tokens is a token: the text spells it out (`[PAD]`). A text that ends with
-        it, where the tokenizer adds no token at the end, needs a mask of its own.
-        """
-        token = (ids != self.padding).int()
-        return (token.cumsum(-1) > 0) & (token.flip(-1).cumsum(-1).flip(-1) > 0)
+        """Bool (B, N), `True` = a token, `False` = padding, as `vit.text.matching.token_mask` finds them."""
+        return token_mask(ids, self.padding, self.end)
 
     def use_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Read texts with this tokenizer: sets `preprocess`, and `padding` to its id of padding.
 
         Raises:
-            VitError: It has ids that the model has no embedding for, longer results than the model has
-                positions, or another id of padding than the model counts positions by.
+            VitError: As `vit.text.matching.require_fit`.
         """
-        rows, largest = self.token_embedding.num_embeddings, tokenizer.largest_id()
-        if largest >= rows:
-            raise VitError(
-                f"the tokenizer has ids up to {largest}, and the model's embeddings end at {rows - 1}: take "
-                "the tokenizer that it was trained with, or the model after resize_token_embeddings"
-            )
-        if tokenizer.length > self.length:
-            raise VitError(
-                f"the tokenizer gives up to {tokenizer.length} tokens, and the model has {self.length} "
-                f"positions: use tokenizer.cut({self.length})"
-            )
-        if self.count_from is not None and tokenizer.padding != self.padding:
-            raise VitError(
-                f"the tokenizer pads with id {tokenizer.padding}, and the model counts positions by id "
-                f"{self.padding}: take the tokenizer that it was trained with"
-            )
+        counted = None if self.count_from is None else self.padding
+        require_fit(tokenizer, self.token_embedding.num_embeddings, self.length, counted)
         self.padding = self.architecture["padding"] = tokenizer.padding
         self.preprocess = tokenizer
 
@@ -270,15 +297,3 @@ class TextTransformer(nn.Module):
         if self.unit and isinstance(self.head, nn.Identity):
             return normalize(pooled, dim=-1)
         return self.head(self.dropout(pooled))
-
-    def _initialise(self) -> None:
-        """As the image tower: matrices by Glorot & Bengio (2010), a zero head; embeddings of length 1."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
-        if isinstance(self.head, nn.Linear):
-            nn.init.zeros_(self.head.weight)

@@ -1,6 +1,6 @@
 """The vision transformer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from vit.bundle import save_model
-from vit.core import BlockSpec, Encoder, GridPositions, make_pool
+from vit.core import BlockSpec, Encoder, Relation, make_pool
+from vit.core.initial import initialise
 from vit.core.pooler import make_pooler
 from vit.core.tower import final_states, plain_arguments
+from vit.positions import GRIDS, GridPositions, make_relative
 from vit.vision.patches import ConvTokenizer, PatchTokenizer, patch_grid
 
 
@@ -31,9 +33,11 @@ class VisionTransformer(nn.Module):
         depth: L.
         class_token: Whether there is a class token.
         registers: Number of register tokens (Darcet et al. 2024).
-        positions: `learned` or `sincos`.
+        positions: `learned`, `sincos`, or `none`: no table of positions.
         positions_antialias: Whether positions are interpolated with antialiasing (`GridPositions`).
-        pool: `cls`, `mean` (of the patches), `cls_mean` (both, concatenated) or `attention`.
+        relative: What attention knows of positions: `kind`, a name in `vit.positions.GRIDS`, and the options
+            of its class; None: nothing.
+        pool: A name in `vit.core.pooling.POOLS`: `cls`, `mean` (of the patches), `attention`, ...
         pool_block: What an attention pool takes from a block; None: `block`.
         patch_bias: Bias of the patch projection.
         drop_path: Stochastic depth of the last block.
@@ -51,7 +55,7 @@ class VisionTransformer(nn.Module):
         source: As in `vit.core.tower.Tower`.
         prefix: Number of tokens before the patches.
         prefix_names: Their names: `class`, `register 1`, ...
-        pool_kind: `cls`, `mean`, `cls_mean` or `attention`.
+        pool_kind: As `pool`.
         autocast: Half-precision dtype of matrix products in `forward` and `features`; None, the default: the
             dtype of the weights. Pool and head always compute in the dtype of the weights.
 
@@ -76,6 +80,7 @@ class VisionTransformer(nn.Module):
         registers: int = 0,
         positions: str = "learned",
         positions_antialias: bool = True,
+        relative: Mapping[str, Any] | None = None,
         pool: str = "cls",
         pool_block: BlockSpec | None = None,
         patch_bias: bool = True,
@@ -109,16 +114,24 @@ class VisionTransformer(nn.Module):
         self.tokenizer = _tokenizer(tokenizer, channels, width, patch_size, patch_bias, stem)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, width)) if registers else None
-        self.positions = GridPositions(rows, cols, width, positions, antialias=positions_antialias)
+        self.positions = (
+            None
+            if positions == "none"
+            else GridPositions(rows, cols, width, positions, antialias=positions_antialias)
+        )
+        self.relative = make_relative(GRIDS, relative, block, depth)
         self.dropout = nn.Dropout(block.dropout)
         self.embedding_norm = block.make_norm(used=embedding_norm)
         self.encoder = Encoder(block, depth, drop_path=drop_path, final_norm=encoder_norm)
         self.pool = make_pool(pool, pool_block or block)
         self.pool_norm = block.make_norm(used=pool_norm)
-        pooled = 2 * width if pool == "cls_mean" else width
+        pooled = width * {"cls_mean": 2, "prefix": self.prefix}.get(pool, 1)
         self.pooler = make_pooler(pooler, pooled)
         self.head: nn.Module = nn.Linear(pooled, classes) if classes else nn.Identity()
-        self._initialise()
+        initialise(self)
+        for token in (self.class_token, self.registers):  # as large as positions
+            if token is not None:
+                nn.init.normal_(token, std=width**-0.5)
 
     def save(self, folder: str | Path) -> None:
         """Write the model as a bundle, a folder that `vit.load_model` and every command read.
@@ -162,7 +175,7 @@ class VisionTransformer(nn.Module):
 
     def encode(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, C, height, width) float -> (B, N, D), after the final norm, prefix tokens included."""
-        return self.encoder(self.embed(images), mask)
+        return self.encoder(self.embed(images), mask, self.relations(images))
 
     def embed(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, C, height, width) float -> (B, N, D), the input of the first block.
@@ -174,7 +187,8 @@ class VisionTransformer(nn.Module):
             raise ValueError(
                 f"images have shape {tuple(images.shape)}, expected (B, {self.channels}, height, width)"
             )
-        patches = self.positions(self.tokenizer(images)).flatten(1, 2)
+        grid = self.tokenizer(images)  # (B, rows, cols, D)
+        patches = (grid if self.positions is None else self.positions(grid)).flatten(1, 2)
         prefix = [
             token.expand(images.shape[0], -1, -1)
             for token in (self.class_token, self.registers)
@@ -182,6 +196,13 @@ class VisionTransformer(nn.Module):
         ]
         tokens = torch.cat([*prefix, patches], dim=1) if prefix else patches
         return self.embedding_norm(self.dropout(tokens))
+
+    def relations(self, images: Tensor) -> Sequence[Relation] | None:
+        """What each layer's attention knows of the positions of these images' tokens; None: nothing."""
+        if self.relative is None:
+            return None
+        relations: list[Relation] = self.relative(*self.grid(images), self.prefix, images.device)
+        return relations
 
     def grid(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of patches in these images (B, C, height, width)."""
@@ -194,23 +215,6 @@ class VisionTransformer(nn.Module):
         """(B, F) -> (B, F), what the head reads."""
         normed = self.pool_norm(pooled)
         return normed if self.pooler is None else self.pooler(normed)
-
-    def _initialise(self) -> None:
-        """Matrices by Glorot & Bengio (2010), tokens as large as positions, a zero head: uniform scores.
-
-        A fixed standard deviation such as 0.02 suits one width; at small widths attention stays uniform for
-        the first epochs.
-        """
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        for token in (self.class_token, self.registers):
-            if token is not None:
-                nn.init.normal_(token, std=token.shape[-1] ** -0.5)
-        if isinstance(self.head, nn.Linear):
-            nn.init.zeros_(self.head.weight)
 
 
 def _tokenizer(

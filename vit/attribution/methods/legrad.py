@@ -35,7 +35,8 @@ def run(model: Tower, inputs: Tensor, query: Query, targets: Tensor | None) -> E
         tokens = model.embed(clone_if_inference(inputs))
         grid = model.grid(inputs)
         # Detached: a layer's score has its gradient in this layer alone.
-        for layer, after in enumerate(model.encoder.layers(tokens, detach=True)):
+        layers = model.encoder.layers(tokens, relations=model.relations(inputs), detach=True)
+        for layer, after in enumerate(layers):
             tokens = after
             states = model.encoder.norm(tokens)
             scores.append(query_logits(model, states, query, grid))

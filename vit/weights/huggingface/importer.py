@@ -15,16 +15,12 @@ from vit.errors import VitError
 from vit.text import TextTransformer
 from vit.vision import VisionTransformer
 from vit.weights.huggingface.checkpoint import license_of, read_config, read_tensors, source_of
-from vit.weights.huggingface.images import build_vision
+from vit.weights.huggingface.families import FAMILIES, Family
 from vit.weights.huggingface.inputs import add_preprocess
 from vit.weights.huggingface.loaded import check_whole, class_of, folder_of
-from vit.weights.huggingface.names import our_name, without_base
+from vit.weights.huggingface.names import without_base
 from vit.weights.huggingface.tasks import check_head, label_names, needed, task_of, thresholds
-from vit.weights.huggingface.texts import build_text
 from vit.weights.wrappers import unwrapped
-
-PICTURES = ("vit", "dinov2", "dinov2_with_registers")
-FAMILIES = (*PICTURES, "bert", "roberta", "distilbert")
 
 
 def from_huggingface(model: Any, processor: Any = None) -> VisionTransformer | TextTransformer:
@@ -101,22 +97,23 @@ def from_tensors(
     Raises:
         VitError: As `from_huggingface`.
     """
-    family = config.get("model_type")
-    if family not in FAMILIES:
-        hint = ": vit.from_timm(model.timm_model) imports it" if family == "timm_wrapper" else ""
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        hint = ": vit.from_timm(model.timm_model) imports it" if kind == "timm_wrapper" else ""
         raise VitError(
-            f"cannot import a model of type {family!r}{hint}, expected one of: {', '.join(FAMILIES)}"
+            f"cannot import a model of type {kind!r}{hint}, expected one of: {', '.join(FAMILIES)}"
         )
+    family = FAMILIES[kind]
     architecture = architecture or next(iter(config.get("architectures") or ()), None)
     task = "encoder" if changes else task_of(family, architecture, [without_base(name) for name in tensors])
     state = {
         ours: tensor.to(dtype)
         for name, tensor in tensors.items()
-        if needed(family, task, without_base(name)) and (ours := our_name(name)) is not None
+        if needed(family, task, without_base(name)) and (ours := family.name(name)) is not None
     }
     if task == "classifier":
-        check_head(family, state)
-    model = _filled(family, config, state, changes or {}, dtype)
+        check_head(kind, family, state)
+    model = _filled(kind, family, config, state, changes or {}, dtype)
     if task == "classifier":
         classes = len(state["head.weight"])
         model.labels, model.thresholds = label_names(config, classes), thresholds(config, classes)
@@ -126,7 +123,8 @@ def from_tensors(
 
 
 def _filled(
-    family: str,
+    kind: str,
+    family: Family,
     config: dict[str, Any],
     state: dict[str, Tensor],
     changes: Mapping[str, Any],
@@ -134,22 +132,18 @@ def _filled(
 ) -> VisionTransformer | TextTransformer:
     """The tower with its weights; `state`, under our names, is changed to fit it."""
     try:
-        model: VisionTransformer | TextTransformer = (
-            build_vision(family, config, state)
-            if family in PICTURES
-            else build_text(family, config, state, changes)
-        )
+        model: VisionTransformer | TextTransformer = family.build(kind, config, state, changes)
     except KeyError as missing:
-        raise VitError(f"cannot import this {family}: its config or weights lack {missing}") from None
+        raise VitError(f"cannot import this {kind}: its config or weights lack {missing}") from None
     except ValueError as error:
-        raise VitError(f"cannot import this {family}: {error}") from None
+        raise VitError(f"cannot import this {kind}: {error}") from None
     try:
         found = model.to(dtype).load_state_dict(state, strict=False)
     except RuntimeError as error:  # sizes that do not fit
-        raise VitError(f"cannot import this {family}: {error}") from None
+        raise VitError(f"cannot import this {kind}: {error}") from None
     if found.missing_keys or found.unexpected_keys:
         lacking, odd = (", ".join(keys[:3]) or "none" for keys in (found.missing_keys, found.unexpected_keys))
         raise VitError(
-            f"cannot import this {family}: weights missing: {lacking}; weights without a place: {odd}"
+            f"cannot import this {kind}: weights missing: {lacking}; weights without a place: {odd}"
         )
     return model

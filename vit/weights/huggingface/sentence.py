@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from vit.errors import VitError
 from vit.text import TextTransformer
 from vit.weights.huggingface.checkpoint import WEIGHTS, read_json
+from vit.weights.huggingface.families.bert import Dense
 from vit.weights.huggingface.importer import from_folder
-from vit.weights.huggingface.texts import Dense
 from vit.weights.huggingface.tokens import folder_tokenizer, read_object
 
 # Of the Transformer module: its settings, by the names that versions of the library gave the file.

@@ -1,55 +1,31 @@
 """The task of a transformers model, by the name of its class: its head, its labels, its thresholds."""
 
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from vit.errors import VitError
+from vit.weights.huggingface.families import Family, Task
 
-PREFIXES = {
-    "vit": "ViT",
-    "dinov2": "Dinov2",
-    "dinov2_with_registers": "Dinov2WithRegisters",
-    "bert": "Bert",
-    "roberta": "Roberta",
-    "distilbert": "DistilBert",
-}
-Task = Literal["encoder", "pretraining", "classifier"]
-# Endings of the classes that can be read. A head of pretraining is left out: what stays is the encoder.
-TASKS: dict[str, Task] = {
-    "Model": "encoder",
-    "Backbone": "encoder",
-    "ForMaskedLM": "pretraining",
-    "ForPreTraining": "pretraining",
-    "ForCausalLM": "pretraining",
-    "LMHeadModel": "pretraining",
-    "ForNextSentencePrediction": "pretraining",
-    "ForMaskedImageModeling": "pretraining",
-    "ForSequenceClassification": "classifier",
-    "ForImageClassification": "classifier",
-}
-# Layers that only a head reads, under our names. A RoBERTa has both its own pooler and that of its head.
-POOLER = ("pooler.dense.",)
-HEADS = ("classifier.", "pre_classifier.")
 USUAL_THRESHOLD = 0.5
 
 
-def task_of(family: str, architecture: str | None, names: list[str]) -> Task:
+def task_of(family: Family, architecture: str | None, names: list[str]) -> Task:
     """What a class of transformers is for.
 
     Args:
-        family: The `model_type` of the config.
+        family: Its family.
         architecture: The class; None where a config does not say: a classifier, if the weights have one.
         names: Of the tensors, without the prefix of the base model.
 
     Raises:
-        VitError: Its head gives something else than the classes of an input.
+        VitError: Its head gives something else than a family's heads that can be read.
     """
     if architecture is None:
-        return "classifier" if any(name.startswith(HEADS) for name in names) else "encoder"
-    task = TASKS.get(architecture.removeprefix(PREFIXES[family]))
-    if task is None or not architecture.startswith(PREFIXES[family]):
-        known = ", ".join(PREFIXES[family] + ending for ending in _endings(family))
+        return "classifier" if any(name.startswith(family.heads) for name in names) else "encoder"
+    task = family.tasks.get(architecture.removeprefix(family.prefix))
+    if task is None or not architecture.startswith(family.prefix):
+        known = ", ".join(family.prefix + ending for ending in family.tasks)
         raise VitError(
             f"cannot import a {architecture}, expected one of: {known}; of another task, the encoder alone "
             "can be imported: vit.from_huggingface(model.base_model)"
@@ -57,33 +33,25 @@ def task_of(family: str, architecture: str | None, names: list[str]) -> Task:
     return task
 
 
-def _endings(family: str) -> list[str]:
-    pictures = family in ("vit", "dinov2", "dinov2_with_registers")
-    other = "ForSequenceClassification" if pictures else "ForImageClassification"
-    odd = {"ForMaskedLM", "ForPreTraining", "ForCausalLM", "LMHeadModel", "ForNextSentencePrediction"}
-    unfit = odd if pictures else {"Backbone", "ForMaskedImageModeling"}
-    return [ending for ending in TASKS if ending not in unfit | {other}]
-
-
-def needed(family: str, task: Task, name: str) -> bool:
+def needed(family: Family, task: Task, name: str) -> bool:
     """Whether a tensor, by its name without the prefix of its base model, serves the task."""
     if task != "classifier":
-        return not name.startswith(HEADS)
-    return family == "bert" or not name.startswith(POOLER)
+        return not name.startswith(family.heads)
+    return not name.startswith(family.pooler)
 
 
-def check_head(family: str, state: dict[str, Tensor]) -> None:
+def check_head(family_name: str, family: Family, state: dict[str, Tensor]) -> None:
     """Refuse a classifier without a head, or with one that reads every token.
 
     Raises:
         VitError: As said.
     """
     if "head.weight" not in state:
-        raise VitError(f"cannot import this {family}: it is a classifier, and its weights lack the head")
-    if family in ("bert", "roberta", "distilbert") and "pooler.0.weight" not in state:
+        raise VitError(f"cannot import this {family_name}: it is a classifier, and its weights lack the head")
+    if not state.keys() >= set(family.head):
         raise VitError(
-            f"cannot import this {family}: its head reads each token (a token classifier), which vit does "
-            "not have"
+            f"cannot import this {family_name}: its head reads each token (a token classifier), which vit "
+            "does not have"
         )
 
 

@@ -1,5 +1,6 @@
-"""The vision tower of a transformers config: ViT, DINOv2, DINOv2 with registers."""
+"""ViT, DINOv2, DINOv2 with registers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -9,9 +10,12 @@ from vit.core.pooler import POOLERS
 from vit.errors import VitError
 from vit.vision import VisionTransformer
 from vit.weights.huggingface.config import activation, hidden_width, num_classes
+from vit.weights.huggingface.families.family import Family, Task
 
 
-def build_vision(family: str, config: dict[str, Any], state: dict[str, Tensor]) -> VisionTransformer:
+def build_vision(
+    family: str, config: dict[str, Any], state: dict[str, Tensor], changes: Mapping[str, Any]
+) -> VisionTransformer:
     """The tower, without its weights; `state`, under our names, is changed to fit it."""
     if config.get("use_swiglu_ffn"):
         raise VitError(f"cannot import this {family}: its MLP is SwiGLU, which vit does not have")
@@ -64,3 +68,14 @@ def _pooler(config: dict[str, Any], state: dict[str, Tensor]) -> str | None:
 def _pair(size: Any) -> tuple[int, int]:
     height, width = (size, size) if isinstance(size, int) else size
     return height, width
+
+
+TASKS: dict[str, Task] = {
+    "Model": "encoder",
+    "Backbone": "encoder",
+    "ForMaskedImageModeling": "pretraining",
+    "ForImageClassification": "classifier",
+}
+VIT = Family(prefix="ViT", reads="image", tasks=TASKS, build=build_vision)
+DINOV2 = Family(prefix="Dinov2", reads="image", tasks=TASKS, build=build_vision)
+DINOV2_WITH_REGISTERS = Family(prefix="Dinov2WithRegisters", reads="image", tasks=TASKS, build=build_vision)

@@ -1,4 +1,4 @@
-"""The text tower of a transformers config: BERT, RoBERTa, DistilBERT."""
+"""BERT, RoBERTa, DistilBERT."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from vit.errors import VitError
 from vit.text import TextTransformer
 from vit.text.projection import Projection
 from vit.weights.huggingface.config import activation, hidden_width, num_classes
+from vit.weights.huggingface.families.family import Family, Task
 
 
 class Dense(NamedTuple):
@@ -87,3 +88,19 @@ def _projections(layers: Sequence[Dense], state: dict[str, Tensor]) -> list[Proj
         if layer.bias is not None:
             state[f"{place}.bias"] = layer.bias
     return [(len(layer.weight), layer.activation, layer.bias is not None) for layer in layers]
+
+
+TASKS: dict[str, Task] = {
+    "Model": "encoder",
+    "ForMaskedLM": "pretraining",
+    "ForPreTraining": "pretraining",
+    "ForCausalLM": "pretraining",
+    "LMHeadModel": "pretraining",
+    "ForNextSentencePrediction": "pretraining",
+    "ForSequenceClassification": "classifier",
+}
+HEAD = ("head.weight", "pooler.0.weight")
+BERT = Family(prefix="Bert", reads="text", tasks=TASKS, build=build_text, pooler=(), head=HEAD)
+# A RoBERTa has both its own pooler and that of its head.
+ROBERTA = Family(prefix="Roberta", reads="text", tasks=TASKS, build=build_text, head=HEAD)
+DISTILBERT = Family(prefix="DistilBert", reads="text", tasks=TASKS, build=build_text, head=HEAD)

@@ -1,0 +1,117 @@
+"""Biases on the scores of attention by how far apart two tokens are."""
+
+from math import log
+
+import torch
+from torch import Tensor, nn
+
+from vit.core.relations import Relation
+
+
+class BucketBias(nn.Module):
+    """A learned bias per head and bucket of distances (Raffel et al. 2020, section 2.1).
+
+    Half of the buckets of a direction hold one distance each, the others grow logarithmically.
+
+    Args:
+        heads: H.
+        depth: L.
+        buckets: Number of buckets, of both directions together.
+        furthest: Distance from which on all are in the last bucket.
+        both: Whether keys after the query have buckets of their own; otherwise they count as distance 0.
+        shared: Whether all layers share one table.
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        depth: int,
+        *,
+        buckets: int = 32,
+        furthest: int = 128,
+        both: bool = True,
+        shared: bool = True,
+    ):
+        super().__init__()
+        self.depth, self.buckets, self.furthest, self.both = depth, buckets, furthest, both
+        self.tables = nn.ModuleList(nn.Embedding(buckets, heads) for _ in range(1 if shared else depth))
+
+    def forward(self, queries: Tensor, keys: Tensor) -> list[Relation]:
+        """Positions of queries, int64 (B or 1, N), and of keys (B or 1, M) -> one relation per layer."""
+        bucket = self.bucket(keys[:, None, :] - queries[:, :, None])  # (B or 1, N, M)
+        relations = [Relation(bias=table(bucket).permute(0, 3, 1, 2)) for table in self.tables]
+        return relations * self.depth if len(relations) == 1 else relations
+
+    def bucket(self, distance: Tensor) -> Tensor:
+        """Key minus query, int64 -> bucket, int64 of the same shape."""
+        buckets = self.buckets
+        first = torch.zeros_like(distance)
+        if self.both:
+            buckets //= 2
+            first = (distance > 0).long() * buckets
+            distance = distance.abs()
+        else:
+            distance = (-distance).clamp(min=0)
+        exact = buckets // 2
+        growth = torch.log(distance.float() / exact) / log(self.furthest / exact) * (buckets - exact)
+        large = (exact + growth.clamp(min=0).long()).clamp(max=buckets - 1)
+        return first + torch.where(distance < exact, distance, large)
+
+
+class GridBias(nn.Module):
+    """A learned bias per head and offset of rows and columns (Liu et al. 2021, "Swin", section 3.2).
+
+    Args:
+        heads: H.
+        depth: L.
+        rows: Grid of the tables. Another grid gets them interpolated (bicubic).
+        cols: See `rows`.
+        prefix_bias: Three learned biases per head for pairs with a token of the prefix: prefix to patch,
+            patch to prefix, prefix to prefix (Bao et al. 2022, "BEiT"); False: zero.
+        shared: Whether all layers share one table.
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        depth: int,
+        *,
+        rows: int,
+        cols: int,
+        prefix_bias: bool = False,
+        shared: bool = False,
+    ):
+        super().__init__()
+        tables = 1 if shared else depth
+        self.depth = depth
+        self.table = nn.Parameter(torch.zeros(tables, heads, 2 * rows - 1, 2 * cols - 1))
+        self.prefix = nn.Parameter(torch.zeros(tables, heads, 3)) if prefix_bias else None
+
+    def forward(self, rows: int, cols: int, prefix: int, device: torch.device) -> list[Relation]:
+        """One relation for each layer of a grid."""
+        table = self._resized(2 * rows - 1, 2 * cols - 1)
+        row = torch.arange(rows, device=device).repeat_interleave(cols)
+        col = torch.arange(cols, device=device).repeat(rows)
+        down = row[:, None] - row + rows - 1  # (patches, patches), query minus key
+        across = col[:, None] - col + cols - 1
+        bias = nn.functional.pad(table[:, :, down, across], (prefix, 0, prefix, 0))
+        if self.prefix is not None and prefix:
+            bias = bias + self._of_prefix(bias.shape[-1], prefix, device)
+        relations = [Relation(bias=layer[None]) for layer in bias]  # (1, H, N, N) each
+        return relations * self.depth if len(relations) == 1 else relations
+
+    def _of_prefix(self, tokens: int, prefix: int, device: torch.device) -> Tensor:
+        """The biases of pairs with the prefix, zero elsewhere: (tables, H, N, N)."""
+        assert self.prefix is not None
+        is_prefix = torch.arange(tokens, device=device) < prefix
+        pairs = [
+            is_prefix[:, None] & ~is_prefix,
+            ~is_prefix[:, None] & is_prefix,
+            is_prefix[:, None] & is_prefix,
+        ]
+        return torch.einsum("lhk,knm->lhnm", self.prefix, torch.stack(pairs).to(self.prefix.dtype))
+
+    def _resized(self, down: int, across: int) -> Tensor:
+        if self.table.shape[2:] == (down, across):
+            return self.table
+        return nn.functional.interpolate(self.table, (down, across), mode="bicubic")
