@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from vit.core.attention import Attention
 from vit.core.cache import LayerCache
+from vit.core.depth import StochasticDepth
 from vit.core.mlp import Mlp
 from vit.core.norms import make_norm
 from vit.core.packing import Packing
@@ -95,7 +95,7 @@ class Block(nn.Module):
         self.mlp_scale = scale()
         self.mlp_post_norm = spec.make_norm(used=post)
         self.dropout = nn.Dropout(spec.dropout)
-        self.drop_path = StochasticDepth(drop_path, "row")
+        self.drop_path = StochasticDepth(drop_path)
 
     def forward(
         self,

@@ -7,7 +7,6 @@ import math
 from typing import NamedTuple
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -88,6 +87,8 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float | None:
         return sum(
             float(cross_entropy(part.double() * scale, truth, reduction="sum")) for part, truth in parts
         )
+
+    from scipy.optimize import minimize_scalar  # takes a third of a second, and predictions need none
 
     low, high = map(math.log, TEMPERATURES)
     best = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
@@ -221,6 +220,8 @@ def average_precisions(scores: Tensor, targets: Tensor) -> Tensor:
     Returns:
         float64 (classes,); NaN for a label that no example has.
     """
+    from sklearn.metrics import average_precision_score  # takes half a second, and predictions need none
+
     found = [
         float(average_precision_score(has, score)) if has.any() else math.nan
         for has, score in _known_entries(scores, targets)
