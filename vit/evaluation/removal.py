@@ -11,10 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from vit.attribution.perturbation import mean_color
 
@@ -32,6 +30,8 @@ def blurred(images: Tensor, grid: tuple[int, int]) -> Tensor:
     sigmas = [side / count for side, count in zip(sides, grid, strict=True)]
     radii = [min(round(3 * sigma), side - 1) for sigma, side in zip(sigmas, sides, strict=True)]
     # torchvision wants width before height
+    from torchvision.transforms.v2.functional import gaussian_blur  # takes a second
+
     return gaussian_blur(images, [2 * radius + 1 for radius in radii[::-1]], sigmas[::-1])
 
 
@@ -94,7 +94,9 @@ def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """The 95 % bootstrap interval of the mean of `values` (n,), from 2000 resamples; NaN below two values."""
     if len(values) < 2:
         return float("nan"), float("nan")
-    result = stats.bootstrap(
+    from scipy.stats import bootstrap  # takes a third of a second, as does the import in the next function
+
+    result = bootstrap(
         (values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
@@ -121,9 +123,9 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     Returns:
         float64 (B,) on the CPU.
     """
-    ranks = [
-        torch.from_numpy(stats.rankdata(part.flatten(1).cpu().numpy(), axis=1)) for part in (maps, others)
-    ]
+    from scipy.stats import rankdata
+
+    ranks = [torch.from_numpy(rankdata(part.flatten(1).cpu().numpy(), axis=1)) for part in (maps, others)]
     first, second = (part - part.mean(1, keepdim=True) for part in ranks)
     norms = first.norm(dim=1) * second.norm(dim=1)
     return torch.where(norms > 0, (first * second).sum(1) / norms.clamp(min=1e-12), 0.0)
