@@ -5,10 +5,12 @@ scores. This module knows no model class; `vit/weights/models.py` makes a model 
 """
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -122,12 +124,33 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     if folder.exists() and not folder.is_dir():
         raise VitError(f"{folder} is a file, expected a folder for the model")
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.weights.items()}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in without_shared(bundle.weights)}
     with replacing(folder / WEIGHTS) as beside:
         beside.write_bytes(save(weights))  # `save_file` makes a file that only its owner may read
     if bundle.tokenizer is not None:
         write_text(folder / TOKENIZER, bundle.tokenizer)
     write_description(folder, bundle)
+
+
+def without_shared(weights: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """The weights, of tensors that are one and the same the first alone; `with_shared` is the way back."""
+    seen: set[tuple[int, torch.Size, tuple[int, ...]]] = set()
+    for name, tensor in weights.items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if not tensor.numel() or place not in seen:
+            yield name, tensor
+        seen.add(place)
+
+
+def with_shared(model: Any, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights, with those of parameters that are one in the model under all of their names."""
+    first: dict[int, str] = {}
+    named = dict(weights)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        known = first.setdefault(id(parameter), name)
+        if known in weights:
+            named.setdefault(name, weights[known])
+    return named
 
 
 def write_description(folder: Path, bundle: Bundle) -> None:

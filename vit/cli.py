@@ -25,6 +25,7 @@ VERBS = {
     "predict": "label folders of images or files of texts, one row each",
     "embed": "turn texts or images into vectors, one row each",
     "attend": "draw what the model attended to",
+    "generate": "continue texts, or answer them",
     "info": "describe a model",
     "models": "list the models that are available",
     "data": "describe a dataset",

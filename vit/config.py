@@ -27,8 +27,10 @@ class DataConfig:
 
     Args:
         name: A dataset, or the format of the data at `root`: `folder` (one folder of images per class),
-            `parquet` (images), `text` (TSV, CSV, JSONL or parquet).
-        root: Folder or file of the dataset. None: `$VIT_DATA/NAME`, for texts `$VIT_DATA/text/NAME`.
+            `parquet` (images), `text` (TSV, CSV, JSONL or parquet), or `lines`: texts without labels, on
+            which a language model is trained (a line of .txt, a row of a table).
+        root: Folder or file of the dataset. None: `$VIT_DATA/NAME`, for texts `$VIT_DATA/text/NAME`, for
+            formats of texts `$VIT_DATA/text`.
         image_size: Pixels the model sees, one side or [height, width]. None: the dataset's own size, or with
             `model.init` that of the weights.
         batch_size: Images or texts per step.
@@ -112,11 +114,12 @@ class TextConfig:
 
     Args:
         vocabulary: Largest number of ids of the tokenizer, which is trained on the training texts.
-        length: Most tokens of a text; a longer text loses its end. None: 128, or with `model.init` as many
-            as the weights were trained for.
+        length: Most tokens of a text; a longer text loses its end, and in a language model it is cut into
+            windows. None: 128, or with `model.init` as many as the weights were trained for.
         lowercase: Fold case, and strip accents.
-        pieces: `bpe`: words or parts of words. `words`: whole words; those that occur once are unknown.
-        blank: Probability that a training token is replaced by the mask token.
+        pieces: `bpe`: words or parts of words, in a language model made of bytes. `words`: whole words; those
+            that occur once are unknown.
+        blank: Probability that a training token is replaced by the mask token; a target never is.
     """
 
     vocabulary: int = 8000
@@ -149,7 +152,8 @@ class ModelConfig:
         mlp_ratio: Hidden width of the MLP over `width`.
         class_token: Put a class token before the patches.
         registers: Register tokens after the class token.
-        positions: `learned` or fixed `sincos`.
+        positions: `learned`, fixed `sincos`, or `rotary` in attention.
+        tied: Of a language model: the head's matrix is that of the token embedding (Press & Wolf 2017).
         pool: What the head reads: the class token, the mean of the patches, or an attention pool.
         qkv_bias: Bias on the query, key and value projections.
         layer_scale: Initial value of LayerScale; null is none.
@@ -170,7 +174,8 @@ class ModelConfig:
     mlp_ratio: float = 2.0
     class_token: bool = True
     registers: int = 0
-    positions: Literal["learned", "sincos"] = "learned"
+    positions: Literal["learned", "sincos", "rotary"] = "learned"
+    tied: bool = False
     pool: Literal["cls", "mean", "attention"] = "cls"
     qkv_bias: bool = True
     layer_scale: float | None = None
@@ -225,8 +230,9 @@ class TrainerConfig:
         num_nodes: Machines.
         strategy: As Lightning's: `auto`, `ddp`, `fsdp`, ...; or `fsdp2`, which shards the weights.
         accumulate: Batches per optimiser step.
-        patience: Epochs without a better validation accuracy (with several labels, mean average precision),
-            or as good a one with a lower loss, after which training ends; 0 is off. The schedule stays.
+        patience: Epochs without a better validation accuracy (with several labels, mean average precision; of
+            a language model, perplexity), or as good a one with a lower loss, after which training ends; 0 is
+            off. The schedule stays.
         save_every: Seconds between checkpoints within an epoch, at most; each epoch ends with one, too.
         compile: Compile the model with torch.compile.
         progress: Show the progress bar (on a terminal; a line per epoch elsewhere).

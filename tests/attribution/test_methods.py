@@ -27,7 +27,7 @@ def read(model: vit.vision.VisionTransformer, joint: Tensor, pool_row: Tensor | 
     if model.pool_kind == "mean":
         return joint[:, prefix:, prefix:].mean(1)
     assert pool_row is not None
-    return torch.einsum("bp,bpn->bn", pool_row, joint)
+    return torch.einsum("bp,bpn->bn", pool_row, joint)[:, prefix:]
 
 
 def close(ours: Tensor, expected: Tensor) -> None:
@@ -134,7 +134,7 @@ def test_legrad(kind: str) -> None:
         (gradient,) = torch.autograd.grad(score, by)
         layers.append(gradient.clamp(min=0).mean((1, 2)))
     expected = torch.stack(layers).mean(0)
-    prefix = 0 if reference.pool_weights is not None else model.prefix
+    prefix = 0 if model.pool_kind == "attention" else model.prefix
     close(vit.attend(model, IMAGES, "legrad", TARGETS), expected[:, prefix:])
 
 
@@ -352,7 +352,7 @@ def test_images_and_models_of_other_kinds_are_named() -> None:
 @pytest.mark.parametrize("method", ["raw", "rollout", *GRADIENT])
 def test_a_layer_that_records_nothing_raises(method: str) -> None:
     model = tower()
-    model.encoder.blocks[2].attention.forward = lambda tokens, **_: tokens
+    model.encoder.blocks[2].attention.forward = lambda tokens, *_, **__: tokens
     with pytest.raises(RuntimeError, match=r"recorded \d layers of attention, expected \d"):
         vit.attend(model, IMAGES, method)
 

@@ -20,6 +20,7 @@ KINDS = {
     "mean": {"pool": "mean", "class_token": False, "pool_norm": True, "encoder_norm": False},
     "mean with class token": {"pool": "mean", "registers": 2},
     "attention pool": {"pool": "attention", "class_token": False},
+    "attention pool of all tokens": {"pool": "attention_all", "registers": 2},
 }
 
 
@@ -38,7 +39,7 @@ class Reference:
     Attributes:
         weights: L x (B, H, N, N), leaves of nothing: each keeps its gradient.
         tokens: L x (B, N, D), after each block.
-        pool_weights: (B, H, 1, patches) of the attention pool, or None.
+        pool_weights: (B, H, 1, patches) of the attention pool, (B, H, 1, N) of one of all tokens, or None.
     """
 
     def __init__(self, model: VisionTransformer, images: Tensor, cut: bool = False):
@@ -67,7 +68,8 @@ class Reference:
         else:
             pool = self.model.pool
             query = pool.query.expand(len(states), -1, -1)
-            pooled, self.pool_weights = self._attention(pool.attention, query, states[:, prefix:])
+            read = states if kind == "attention_all" else states[:, prefix:]
+            pooled, self.pool_weights = self._attention(pool.attention, query, read)
             pooled = (pooled + pool.mlp(pool.mlp_norm(pooled)))[:, 0]
         return self.model.head(self.model.pool_norm(pooled))
 

@@ -98,7 +98,7 @@ def test_a_decoder_block_is_that_of_torch() -> None:
 
 
 def test_a_decoder_without_a_source_is_refused() -> None:
-    with pytest.raises(ValueError, match="attention to a source got none"):
+    with pytest.raises(ValueError, match="cross-attention got no source"):
         block(cross=True)(torch.randn(B, N, D))
 
 

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 import vit
+from vit.text.seq2seq import EncoderDecoder
 from vit.vision import VisionTransformer
 
-from ..towers import vision_tower
+from ..towers import block_spec, vision_tower
 
 B, H, L = 2, 3, 5
 
@@ -129,3 +130,60 @@ def test_weights_are_float32_under_autocast() -> None:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), vit.record_attention(model) as tape:
         model(IMAGES)
     assert tape.weights()[0].dtype == torch.float32
+
+
+def encoder_decoder(**arguments: object) -> EncoderDecoder:
+    model = EncoderDecoder(23, block_spec(12, H), depth=2, decoder_depth=4, length=17, **arguments).eval()
+    for name, parameter in model.named_parameters():
+        if "query" in name:
+            nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+@pytest.mark.parametrize("relative", [None, {"kind": "buckets", "buckets": 6, "furthest": 9}])
+def test_the_stacks_of_an_encoder_decoder(relative: dict | None) -> None:
+    """Self-attention and attention to the source have stacks of their own, each with all its layers."""
+    model = encoder_decoder(relative=relative)
+    source, target = torch.randint(1, 23, (B, 7)), torch.randint(1, 23, (B, 5))
+    mask = torch.ones(B, 7, dtype=torch.bool)
+    mask[1, 4:] = False
+    plain = model(source, mask, target)
+    with vit.record_attention(model) as tape:
+        recorded = model(source, mask, target)
+    assert torch.equal(plain, recorded)
+    assert tape.depths == {"encoder": 2, "decoder": 4, "decoder.cross": 4}
+    assert len(tape) == 2
+    shapes = {"encoder": (7, 7), "decoder": (5, 5), "decoder.cross": (5, 7)}
+    for stack, shape in shapes.items():
+        assert len(tape.weights(stack)) == tape.depths[stack]
+        for weights in tape.weights(stack):
+            assert weights.shape == (B, H, *shape)
+            torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+    later = torch.ones(5, 5, dtype=torch.bool).triu(1)
+    assert all((weights[..., later] == 0).all() for weights in tape.weights("decoder"))
+    for stack in ("encoder", "decoder.cross"):
+        assert all((weights[1, ..., 4:] == 0).all() for weights in tape.weights(stack))
+    torch.testing.assert_close(tape.weights(), tape.weights("encoder"), atol=0, rtol=0)
+
+
+def test_weights_to_the_source_made_the_output() -> None:
+    """Mixing the source's values by the tape's weights gives what the attention to it put out."""
+    model = encoder_decoder()
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for block in model.decoder.blocks:
+        block.cross.register_forward_hook(lambda module, args, out: seen.append((args[1], out)))
+    with vit.record_attention(model) as tape:
+        model(torch.randint(1, 23, (B, 7)), None, torch.randint(1, 23, (B, 5)))
+    layers = zip(model.decoder.blocks, tape.weights("decoder.cross"), seen, strict=True)
+    for block, weights, (source, out) in layers:
+        value = block.cross.value(source).unflatten(-1, (H, -1)).transpose(1, 2)
+        rebuilt = block.cross.output((weights @ value).transpose(1, 2).flatten(2))
+        torch.testing.assert_close(rebuilt, out, atol=1e-5, rtol=0)
+
+
+def test_a_stack_that_is_not_there_is_named() -> None:
+    model = tower()
+    with vit.record_attention(model) as tape:
+        model(IMAGES)
+    with pytest.raises(ValueError, match="stack is 'decoder', expected one of: encoder"):
+        tape.weights("decoder")

@@ -207,10 +207,10 @@ def test_segments_where_there_are_none() -> None:
     [
         ({"padding": 37}, "id 37, expected 0 to 36"),
         ({"pooler": "gelu"}, "'gelu', expected None or one of: tanh, relu"),
-        ({"norm": "both"}, "'both', expected 'pre' or 'post'"),
-        ({"activation": "silu"}, "'silu', expected one of: gelu"),
+        ({"norm": "both"}, "'both', expected one of: pre, post, branch"),
+        ({"activation": "mish"}, "'mish', expected one of: gelu"),
         ({"positions": "rotary"}, "'rotary', expected 'learned' or 'sinusoidal'"),
-        ({"projections": [(7, "silu", True)]}, "projection has 'silu', expected one of: identity, tanh"),
+        ({"projections": [(7, "mish", True)]}, "projection has 'mish', expected one of: identity, tanh"),
         ({"pool": "max"}, "'max', expected one of: cls"),
     ],
 )

@@ -268,6 +268,28 @@ def test_a_text_whose_parts_do_not_fit_is_refused(changes, message):
         page(text_view(**changes))
 
 
+def test_what_a_model_wrote_is_on_the_page():
+    flags = [False, False, False, True, True]
+    shown = facts(page(text_view(written=flags, target=3, note="Read <this>\nfirst", next_word=True)))
+    assert (shown["written"], shown["target"], shown["nextWord"]) == (flags, 3, True)
+    assert shown["note"] == "Read <this> first"
+    plain = facts(page(text_view()))
+    assert (plain["written"], plain["target"], plain["note"], plain["nextWord"]) == ([], None, "", False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"written": [True]}, "written has 1 flags, expected 5"),
+        ({"target": 5}, "target begins at token 5, expected 1 to 4"),
+        ({"target": 0}, "target begins at token 0, expected 1 to 4"),
+    ],
+)
+def test_a_target_that_does_not_fit_is_refused(changes, message):
+    with pytest.raises(VitError, match=message):
+        page(text_view(**changes))
+
+
 def test_the_page_computes_the_head_fusions_of_python():
     assert page_fusions() == tuple(FUSIONS)
 

@@ -454,6 +454,61 @@ def test_everything_is_reached_and_done_by_keyboard(show):
     assert shown.evaluate("[vit.state().discard, vit.state().fusion]") == [0.05, "max"]
 
 
+def test_source_and_target_stand_on_lines_of_their_own(show):
+    words = ("the", "cat", "sat", "[PAD]", "die", "Katze")
+    shown = show(
+        sentence(
+            words=words,
+            read=one_hot(5, 6),
+            classes=[],
+            maps={},
+            written=[False] * 4 + [True] * 2,
+            target=3,
+            note="First the source.",
+            next_word=True,
+        )
+    )
+    assert shown.locator("#stage .side").all_inner_texts() == ["Source", "Target"]
+    boxes = [shown.locator("#stage .token").nth(place).bounding_box() for place in range(6)]
+    assert boxes[3]["y"] > boxes[2]["y"] + boxes[2]["height"]
+    assert boxes[3]["x"] == pytest.approx(boxes[0]["x"], abs=4)
+    assert {round(box["y"] + box["height"] / 2) for box in boxes[:3]} == {
+        round(boxes[0]["y"] + boxes[0]["height"] / 2)
+    }
+    assert shown.locator("#stage .written").all_inner_texts() == ["die", "Katze"]
+    line = "getComputedStyle(document.querySelectorAll('#stage .token')[{}]).textDecorationLine"
+    assert [shown.evaluate(line.format(place)) for place in (1, 4)] == ["none", "underline"]
+    assert shown.locator("#note").inner_text() == "First the source."
+    assert shown.locator("#shown").inner_text() == "What the last token attends to"
+    parts = shown.locator("#parts li").all_inner_texts()
+    assert sorted(part.split("\n")[0] for part in parts) == ["source words", "special tokens", "target words"]
+    shown.locator("#stage .token").nth(4).click()
+    settle(shown)
+    assert shown.locator("#query").inner_text() == "“die” (pinned)"
+
+
+def test_a_language_model_says_what_comes_next(show):
+    words = ("the", "cat", "sat")
+    lens = torch.tensor([[0.5, 0.1], [0.2, 0.3], [0.6, 0.2]])
+    shown = show(
+        sentence(
+            words=words,
+            read=one_hot(2, 3),
+            classes=[("down", 0.6), ("up", 0.2)],
+            maps={},
+            lens=lens,
+            lens_best=[("cat", 0.9), ("sat", 0.8), ("down", 0.6)],
+            note="A word attends to those before it.",
+            next_word=True,
+        )
+    )
+    assert shown.locator("#classes-title").inner_text() == "Next token"
+    shown.locator("#stage .token").nth(1).hover()
+    settle(shown)
+    assert shown.locator("#alone-line").inner_text().split("\n") == ["The model says next", "sat, 80.0 %"]
+    assert shown.locator("[data-map='lens'] b").inner_text() == "comes next"
+
+
 # ---- manners ----
 
 
@@ -510,7 +565,7 @@ CONTRASTS = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast_in_both_schemes(show, scheme):
-    for view in (vision(), sentence()):
+    for view in (vision(), sentence(target=3, note="First the source.", written=[False] * 5 + [True] * 2)):
         contrasts = show(view, scheme).evaluate(CONTRASTS)
         assert len(contrasts) > 30
         assert [each for each in contrasts if each[0] < 4.5] == []

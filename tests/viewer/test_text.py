@@ -140,6 +140,30 @@ def test_special_words_are_smaller_round_and_muted() -> None:
         assert 3 < muted < 0.9 * max(contrast(INK, box.color), contrast(PAPER, box.color))
 
 
+def test_written_words_are_underlined_and_nothing_else_changes() -> None:
+    heat = torch.linspace(0, 1, 7)
+    plain, lined = (
+        np.array(text_overlay(WORDS, heat, written=flags)).astype(int)
+        for flags in ([], [place == 3 for place in range(7)])
+    )
+    differs = (plain != lined).any(-1)
+    film = boxes(text_overlay(WORDS, heat))[3]
+    rows, cols = differs.nonzero()
+    assert set(rows - MARGIN) <= {HEIGHT - 5, HEIGHT - 4, HEIGHT - 3, HEIGHT - 2}
+    assert film.left < cols.min()
+    assert cols.max() < film.right
+    assert differs[rows[0]].sum() > 0.5 * (film.right - film.left)
+
+
+def test_a_second_text_begins_a_line() -> None:
+    heat = torch.linspace(0, 1, 7)
+    one, two = text_overlay(WORDS, heat), text_overlay(WORDS, heat, break_at=4)
+    assert len(boxes(one)) == 7
+    assert [len(boxes(two, line)) for line in (0, 1)] == [4, 3]
+    assert boxes(two, 1)[0].left == boxes(two, 0)[0].left
+    assert text_overlay(WORDS, heat, break_at=0).tobytes() == one.tobytes()
+
+
 def test_the_marked_word_is_framed_and_out_of_the_range() -> None:
     heat = [0.1, 0.3, 50.0, 0.21, 0.16, 0.26, 0.12]  # the value of the query word is far above all others
     page = text_overlay(WORDS, torch.tensor(heat), mark=2)
@@ -268,6 +292,8 @@ def test_heat_that_is_not_finite_is_refused(value) -> None:
         (WORDS, torch.zeros(7), {"width": 255}, "width=255 pixels, expected at least 256"),
         (WORDS, torch.zeros(7), {"mark": 7}, "mark is 7, expected 0 to 6"),
         (WORDS, torch.zeros(7), {"mark": -1}, "mark is -1, expected 0 to 6"),
+        (WORDS, torch.zeros(7), {"written": [True]}, "written has 1 flags, expected 7"),
+        (WORDS, torch.zeros(7), {"break_at": 7}, "break_at is 7, expected 0 to 6"),
     ],
 )
 def test_what_does_not_fit_the_words_is_refused(words, heat, options, message) -> None:

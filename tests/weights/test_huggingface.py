@@ -204,9 +204,9 @@ def test_names(name: str, ours: str | None) -> None:
 @pytest.mark.parametrize(
     ("kind", "config", "options", "what"),
     [
-        ("GPT2Model", "GPT2Config", {"n_embd": 22, "n_head": 2, "n_layer": 1, "vocab_size": 37}, "gpt2"),
-        ("BertModel", "BertConfig", TEXTS | {"hidden_act": "silu"}, "silu"),
-        ("Dinov2Model", "Dinov2Config", PICTURES | {"use_swiglu_ffn": True}, "SwiGLU"),
+        ("BertModel", "BertConfig", TEXTS | {"hidden_act": "mish"}, "mish"),
+        ("ViTModel", "ViTConfig", PICTURES | {"hidden_act": "mish"}, "hidden_act is mish"),
+        ("SwinModel", "SwinConfig", {"embed_dim": 6, "depths": [1], "num_heads": [1]}, "windows"),
     ],
 )
 def test_what_vit_has_not_is_refused_by_name(kind: str, config: str, options: dict, what: str) -> None:

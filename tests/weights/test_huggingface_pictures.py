@@ -106,6 +106,16 @@ FOLLOWED: dict[str, tuple[str, dict[str, Any]]] = {
     "Bit, null for the crop": ("Bit", {"size": {"height": 39, "width": 39}, "do_center_crop": None}),
     "CLIP": ("CLIP", {"size": {"shortest_edge": 57}, "crop_size": {"height": 57, "width": 57}}),
     "Siglip": ("Siglip", {"size": {"height": 57, "width": 57}}),
+    "CLIP as it is": ("CLIP", {}),
+    "Siglip as it is": ("Siglip", {}),
+    "BEiT as it is": ("Beit", {}),
+    "BEiT as its authors have it": (
+        "Beit",
+        {"size": 64, "crop_size": 56, "do_center_crop": True, "resample": 2, "do_reduce_labels": True},
+    ),
+    "DINOv3 as it is": ("DINOv3ViT", {}),
+    "DINOv3, a crop": ("DINOv3ViT", {"size": [64, 72], "crop_size": [56, 63], "do_center_crop": True}),
+    "DINOv3, neither": ("DINOv3ViT", {"size": 39, "do_rescale": False, "do_normalize": False, "resample": 3}),
     "ConvNext": ("ConvNext", {"size": {"shortest_edge": 57}, "crop_pct": 0.875}),
     "ConvNext, large": ("ConvNext", {"size": {"shortest_edge": 384}}),
 }  # fmt: skip
@@ -151,6 +161,8 @@ def test_old_and_other_names_of_a_processor(named: str) -> None:
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "do_resize is False": ("ViT", {"do_resize": False}),
+    "resample is 3 and DINOv3ViTImageProcessor rescales before": ("DINOv3ViT", {"resample": 3}),
+    "use_square_size is True": ("CLIP", {"use_square_size": True}),
     "resample is 0": ("ViT", {"resample": 0}),
     "resample is 4": ("ViT", {"resample": 4}),
     "resample is 5": ("ViT", {"resample": 5}),
@@ -271,9 +283,9 @@ def test_the_pooler_of_a_vit_is_read() -> None:
         assert (ours.read_token(ours.encode(images)[:, 0]) - expected).abs().max() < 1e-5
         without = transformers.ViTModel(theirs.config, add_pooling_layer=False)
         assert vit.from_huggingface(without).pooler is None
-    with pytest.raises(VitError, match="pooler from 22 to 13 channels"):
+    with pytest.raises(VitError, match="pooler_output_size is 13, expected the model's 22"):
         vit.from_huggingface(theirs_of("ViTModel", pooler_output_size=13))
-    with pytest.raises(VitError, match="activation gelu, expected one of tanh, relu"):
+    with pytest.raises(VitError, match="pooler_act is gelu, expected one of tanh, relu"):
         vit.from_huggingface(theirs_of("ViTModel", pooler_act="gelu"))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from timm.models.vision_transformer import LayerScale
+from timm.models.vision_transformer import LayerScale, ParallelScalingBlock, ResPostBlock
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
@@ -36,30 +36,35 @@ MODELS: dict[str, dict[str, Any]] = {
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "pool": ("vit_tiny_patch16_224", {"global_pool": "max"}, "global_pool is 'max'"),
     "no pool": ("vit_tiny_patch16_224", {"global_pool": ""}, "global_pool is ''"),
-    "prefix": (
-        "vit_tiny_patch16_224",
-        {"global_pool": "avg", "pool_include_prefix": True},
-        "pool_include_prefix",
-    ),
-    "activation": ("vit_tiny_patch16_224", {"act_layer": "silu"}, "blocks.0.mlp.act is SiLU"),
-    "norm": ("vit_tiny_patch16_224", {"norm_layer": "rmsnorm"}, "blocks.0.norm1 is RmsNorm"),
-    "pre norm": ("vit_tiny_patch16_224", {"embed_norm_layer": "layernorm"}, "patch_embed.norm is LayerNorm"),
-    "attention norm": ("vit_tiny_patch16_224", {"scale_attn_norm": True}, "blocks.0.attn.norm is LayerNorm"),
-    "MLP norm": ("vit_tiny_patch16_224", {"scale_mlp_norm": True}, "blocks.0.mlp.norm is LayerNorm"),
+    "refined pool": ("vit_tiny_patch16_224", {"global_pool": "prr"}, "attn_pool is AttentionPoolPrr"),
+    "activation": ("vit_tiny_patch16_224", {"act_layer": "mish"}, "blocks.0.mlp.act is Mish"),
+    "norm": ("vit_tiny_patch16_224", {"norm_layer": "simplenorm"}, "blocks.0.norm1 is SimpleNorm"),
     "attention": ("vit_tiny_patch16_224", {"attn_layer": "diff"}, "blocks.0.attn is DiffAttention"),
-    "positions": ("vit_tiny_patch16_224", {"pos_embed": "none"}, "pos_embed is None"),
-    "patches": ("vit_tiny_patch16_224", {"img_size": 225}, r"img_size is \(225, 225\), expected multiples"),
-    "SwiGLU": (
-        "vit_giant_patch14_dinov2",
-        {"embed_dim": 48, "num_heads": 3},
-        "blocks.0.mlp is GluMlp, expected Mlp",
+    "padding": (
+        "vit_tiny_patch16_224",
+        {"img_size": 225, "dynamic_img_size": True, "dynamic_img_pad": True},
+        r"img_size is \(225, 225\), expected multiples of the patch, .* where dynamic_img_pad is True",
     ),
-    "parallel": ("vit_base_patch16_xp_224", {"embed_dim": 48, "num_heads": 3}, "is ParallelScalingBlock"),
-    "post-norm": ("vit_base_patch16_rpn_224", {"embed_dim": 48, "num_heads": 3}, "is ResPostBlock"),
-    "hybrid": ("vit_small_r26_s32_224", {"embed_dim": 48, "num_heads": 3}, "patch_embed is HybridEmbed"),
-    "distilled": ("deit_tiny_distilled_patch16_224", {}, "VisionTransformerDistilled, expected timm's plain"),
-    "Eva": ("eva02_tiny_patch14_224", {}, "a model of class Eva, expected timm's plain VisionTransformer"),
-    "relative": ("vit_relpos_small_patch16_224", {}, "class VisionTransformerRelPos, expected"),
+    "parallel things": (
+        "vit_small_patch16_18x2_224",
+        {"embed_dim": 48, "num_heads": 3},
+        "is ParallelThingsBlock",
+    ),
+    "hybrid": (
+        "vit_small_r26_s32_224",
+        {"embed_dim": 48, "num_heads": 3},
+        r"patch_embed is HybridEmbed, which takes patches from convolutions \(ResNetV2\), expected Patch",
+    ),
+    "distilled features": (
+        "deit_tiny_distilled_patch16_224",
+        {"num_classes": 0},
+        "head is Identity, expected a linear layer: the logits are the mean of two heads",
+    ),
+    "grouped queries": (
+        "vit_small_patch16_rope_224",
+        {"num_kv_heads": 2, "qkv_fused": False},
+        "blocks.0.attn.num_kv_heads is 2, expected 6, one per head of queries",
+    ),
     "ResNet": ("resnet18", {}, "class ResNet, expected"),
     "features": ("vit_tiny_patch16_224", {"features_only": True}, "class FeatureGetterNet, expected"),
 }
@@ -108,6 +113,22 @@ def test_logits_equal_timms(name: str) -> None:
         {"norm_layer": partial(timm.layers.LayerNorm, affine=False)},
         {"drop_rate": 0.3, "proj_drop_rate": 0.3, "drop_path_rate": 0.3, "patch_drop_rate": 0.3},
         {"dynamic_img_size": True, "dynamic_img_pad": True},
+        {"img_size": (31, 45)},
+        {"pos_embed": "none"},
+        {"act_layer": "silu"},
+        {"mlp_layer": timm.layers.SwiGLU, "proj_bias": False},
+        {"mlp_layer": timm.layers.SwiGLUPacked, "act_layer": None, "scale_mlp_norm": True},
+        {"mlp_layer": partial(timm.layers.GluMlp, gate_last=True), "act_layer": "gelu"},
+        {"norm_layer": "rmsnorm", "embed_norm_layer": "rmsnorm", "qk_norm": True},
+        {"embed_norm_layer": partial(timm.layers.LayerNorm, eps=1e-6)},
+        {"scale_attn_norm": True, "scale_mlp_norm": True},
+        {"global_pool": "avg", "pool_include_prefix": True},
+        {"global_pool": "map", "pool_include_prefix": True, "reg_tokens": 2},
+        {"block_fn": ResPostBlock, "init_values": 0.3},
+        {"block_fn": ParallelScalingBlock},
+        {"block_fn": ParallelScalingBlock, "qkv_bias": False, "init_values": 0.3, "qk_norm": True},
+        {"block_fn": partial(ParallelScalingBlock, fuse_out_proj=True)},
+        {"block_fn": ParallelScalingBlock, "proj_bias": False, "qkv_bias": False},
     ],
     ids=str,
 )
@@ -262,9 +283,12 @@ class OtherBlock(timm.models.vision_transformer.Block):
         (changed("blocks.3.drop_path2", nn.Tanh()), "blocks.3.drop_path2 is Tanh, expected Dropout or"),
         (changed("forward", lambda pixels: pixels), "cannot import a model with a forward of its own"),
         (changed("blocks", nn.Sequential()), "blocks is empty, expected at least one block"),
-        (changed("pos_embed", nn.Parameter(torch.zeros(1, 17, 39))), "its tensors do not fit each other: "),
+        (
+            changed("pos_embed", nn.Parameter(torch.zeros(1, 17, 39))),
+            "the length of pos_embed is 17, expected 16",
+        ),
         (changed("norm", nn.BatchNorm1d(39)), "norm is BatchNorm1d, expected LayerNorm"),
-        (changed("norm.eps", 0.1), "the eps of norm is 0.1, expected 1e-06, as the eps of blocks.0.norm1"),
+        (changed("norm.eps", 0.1), "the eps of norm is 0.1, expected 1e-06, as the eps of blocks.0$"),
         (changed("fc_norm", nn.GroupNorm(3, 39)), "fc_norm is GroupNorm, expected LayerNorm"),
         (changed("pos_drop", nn.ReLU()), "pos_drop is ReLU, expected Dropout"),
         (changed("patch_embed", nn.Conv2d(3, 39, 8, 8)), "patch_embed is Conv2d, expected PatchEmbed"),
@@ -294,10 +318,9 @@ def test_every_part_of_every_block_is_looked_at(change: Callable[[Any], None], m
         (changed("attn_pool.q", nn.Identity()), "attn_pool.q is Identity, expected Linear"),
         (changed("attn_pool.norm", nn.Identity()), "attn_pool.norm is Identity, expected LayerNorm"),
         (changed("attn_pool.mlp", None), "attn_pool.mlp is missing, expected Mlp"),
-        (changed("attn_pool.mlp.act", nn.SiLU()), "attn_pool.mlp.act is SiLU, expected"),
+        (changed("attn_pool.mlp.act", nn.Mish()), "attn_pool.mlp.act is Mish, expected"),
         (changed("attn_pool.q_norm", nn.LayerNorm(13)), "attn_pool.q_norm is LayerNorm, expected Identity"),
         (changed("attn_pool.scale", 1.0), "attn_pool.scale is 1.0, expected 0.277"),
-        (changed("pool_include_prefix", True), "pool_include_prefix is True, expected False"),
     ],
 )
 def test_every_part_of_an_attention_pool_is_looked_at(change: Callable[[Any], None], message: str) -> None:
@@ -316,7 +339,7 @@ def test_an_attention_pool_may_differ_from_the_blocks() -> None:
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_imported_is_named(what: str) -> None:
     name, arguments, message = REFUSED[what]
-    depth = {"depth": 1} if name.startswith("vit") and "features_only" not in arguments else {}
+    depth = {"depth": 1} if name.startswith(("vit", "deit")) and "features_only" not in arguments else {}
     with pytest.raises(VitError, match=message) as caught:
         vit.from_timm(timm.create_model(name, **depth, **arguments))
     assert "\n" not in str(caught.value)
@@ -326,7 +349,7 @@ def test_what_cannot_be_imported_is_named(what: str) -> None:
     ("thing", "message"),
     [
         ("vit_tiny_patch16_224", r'cannot import a str.*vit.load_model\("timm:vit_tiny_patch16_224"\)'),
-        (None, "cannot import a NoneType, expected timm's plain VisionTransformer"),
+        (None, "cannot import a NoneType, expected one of timm's VisionTransformer"),
         (nn.Linear(2, 3), "cannot import a model of class Linear, expected"),
     ],
 )

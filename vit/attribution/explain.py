@@ -40,6 +40,8 @@ def explain(
     method: str = "rollout",
     target: Target = None,
     query: str | tuple[int, int] = "cls",
+    *,
+    whole: bool = False,
     **options: Any,
 ) -> Explanation:
     """`vit.attend` on a batch, with logits and facts beside the maps. Arguments and errors are those of
@@ -52,10 +54,13 @@ def explain(
         method: See `vit.attend`, as are the following.
         target: See `method`.
         query: See `method`.
+        whole: Whether every id of all rows counts as a token, also one of padding.
         options: See `method`.
     """
     attention_slots(model)  # refuses a model of another library
-    mask = model.mask(inputs) if model.reads == "text" and len(inputs) > 1 else None
+    if is_encoder_decoder(model):
+        raise VitError("this is an encoder-decoder, which writes a target first: use vit.attend, not explain")
+    mask = None if whole or model.reads == "image" or len(inputs) <= 1 else model.mask(inputs)
     if mask is not None and not bool(mask.all()):
         raise ValueError("ids hold padding, which would count as tokens: pass texts one at a time")
     how = check_method(model, method, target, options)
@@ -84,9 +89,20 @@ def check_method(model: Tower, method: str, target: Target, options: dict[str, A
             raise UsageError(f"{method} has no option {name}: it takes {known}")
     if model.reads not in how.reads:
         raise VitError(f"{method} applies to {how.reads[0]} models only, and this is a {model.reads} model")
+    if is_encoder_decoder(model) and not how.is_attention:
+        fitting = " and ".join(name for name, other in METHODS.items() if other.is_attention)
+        raise VitError(
+            f"{method} explains a class by one stack of blocks, and this is an encoder-decoder: {fitting} "
+            "apply to it"
+        )
     if not how.explains_class:
         if target is not None:
             raise VitError(f"target is {target}, but {method} explains no class: leave the target out")
     elif not isinstance(model.head, nn.Linear):
         raise VitError(f"{method} explains a class, and this model has no head: use rollout or raw")
     return how
+
+
+def is_encoder_decoder(model: Any) -> bool:
+    """Whether the model has a decoder, which attends to the states of its encoder."""
+    return getattr(model, "decoder", None) is not None

@@ -54,7 +54,7 @@ class ForwardPass:
 
         model = self.model
         with watch_attention(model, visit):
-            tokens = model.embed(self.inputs)
+            tokens = model.embed(self.inputs, whole_mask(model, self.inputs))
             self.grid = model.grid(self.inputs)
             relations = model.relations(self.inputs)
             for layer, after in enumerate(model.encoder.layers(tokens, relations=relations)):
@@ -89,6 +89,10 @@ class Watched(NamedTuple):
     recording: Recording
     values: Tensor
     mixed: Tensor
+
+    def gradient(self, mixed_gradient: Tensor) -> Tensor:
+        """A score's gradient by the weights, (B, H, N, M), from that by `mixed`."""
+        return weights_gradient(mixed_gradient, self.values, self.recording.mask)
 
 
 @contextmanager
@@ -143,7 +147,7 @@ def backward_rollout(
         targets: int64 (B,); None: the predicted classes.
     """
     with watch_gradients(model) as watched:
-        tokens = model.embed(clone_if_inference(inputs))
+        tokens = model.embed(clone_if_inference(inputs), whole_mask(model, inputs))
         for after in model.encoder.layers(tokens, relations=model.relations(inputs)):
             tokens = after
         depth = len(model.encoder.blocks)
@@ -161,8 +165,8 @@ def backward_rollout(
         )
 
     def layer(slot: Slot) -> Layer:
-        recording, values, _ = watched[slot]
-        return recording.weights(), weights_gradient(gradients[slot], values)
+        part = watched[slot]
+        return part.recording.weights(), part.gradient(gradients[slot])
 
     pool_row = fuse_pool(*layer(POOL))[:, 0] if reads_pool else None
     seed = seed_row(query, grid, model.prefix, pool=model.pool_kind, pool_row=pool_row)
@@ -203,8 +207,12 @@ def perturbed(
 
 def whole_states(model: Tower, inputs: Tensor) -> Tensor:
     """Final states of images, or of texts in which every id is a token, also one of padding: (B, N, D)."""
-    mask = torch.ones_like(inputs, dtype=torch.bool) if model.reads == "text" else None
-    return model.encode(inputs, mask)
+    return model.encode(inputs, whole_mask(model, inputs))
+
+
+def whole_mask(model: Tower, inputs: Tensor) -> Tensor | None:
+    """The mask of texts in which every id is a token, bool (B, N); None for images."""
+    return torch.ones_like(inputs, dtype=torch.bool) if model.reads == "text" else None
 
 
 def explanation(
@@ -234,7 +242,18 @@ def query_logits(model: Tower, states: Tensor, query: Query, grid: tuple[int, in
     if query == "cls":
         return model.read(states)
     seed = seed_row(query, grid, model.prefix, pool=model.pool_kind)[0]
-    return model.read_token(torch.einsum("n,bnd->bd", seed.to(states), states))
+    return read_alone(model, torch.einsum("n,bnd->bd", seed.to(states), states))
+
+
+def read_alone(model: Tower, states: Tensor) -> Tensor:
+    """Logits (..., classes) of states (..., D) read one at a time, the "logit lens".
+
+    Where the head reads all tokens of the prefix side by side, a state stands in the place of each.
+    """
+    if model.pool_kind != "prefix":
+        return model.read_token(states)
+    alone = states.reshape(-1, 1, states.shape[-1]).expand(-1, model.prefix, -1)
+    return model.read(alone).unflatten(0, states.shape[:-1])
 
 
 def target_logits(logits: Tensor, targets: Tensor) -> Tensor:

@@ -44,8 +44,8 @@ def seed_row(
         prefix: Number of tokens before the patches.
         pool: What the head reads, a name in `vit.core.pooling.POOLS`; `cls_mean`, and `prefix`, are shares of
             the tokens that they concatenate.
-        pool_row: (B, patches), the attention pool's weights of the patches; required, and returned as it is,
-            where `pool` is `attention` and `query` is `cls`.
+        pool_row: (B, patches) or (B, N), the attention pool's weights of the tokens that it reads; required,
+            and returned with zeros for the others, where the model pools by attention and `query` is `cls`.
 
     Returns:
         float32, (1 or B, N) with N = prefix + rows * cols; each row sums to 1 (a `pool_row` may not).
@@ -55,10 +55,10 @@ def seed_row(
     """
     rows, cols = grid
     patches = rows * cols
-    if query == "cls" and pool == "attention":
+    if query == "cls" and pool in ("attention", "attention_all"):
         if pool_row is None:
             raise ValueError("the model pools by attention: pass the row of its pool")
-        return torch.nn.functional.pad(pool_row, (prefix, 0))
+        return torch.nn.functional.pad(pool_row, (prefix + patches - pool_row.shape[-1], 0))
     seed = torch.zeros(1, prefix + patches)
     if query == "cls" and pool in ("cls", "cls_mean"):
         seed[:, 0] = 1

@@ -6,6 +6,8 @@ example:
   vit attend runs/digits photo.png --output overlays --query 3,4
   vit attend minilm --text "The cat sat on the mat because it was tired." --output cat --query 8
   vit attend runs/text_sst2 reviews.txt --output why --method relevance
+  vit attend hf:gpt2 --text "The cat sat on" --max-tokens 8 --output cat
+  vit attend hf:gpt2 --text "The cat sat on the" --output why --method relevance --target mat
 
 methods:
 {methods}
@@ -17,6 +19,9 @@ registers and patches of unusual norm.
 
 In texts, word pieces are merged to words: attention to a word is the sum over its pieces, attention from it
 the mean. Words are counted from 0 with the special tokens: [CLS] of a BERT is 0.
+
+A causal language model goes on with a text for --max-tokens; text and new words are shown as one, and
+--target is a token that it might say next. An encoder-decoder writes its target, shown after the text.
 """
 
 from pathlib import Path
@@ -49,7 +54,11 @@ def add_arguments(parser: "ArgumentParser") -> None:
     )
     parser.add_argument("--output", required=True, help="folder for the overlays")
     parser.add_argument("--method", default="rollout", help="one of the above (default: rollout)")
-    parser.add_argument("--target", help="class to explain, label or index (default: the predicted one)")
+    parser.add_argument(
+        "--target",
+        help="class to explain, label or index (default: the predicted one); of a language model a word that "
+        "is one of its tokens",
+    )
     parser.add_argument(
         "--query",
         default="cls",
@@ -60,6 +69,11 @@ def add_arguments(parser: "ArgumentParser") -> None:
         parser.add_argument(f"--{name}", type=option.type, help=f"for {methods}: {option.help}")
     parser.add_argument("--text", help="a text itself, for text models")
     add_table_arguments(parser)
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        help="of language models: most tokens to write (default: none; of an encoder-decoder: 20)",
+    )
     parser.add_argument("--pieces", action="store_true", help="of texts: word pieces, not merged to words")
     parser.add_argument(
         "--special",
@@ -141,6 +155,8 @@ def _check(arguments: "Namespace") -> dict[str, Any]:
             known = ", ".join(f"--{option}" for option in METHODS[method].options) or "no option"
             raise UsageError(f"--{name} is not an option of {method}, which takes {known}")
     require_positive("--batch-size", arguments.batch_size)
+    if arguments.max_tokens is not None:
+        require_positive("--max-tokens", arguments.max_tokens)
     if arguments.pages < 0:
         raise UsageError(f"--pages is {arguments.pages}, expected 0 or more")
     return options
@@ -154,6 +170,8 @@ def _image_drawer(model: Any, arguments: "Namespace", request: "Request") -> Any
 
     if arguments.text is not None:
         raise UsageError(f"--text needs a text model, and {arguments.model} reads pictures")
+    if arguments.max_tokens is not None:
+        raise UsageError(f"--max-tokens needs a language model, and {arguments.model} reads pictures")
     if arguments.side < SMALLEST_SIDE:
         raise UsageError(f"--side is {arguments.side} pixels, expected at least {SMALLEST_SIDE}")
     return ImageDrawer(
@@ -176,6 +194,7 @@ def _text_drawer(model: Any, arguments: "Namespace", request: "Request", columns
         request,
         text=arguments.text,
         merge=not arguments.pieces,
+        max_tokens=arguments.max_tokens,
         apart=arguments.special == "apart",
         caption=str(arguments.model),
         **columns,

@@ -28,6 +28,10 @@ predicted class's probability: deletion is MoRF, insertion LeRF, and a good map 
 random map and one of the distance to the image's centre are controls. "shuffled" is the mean absolute
 rank correlation with the maps of a model whose weights are shuffled: near 1, a map ignores the model; by
 chance it is about 0.8 over the root of the number of patches, 0.1 for 64.
+
+A language model is measured on texts, whose labels do not matter: perplexity is exp of the mean negative
+log-likelihood of a token, and perplexity_word exp of the sum over all tokens, divided by the words between
+white space and the ends of the texts, which compares models with other tokenizers.
 """
 
 import json
@@ -51,6 +55,7 @@ ATTRIBUTION_OPTIONS = ("methods", "pictures", "steps")
 FOR_IMAGES = ("flip", "attribution", "corruptions")
 FOR_ONE_LABEL = ("corruptions", "unknown")
 FOR_ONE_PROCESS = ("attribution", "corruptions", "unknown")
+FOR_CLASSES = ("flip", "attribution", "corruptions", "unknown", "image_size", "label_column")
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
@@ -93,6 +98,7 @@ def run(arguments: "Namespace") -> int:
     from vit.commands.probe import run_probe
     from vit.device import best_device
     from vit.evaluation.results import check_folder, write_evaluation
+    from vit.recipes.data import is_language_model
     from vit.recipes.evaluation.data import evaluation_data
     from vit.recipes.evaluation.model import evaluate_maps, evaluate_model
     from vit.weights.models import load_model
@@ -100,6 +106,8 @@ def run(arguments: "Namespace") -> int:
     if arguments.output is not None:
         check_folder(Path(arguments.output), overwrite=arguments.overwrite)
     model = load_model(arguments.model).to(best_device())
+    if arguments.probe is None and is_language_model(model):
+        return _run_language(model, arguments)
     if arguments.image_size is not None:
         model.preprocess = _other_size(model, arguments.image_size)
     if arguments.probe is None:
@@ -153,6 +161,41 @@ def run(arguments: "Namespace") -> int:
     else:
         _print(figures, data, arguments.output)
     return 3 if data.skipped or figures.get("unknown", {}).get("skipped") else 0
+
+
+def _run_language(model: Any, arguments: "Namespace") -> int:
+    """Print the figures of a language model."""
+    from vit.commands.figures import print_asides, print_language
+    from vit.evaluation.results import write_evaluation
+    from vit.recipes.evaluation.data import evaluation_data
+    from vit.recipes.evaluation.language import evaluate_texts
+
+    if given := [name for name in FOR_CLASSES if arguments[name]]:
+        option = given[0].replace("_", "-")
+        raise UsageError(f"--{option} applies to models with classes, not to a language model: leave it out")
+    data = evaluation_data(
+        model, arguments.model, arguments.data, labelled=False, input_column=arguments.column
+    )
+    measured = evaluate_texts(model, data, arguments.split, batch_size=arguments.batch_size)
+    if measured is None:  # the first process prints
+        return 0
+    figures = measured.figures | {"data": arguments.data or data.name, "model": arguments.model}
+    if arguments.output is not None:
+        write_evaluation(
+            Path(arguments.output),
+            labels=[],
+            examples=measured.examples,
+            result=measured.result,
+            figures=figures,
+        )
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        print_language(figures)
+        print_asides(data)
+        if arguments.output is not None:
+            print(f"report {Path(arguments.output) / 'report.html'}")
+    return 3 if data.skipped else 0
 
 
 def _other_size(model: Any, side: int) -> Any:

@@ -173,6 +173,17 @@ def print_unknown(console: "Console", figures: dict[str, Any]) -> None:
         console.print(f"{len(figures['skipped'])} skipped, the first is {': '.join(figures['skipped'][0])}")
 
 
+def print_language(figures: dict[str, Any]) -> None:
+    """Print the figures of a language model."""
+    low, high = figures["interval"]
+    print(
+        f"{figures['data']}, {figures['split']}, n = {figures['n']:,} texts, {figures['tokens']:,} tokens, "
+        f"{figures['words']:,} words: perplexity of a token {figures['perplexity']:.2f}, 95 % interval "
+        f"{low:.2f} to {high:.2f}; of a word {figures['perplexity_word']:.2f}; "
+        f"{figures['bits_per_byte']:.3f} bits per byte"
+    )
+
+
 def print_asides(data: "EvaluationData") -> None:
     """Print what could not be read, and what was left aside."""
     if data.skipped:

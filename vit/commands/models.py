@@ -63,7 +63,7 @@ def _columns(folder: Path) -> tuple[str, str, str, str]:
     except VitError:
         return "-", "-", "-", "cannot be read: see vit info"
     architecture = bundle["architecture"]
-    if architecture.get("tower") == "text":
+    if architecture.get("tower") in ("text", "seq2seq"):
         reads = f"{architecture['length']} tokens"
     else:
         reads = "{} x {} pixels".format(*architecture["image_size"])

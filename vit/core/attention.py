@@ -123,20 +123,26 @@ class Attention(nn.Module):
                 A query that may attend to nothing gets zeros.
             packing: Positions of packed tokens in the padded batch; `tokens` and the result are then (T, D),
                 and `context` stays padded.
-            relation: What this layer knows of positions; None: nothing.
+            relation: Rotation, bias and mask by position; None: none.
             cache: Keys and values of the tokens before `context`, which grow by its own; M counts all then.
+                A fixed cache that is filled is used as it is, whatever `context` is.
+
+        Raises:
+            TypeError: A mask that is not bool.
+            ValueError: A mask of another shape.
 
         Returns:
             (B, N, D)
         """
-        relation = relation or Relation()
+        relation = Relation() if relation is None else relation
         query = self.query(tokens)  # (B, N, H K)
         query = self.query_norm(self._split(query if packing is None else packing.unpack(query)))
         if relation.rotation is not None:
             query = relation.rotation(query)
         key, value = self._keys_values(tokens, context, packing, relation, cache)
         allowed = broadcast_mask(mask, query.shape[0], query.shape[2], key.shape[2])
-        allowed = join_masks(allowed, relation.mask)
+        by_position = broadcast_mask(relation.mask, query.shape[0], query.shape[2], key.shape[2])
+        allowed = join_masks(allowed, by_position)
         bias = relation.bias(query) if callable(relation.bias) else relation.bias
         mixed = attend(query, key, value, allowed, self.scale, bias)  # (B, H, N, K)
         if self.recorders and (recorder := self.recorders.get(get_ident())):
@@ -166,6 +172,11 @@ class Attention(nn.Module):
             key = relation.rotation(key)
         return (key, value) if cache is None else cache.extend(key, value)
 
+    def extra_repr(self) -> str:
+        """See `torch.nn.Module`; a factor on the scores that a digest of the model must tell apart."""
+        usual = (self.query.out_features // self.heads) ** -0.5
+        return "" if self.scale == usual else f"scale={self.scale}"
+
     def _split(self, tokens: Tensor) -> Tensor:
         """(B, N, H K) -> (B, H, N, K)."""
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -179,13 +190,14 @@ def attend(
     scale: float,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """softmax(Q K^T scale + bias) V by the fastest path; none approximates.
+    """softmax(Q K^T scale + bias) V by the fastest path.
 
-    (B, H, N, K), (B, H, M, K) twice -> (B, H, N, K).
+    (B, H, N, K), (B, H, M, K) twice -> (B, H, N, K). All paths agree to the precision of the dtype; the plain
+    one rounds the scores to it, so it is left to scores that are scaled by 1 / sqrt(K) and have no bias.
     """
     half_on_cpu = query.device.type == "cpu" and query.dtype.itemsize < 4
-    if half_on_cpu and key.shape[-2] <= PLAIN_CPU_KEYS:
-        return attention_weights(query, key, mask, scale, bias) @ value
+    if half_on_cpu and bias is None and scale < 1 and key.shape[-2] <= PLAIN_CPU_KEYS:
+        return attention_weights(query, key, mask, scale) @ value
     if bias is None:
         return scaled_dot_product_attention(query, key, value, mask, scale=scale)
     bias = bias.to(query.dtype)

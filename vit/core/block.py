@@ -1,4 +1,4 @@
-"""One transformer block: attention, attention to a source where there is one, and an MLP."""
+"""One transformer block: self-attention, cross-attention in a decoder, and an MLP."""
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ def make_mlp(spec: BlockSpec) -> Mlp:
 
 
 class Block(nn.Module):
-    """Attention, then attention to a source in a decoder, then MLP, each with a residual connection.
+    """Self-attention, in a decoder cross-attention, and an MLP, each with a residual connection.
 
     Each branch has three places for a norm: its input (pre-norm, Dosovitskiy et al. 2021, eq. 2 and 3), its
     output, and the sum (post-norm, Vaswani et al. 2017, section 3.1). Unused ones hold nothing.
@@ -116,9 +116,10 @@ class Block(nn.Module):
             mask: As in `Attention.forward`.
             packing: As in `Attention.forward`.
             relation: As in `Attention.forward`.
-            source: (B, M, D), what a decoder attends to beside its own tokens.
+            source: (B, M, D), the keys and values of cross-attention; None where they are cached.
             source_mask: bool (B, M), of the source.
-            context: (B, M, D), what the first attention reads in place of `tokens`, as it is.
+            context: (B, M, D), the keys and values of self-attention in place of the normed `tokens`, as in
+                XLNet's query stream; no norm is applied to it.
             cache: Keys and values of the tokens before these.
         """
         normed = self.attention_norm(tokens)
@@ -130,27 +131,27 @@ class Block(nn.Module):
             return tokens + attended + self._branch(self.mlp(normed), None, self.mlp_scale, dropout=False)
         tokens = self.attention_post_norm(tokens + attended)
         if self.cross is not None:
-            tokens = self._attend_to(source, tokens, source_mask, packing, cache)
+            tokens = self._cross_attention(tokens, source, source_mask, packing, cache)
         expanded = self.mlp(self.mlp_norm(tokens))
         expanded = self._branch(expanded, self.mlp_branch_norm, self.mlp_scale, dropout=False)
         return self.mlp_post_norm(tokens + expanded)
 
-    def _attend_to(
+    def _cross_attention(
         self,
-        source: Tensor | None,
         tokens: Tensor,
+        source: Tensor | None,
         source_mask: Tensor | None,
         packing: Packing | None,
         cache: LayerCache | None,
     ) -> Tensor:
-        """The branch of a decoder that reads the source."""
+        """The branch of a decoder that attends to the source."""
         assert self.cross is not None
         assert self.cross_norm is not None
         assert self.cross_scale is not None
         assert self.cross_post_norm is not None
-        if source is None:
-            raise ValueError("a block with attention to a source got none: pass the encoder's states")
         kept = None if cache is None else cache.source
+        if source is None and (kept is None or kept.known() is None):
+            raise ValueError("a block with cross-attention got no source: pass the encoder's states")
         crossed = self.cross(self.cross_norm(tokens), source, source_mask, packing, cache=kept)
         crossed = self._branch(crossed, self.cross_branch_norm, self.cross_scale)
         return self.cross_post_norm(tokens + crossed)

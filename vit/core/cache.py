@@ -1,4 +1,4 @@
-"""Keys and values of the tokens so far, so that a next token is one row of work."""
+"""Cached keys and values, so that each decoding step computes its new tokens alone."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ class KeyValues:
         self.value: Tensor | None = None
 
     def known(self) -> tuple[Tensor, Tensor] | None:
-        """All keys and values, where no new ones are to be computed; None otherwise."""
+        """The keys and values, if they are fixed and filled; None otherwise."""
         if not self.fixed or self.key is None or self.value is None:
             return None
         return self.key, self.value
@@ -32,13 +32,13 @@ class KeyValues:
         return key, value
 
     def keep_rows(self, rows: Tensor) -> None:
-        """Keep these rows of the batch, int64 (B',)."""
+        """Select rows of the batch, int64 (B',), for example to drop finished texts."""
         if self.key is not None and self.value is not None:
             self.key, self.value = self.key[rows], self.value[rows]
 
 
 class LayerCache(NamedTuple):
-    """Of one block: what its tokens attend to among themselves, and in the source."""
+    """The caches of one block: of self-attention, and of cross-attention."""
 
     own: KeyValues
     source: KeyValues

@@ -19,10 +19,7 @@ class ClassPool(nn.Module):
 
     def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, D)."""
-        if mask is None:
-            return tokens[:, 0]
-        first = mask.int().argmax(1)  # padding may stand on the left
-        return tokens[torch.arange(len(tokens), device=tokens.device), first]
+        return first_token(tokens, mask)
 
 
 class LastPool(nn.Module):
@@ -49,7 +46,7 @@ class ClassMeanPool(nn.Module):
 
     def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, 2 D)."""
-        return torch.cat([tokens[:, 0], mean_after(prefix, tokens, mask)], -1)
+        return torch.cat([first_token(tokens, mask), mean_after(prefix, tokens, mask)], -1)
 
 
 class WholeMeanPool(nn.Module):
@@ -68,6 +65,13 @@ class MeanPool(nn.Module):
         return mean_after(prefix, tokens, mask)
 
 
+def first_token(tokens: Tensor, mask: Tensor | None) -> Tensor:
+    """The first token that is not padding, which may stand on the left: (B, N, D) -> (B, D)."""
+    if mask is None:
+        return tokens[:, 0]
+    return tokens[torch.arange(len(tokens), device=tokens.device), mask.int().argmax(1)]
+
+
 def mean_after(prefix: int, tokens: Tensor, mask: Tensor | None) -> Tensor:
     """The mean of the tokens after the prefix, without padding: (B, N, D) -> (B, D).
 
@@ -76,19 +80,22 @@ def mean_after(prefix: int, tokens: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return tokens[:, prefix:].mean(1)
     present = mask[:, prefix:, None].to(tokens.dtype)
-    return (tokens[:, prefix:] * present).sum(1) / present.sum(1).clamp(min=1)
+    dtype = torch.promote_types(tokens.dtype, torch.float32)  # a sum may be too large for half precision
+    total = (tokens[:, prefix:] * present).sum(1, dtype=dtype)
+    return (total / present.sum(1, dtype=dtype).clamp(min=1)).to(tokens.dtype)
 
 
 class AttentionPool(nn.Module):
     """A learned query attends to the tokens after the prefix (Zhai et al. 2022, section 3.2, "MAP head").
 
     Args:
-        spec: Its `width`, `heads`, `mlp_ratio`, `activation`, `qkv_bias`, `output_bias` and `norm_eps`; the
-            pool has no dropout.
+        spec: Its `width`, `heads`, `qkv_bias` and `output_bias`, its norm, and all of its MLP but dropout.
+        whole: Whether the query attends to the prefix too.
     """
 
-    def __init__(self, spec: BlockSpec):
+    def __init__(self, spec: BlockSpec, *, whole: bool = False):
         super().__init__()
+        self.whole = whole
         self.query = nn.Parameter(torch.empty(1, 1, spec.width))
         self.attention = Attention(
             spec.width, spec.heads, qkv_bias=spec.qkv_bias, output_bias=spec.output_bias
@@ -97,8 +104,13 @@ class AttentionPool(nn.Module):
         self.mlp = make_mlp(replace(spec, dropout=0.0))
         nn.init.trunc_normal_(self.query, std=spec.width**-0.5)
 
+    def extra_repr(self) -> str:
+        """See `torch.nn.Module`; what a digest of the model must tell apart."""
+        return "whole=True" if self.whole else ""
+
     def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, D)."""
+        prefix = 0 if self.whole else prefix
         query = self.query.expand(len(tokens), -1, -1)
         present = None if mask is None else mask[:, prefix:]
         pooled = self.attention(query, tokens[:, prefix:], present)  # (B, 1, D)
@@ -111,6 +123,7 @@ POOLS = {
     "mean": lambda spec: MeanPool(),
     "cls_mean": lambda spec: ClassMeanPool(),
     "attention": AttentionPool,
+    "attention_all": lambda spec: AttentionPool(spec, whole=True),
     "last": lambda spec: LastPool(),
     "prefix": lambda spec: PrefixPool(),
     "mean_all": lambda spec: WholeMeanPool(),

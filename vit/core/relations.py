@@ -1,4 +1,4 @@
-"""What an attention layer knows of where its tokens are: rotations, biases and masks by position."""
+"""Rotations, biases and masks of attention by the positions of queries and keys."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class Rotation(NamedTuple):
 
 
 class Relation(NamedTuple):
-    """What one attention layer knows of the positions of queries and keys; by default nothing.
+    """Rotation, bias and mask of one attention layer by position; by default none.
 
     Args:
         rotation: Of queries and keys.
@@ -48,13 +48,13 @@ def join_masks(one: Tensor | None, other: Tensor | None) -> Tensor | None:
 
 
 def with_mask(relations: Sequence[Relation] | None, mask: Tensor, depth: int) -> list[Relation]:
-    """The relations of `depth` layers, none standing for nothing, with a mask that must allow a pair too."""
+    """The relations of `depth` layers with `mask` ANDed into each; None counts as no relations."""
     every = [Relation()] * depth if relations is None else relations
     return [relation._replace(mask=join_masks(relation.mask, mask)) for relation in every]
 
 
 def causal_mask(queries: Tensor, keys: Tensor) -> Tensor:
-    """A token sees itself and those before it.
+    """A token may attend to itself and to those before it.
 
     Args:
         queries: Positions, int64 (B or 1, N).
@@ -67,5 +67,5 @@ def causal_mask(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def window_mask(queries: Tensor, keys: Tensor, reach: int) -> Tensor:
-    """A token sees those up to `reach` positions away, on both sides; shapes as in `causal_mask`."""
+    """A token may attend to those at most `reach` positions away, on both sides; shapes as `causal_mask`."""
     return ((keys[:, None, :] - queries[:, :, None]).abs() <= reach)[:, None]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from vit.core.attention import Attention, Recording
+from vit.core.block import Block
 from vit.core.encoder import Encoder
 
 
@@ -21,7 +22,8 @@ class Slot(NamedTuple):
     """Identifies an attention layer of a model.
 
     Args:
-        stack: Path of the encoder that it belongs to (`encoder`), or of the module that holds it (`pool`).
+        stack: Path of the encoder or decoder that it belongs to (`encoder`), of a decoder's attention to its
+            source that path and `cross` (`decoder.cross`), or the path of the module that holds it (`pool`).
         layer: Counted from 0 within the stack.
     """
 
@@ -29,6 +31,7 @@ class Slot(NamedTuple):
     layer: int
 
 
+CROSS = "cross"  # the last part of the stack of a decoder's attention to its source
 Visit = Callable[[Slot, Recording, Tensor, Tensor], None]
 
 
@@ -44,12 +47,15 @@ def attention_slots(model: Any) -> dict[Slot, Attention]:
             f"{type(model).__name__} has no vit.core.Encoder, expected a vit model: "
             "convert a timm model with vit.from_timm(model)"
         )
+    to_source = {id(module.cross) for module in model.modules() if isinstance(module, Block)}
     slots: dict[Slot, Attention] = {}
     depths: dict[str, int] = {}
     for name, module in model.named_modules():
         if isinstance(module, Attention):
             inside = [encoder for encoder in encoders if not encoder or name.startswith(f"{encoder}.")]
             stack = inside[0] if inside else name.rpartition(".")[0]
+            if id(module) in to_source:
+                stack = f"{stack}.{CROSS}" if stack else CROSS
             slots[Slot(stack, depths.get(stack, 0))] = module
             depths[stack] = depths.get(stack, 0) + 1
     return slots
@@ -110,15 +116,19 @@ class Tape:
         return self.layers()
 
     def layers(self, stack: str | None = None) -> Iterator[Tensor]:
-        """Yield the weights (B, H, N, N) of a stack's layers, one at a time.
+        """Yield the weights (B, H, N, N) of a stack's layers, one at a time; (B, H, N, M) of attention to a
+        source of M tokens.
 
         Args:
-            stack: Path of the stack in the model; None: the first encoder.
+            stack: Path of the stack in the model, as in `Slot`; None: the first encoder.
 
         Raises:
+            ValueError: The model has no such stack.
             RuntimeError: Fewer layers were recorded than the stack has.
         """
         stack = self._stack() if stack is None else stack
+        if stack not in self.depths:
+            raise ValueError(f"stack is {stack!r}, expected one of: {', '.join(self.depths)}")
         depth = self.depths[stack]
         recorded = [self._recordings.get(Slot(stack, layer)) for layer in range(depth)]
         present = [recording for recording in recorded if recording is not None]
@@ -133,11 +143,8 @@ class Tape:
     def weights(self, stack: str | None = None) -> list[Tensor]:
         """All layers' weights: L tensors (B, H, N, N), at least float32, rows sum to 1.
 
-        Args:
-            stack: Path of the stack in the model; None: the first encoder.
-
-        Raises:
-            RuntimeError: Fewer layers were recorded than the stack has.
+        Of an encoder-decoder, `decoder` is attention of the target to itself, and `decoder.cross` that to the
+        source, (B, H, N, M). Argument and errors are those of `layers`.
         """
         return list(self.layers(stack))
 

@@ -51,7 +51,8 @@ def load(
     division = Division(val_fraction, test_fraction, split_seed, group)
     found = read(name, root, ReadOptions(size=image_size_of(image_size), **reading))
     splits = divide(name, found, division, record)
-    require_trainable(splits)
+    if find_dataset(name).labelled:
+        require_trainable(splits)
     return splits
 
 

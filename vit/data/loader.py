@@ -10,6 +10,7 @@ from vit.data.balance import draw_with_replacement
 from vit.data.images import Batch, Images
 from vit.data.randomness import generator
 from vit.data.texts import TokenizedTexts
+from vit.data.windows import NextTokens
 from vit.errors import VitError
 
 
@@ -111,7 +112,7 @@ class _Draws:
         examples: n of them.
     """
 
-    def __init__(self, examples: Images | TokenizedTexts):
+    def __init__(self, examples: Images | TokenizedTexts | NextTokens):
         self.examples = examples
 
     def __len__(self) -> int:
@@ -125,7 +126,7 @@ class _Draws:
 
 
 def loader(
-    examples: Images | TokenizedTexts,
+    examples: Images | TokenizedTexts | NextTokens,
     batch_size: int,
     *,
     seed: int = 0,
@@ -137,7 +138,7 @@ def loader(
     pin_memory: bool = False,
 ) -> DataLoader[Batch]:
     """Batches `(pixels uint8 (B, C, height, width), targets (B,), indices (B,))` of images; for texts, ids
-    int64 (B, N) instead of pixels.
+    int64 (B, N) instead of pixels, and in a language model targets (B, N).
 
     A whole batch is one look-up, so there are no worker processes. Lightning calls `set_epoch` of
     `loader.sampler`. The arguments are those of `EpochSampler`; `pin_memory` speeds up copies to a GPU. With
@@ -149,7 +150,7 @@ def loader(
         seed=seed,
         shuffle=shuffle,
         drop_last=drop_last,
-        lengths=examples.lengths if isinstance(examples, TokenizedTexts) else None,
+        lengths=getattr(examples, "lengths", None),  # of texts
         weights=weights,
         rank=rank,
         world=world,

@@ -229,16 +229,18 @@ def levels(image: Image.Image) -> Tensor:
     return torch.from_numpy(array.reshape(*array.shape[:2], -1).transpose(2, 0, 1).copy())
 
 
-def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalise(pixels: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> Tensor:
     """Levels 0..255 (..., C, height, width), uint8 or float -> float32 of the same shape and device.
+
+    Tensors `mean` and `std`, float32 (C,), on the device of the pixels are not copied to it in each call.
 
     Raises:
         VitError: `pixels` has not one channel per entry of `mean`.
     """
     if pixels.ndim < 3 or pixels.shape[-3] != len(mean):
         raise VitError(f"pixels have shape {tuple(pixels.shape)}, expected (..., {len(mean)}, height, width)")
-    shift = torch.tensor(mean, device=pixels.device).view(-1, 1, 1)
-    scale = torch.tensor(std, device=pixels.device).view(-1, 1, 1)
+    shift = torch.as_tensor(mean, device=pixels.device).view(-1, 1, 1)
+    scale = torch.as_tensor(std, device=pixels.device).view(-1, 1, 1)
     return (pixels.to(torch.float32) / 255).sub_(shift).div_(scale)
 
 
@@ -251,6 +253,6 @@ def match_channels(pixels: Tensor, channels: int) -> Tensor:
         return pixels
     if channels == 3:
         return pixels.expand(-1, 3, -1, -1)
-    weights = torch.tensor([19595, 38470, 7471], device=pixels.device).view(3, 1, 1)
-    luma = (pixels.int() * weights).sum(1, keepdim=True)
+    red, green, blue = pixels.int().split(1, dim=1)
+    luma = red * 19595 + green * 38470 + blue * 7471
     return (luma + 0x8000 >> 16).to(torch.uint8)

@@ -28,6 +28,7 @@ class Dataset:
         needs_root: Refuse a root that is not given or does not exist, before the reader is called. False: the
             reader downloads the data, or has them.
         is_format: A file format, for any data at `data.root`; False: a dataset that is found by its name.
+        labelled: Its examples have labels; False: texts alone, on which language models are trained.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Dataset:
     folder: str
     needs_root: bool = True
     is_format: bool = False
+    labelled: bool = True
 
     def load_reader(self) -> Callable[..., Any]:
         """Import the reader."""
@@ -51,6 +53,7 @@ DATASETS = {
     "sst2": Dataset("text", "vit.data.readers.texts:read_texts", "text/sst2"),
     "trec": Dataset("text", "vit.data.readers.texts:read_texts", "text/trec"),
     "text": Dataset("text", "vit.data.readers.texts:read_texts", "text", is_format=True),
+    "lines": Dataset("text", "vit.data.readers.lines:read_lines", "text", is_format=True, labelled=False),
 }
 
 FOUND_BY_NAME = tuple(name for name, dataset in DATASETS.items() if not dataset.is_format)

@@ -10,6 +10,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from vit.data.images import Batch, Images
 from vit.data.texts import TokenizedTexts
+from vit.data.windows import NextTokens
 from vit.viewer.fonts import font, one_line
 
 CARD = (360, 270)  # pixels of a drawn text
@@ -23,9 +24,9 @@ class Examples:
         parts: Images or texts.
     """
 
-    def __init__(self, *parts: Images | TokenizedTexts):
-        self.parts: Sequence[Images | TokenizedTexts] = parts
-        self.ends = list(accumulate(map(len, parts)))
+    def __init__(self, *parts: Images | TokenizedTexts | NextTokens):
+        self.parts: Sequence[Images | TokenizedTexts | NextTokens] = parts
+        self.ends = list(accumulate(len(part.names) for part in parts))
 
     def __len__(self) -> int:
         return self.ends[-1]
@@ -43,7 +44,7 @@ class Examples:
     @property
     def noun(self) -> str:
         """What they are, in the plural."""
-        return "texts" if any(isinstance(part, TokenizedTexts) for part in self.parts) else "pictures"
+        return "texts" if any(hasattr(part, "texts") for part in self.parts) else "pictures"
 
     @property
     def count(self) -> str:
@@ -54,15 +55,15 @@ class Examples:
     def picture(self, index: int) -> Image.Image:
         """The image itself, or the text drawn on a card."""
         part, local = self._locate(index)
-        if isinstance(part, TokenizedTexts):
+        if isinstance(part, TokenizedTexts | NextTokens):
             return _card(part.texts[local])
         return to_pil_image(part[[local]][0][0])
 
-    def _locate(self, index: int) -> tuple[Images | TokenizedTexts, int]:
+    def _locate(self, index: int) -> tuple[Images | TokenizedTexts | NextTokens, int]:
         """The part that an example is in, and its index there."""
         number = bisect_right(self.ends, index)
         part = self.parts[number]
-        return part, index - (self.ends[number] - len(part))
+        return part, index - (self.ends[number] - len(part.names))
 
 
 def _card(text: str) -> Image.Image:

@@ -9,9 +9,11 @@ from typing import Any
 from vit.atomic import replacing, write_text
 from vit.data.images import Images
 from vit.data.texts import TokenizedTexts
+from vit.data.windows import NextTokens
 from vit.errors import VitError
 from vit.evaluation.classes import class_figures, most_confused, unique_names
 from vit.evaluation.examples import Examples
+from vit.evaluation.language import LanguageEvaluation, language_contents
 from vit.evaluation.metrics import Evaluation
 from vit.evaluation.mistakes import Mistake, find_mistakes, mistake_rows, write_csv, wrong_indices
 from vit.evaluation.plots import figures as plots
@@ -20,6 +22,8 @@ from vit.evaluation.plots.drawing import NUMBERED, drawable_names, png
 from vit.evaluation.report import LISTED, Contents, write_report
 from vit.evaluation.several.contents import several_labels
 from vit.evaluation.several.metrics import MultilabelEvaluation
+
+Result = Evaluation | MultilabelEvaluation | LanguageEvaluation
 
 WRONGEST = 12  # mistakes in the plot
 CONFUSIONS = 20  # pairs of classes in the report
@@ -40,8 +44,8 @@ def write_results(
     *,
     labels: list[str],
     parameters: int,
-    val: Images | TokenizedTexts,
-    result: Evaluation | MultilabelEvaluation,
+    val: Images | TokenizedTexts | NextTokens,
+    result: Result,
     config_yaml: str,
     machine: dict[str, Any],
 ) -> None:
@@ -84,7 +88,7 @@ def write_evaluation(
     *,
     labels: list[str],
     examples: Examples,
-    result: Evaluation | MultilabelEvaluation,
+    result: Result,
     figures: Mapping[str, Any],
 ) -> None:
     """Write `evaluation.json`, plots, tables and `report.html` into a folder.
@@ -98,7 +102,7 @@ def write_evaluation(
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "evaluation.json", json.dumps(figures, indent=1) + "\n")
-    mirrored = ", with mirror images" if figures["flip"] else ""
+    mirrored = ", with mirror images" if figures.get("flip") else ""
     _write(
         folder,
         examples,
@@ -135,13 +139,16 @@ def _write(
     folder: Path,
     examples: Examples,
     labels: list[str],
-    result: Evaluation | MultilabelEvaluation,
+    result: Result,
     *,
     pictures: dict[str, bytes],
     **report: Any,
 ) -> None:
     """Write the tables, the plots and the report; `report` holds further arguments of `write_report`."""
-    if isinstance(result, MultilabelEvaluation):
+    if isinstance(result, LanguageEvaluation):
+        texts = [text for part in examples.parts for text in getattr(part, "texts", ())]
+        contents = language_contents(result, texts, examples.names)
+    elif isinstance(result, MultilabelEvaluation):
         contents = several_labels(result, labels, examples)
     else:
         contents = _one_label(result, labels, examples)

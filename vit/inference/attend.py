@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vit.attribution.explain import Target, explain
-from vit.core import Tower, attention_slots
+from vit.attribution.explain import Target, check_method, explain, is_encoder_decoder
+from vit.attribution.query import parse_query
+from vit.core import attention_slots
 from vit.errors import VitError
+from vit.inference.words.matrix import word_matrix
+from vit.inference.words.reading import read_text
+from vit.inference.words.vocabulary import next_token, predicts_next
+from vit.inference.words.words import text_words
 from vit.inputs.texts import require_tokenizer
 
 
 def attend(
-    model: Tower,
+    model: Any,
     images: Tensor | Sequence[str],
     method: str = "rollout",
     target: Target = None,
@@ -40,12 +46,16 @@ def attend(
             - `rise` (Petsiuk et al. 2018): random masks, for images only. Slow. Option: `samples` (1000).
 
         target: The class to explain, for all but `raw` and `rollout`: a label, an index, a tensor of indices
-            (B,), or None, the class that the model predicts for each sample.
+            (B,), or None, the class that the model predicts for each sample. Of a causal language model a
+            token: a word that is one, or an id.
         query: Whose attention: `cls`, what the head reads (its pooling, in a model without a class token);
             `mean` of the patches; or a patch, (row, col) or "ROW,COL"; for texts a token, counted from 0 with
             the special tokens. Methods that explain a class explain the logits of that reading: of one patch
             read alone, its "logit lens".
-        options: Of the method, as above.
+        options: Of the method, as above. Of an encoder-decoder, to which `raw` and `rollout` apply, also
+            `max_tokens` (20): it writes a target, and maps have the tokens of the source and then those of
+            the target. Layers are the encoder's and then the decoder's, whose rows of the target are half
+            attention to the source and half self-attention (`vit.attribution.joint`).
 
     Returns:
         (B, rows, cols), at least float32; for texts (B, N), with N the tokens of the longest text, special
@@ -79,12 +89,35 @@ def _attend_texts(
     if not texts:
         raise VitError("vit.attend was given 0 texts, expected at least one")
     token, tokenizer = token_query(query), require_tokenizer(model.preprocess)
+    if is_encoder_decoder(model):
+        return _attend_pairs(model, list(texts), method, target, token, options)
     device = next(model.parameters()).device
+    target = next_token(model, target)
+    ends = model.ends if predicts_next(model) else ()
     maps = []
     for index, text in enumerate(texts):
-        ids = tokenizer(text)[None].to(device)
+        ids = torch.tensor([text_words(tokenizer, text, ends=ends).ids], device=device)
         single = target[index : index + 1] if isinstance(target, Tensor) and target.ndim else target
         maps.append(explain(model, ids, method, single, token, **options).maps[0, 0])
+    return pad_sequence(maps, batch_first=True)
+
+
+def _attend_pairs(
+    model: Any,
+    texts: list[Any],
+    method: str,
+    target: Target,
+    query: str | tuple[int, int],
+    options: dict[str, Any],
+) -> Tensor:
+    """Source and target of one text at a time."""
+    max_tokens = options.pop("max_tokens", None)
+    check_method(model, method, target, options)
+    maps = []
+    for text in texts:
+        reading = read_text(model, text, merge=False, max_tokens=max_tokens)
+        matrix = word_matrix(reading.weights, method, options)
+        maps.append(reading.seed(reading.checked(parse_query(query))).to(matrix) @ matrix)
     return pad_sequence(maps, batch_first=True)
 
 

@@ -20,6 +20,7 @@ from vit.errors import VitError
 from vit.inference.file_names import drawing_path
 from vit.inference.kept import with_kept
 from vit.inference.predict import top_classes
+from vit.inference.words.vocabulary import class_names
 from vit.inputs.files import absolute_inputs, can_list_again, find_inputs
 from vit.jobs.job import Job, ProgressCallback
 from vit.jobs.table import Row
@@ -110,10 +111,12 @@ class Drawer(Protocol):
         settings: What the drawings depend on, besides model and inputs; a job with other settings is not
             continued.
         columns: Number of columns of the sheet.
+        own_columns: Names of the columns of rows that other drawings have not.
     """
 
     settings: dict[str, Any]
     columns: int
+    own_columns: Sequence[str]
 
     def check(self) -> None:
         """Refuse what the model cannot serve.
@@ -168,7 +171,7 @@ def draw_maps(
         VitError: An input does not exist, the folder holds an earlier job, or the model cannot serve what is
             requested.
     """
-    columns = with_kept(COLUMNS, keep)
+    columns = with_kept(COLUMNS | dict.fromkeys(drawer.own_columns, str), keep)
     check_folder(inputs, folder)
     drawer.check()
     folder.mkdir(parents=True, exist_ok=True)
@@ -253,12 +256,12 @@ def class_columns(model: Tower, logits: Tensor, target: Tensor | None) -> list[d
     """Label and score of the predicted class, and the explained class, for each of B inputs.
 
     Args:
-        model: Its labels may be empty.
+        model: Its labels may be empty; the classes of a language model are called by their tokens.
         logits: (B, classes)
         target: int64 (B,), the explained classes; None if the method explains none.
     """
     rows: list[dict[str, Any]] = [{} for _ in logits]
-    labels = model.labels
+    labels = class_names(model)
     if labels:
         best = top_classes(probabilities(model, logits.cpu().float()), 1)
         scores, classes = (part[:, 0].tolist() for part in best)

@@ -32,6 +32,7 @@ class ImageDrawer:
     """
 
     columns = 2
+    own_columns = ()
 
     def __init__(
         self,

@@ -7,20 +7,22 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from vit.attribution.explain import check_method, explain
-from vit.attribution.methods.raw import layer_index, select_heads
-from vit.attribution.methods.rollout import rollout
-from vit.attribution.query import Query
+from vit.attribution.explain import check_method, explain, is_encoder_decoder
 from vit.attribution.roster import METHODS
 from vit.data.tables.records import Record
 from vit.errors import VitError
 from vit.inference.draw import Drawing, Request, class_columns, overlay_lines
 from vit.inference.page import view_of
-from vit.inference.reading import Reading, read_text
-from vit.inputs.texts import TextReader, TokenizedText, list_texts
+from vit.inference.reading import Reading
+from vit.inference.words.matrix import word_matrix
+from vit.inference.words.reading import NoRoom, read_text
+from vit.inference.words.vocabulary import next_token
+from vit.inputs.texts import TextReader, TokenizedText, list_texts, require_tokenizer
 from vit.viewer import text_overlay
 
+WRITTEN = "written"  # the column with the words that the model wrote
 SHORT = "short"  # status of a text that has no such word or window
+LONG = "long"  # status of a text that the model has no room to go on with
 
 
 class ExplainedText(NamedTuple):
@@ -37,7 +39,9 @@ class ExplainedText(NamedTuple):
     targets: Tensor | None
 
 
-def explain_text(model: Any, text: str, request: Request, *, merge: bool = True) -> ExplainedText:
+def explain_text(
+    model: Any, text: str, request: Request, *, merge: bool = True, max_tokens: int | None = None
+) -> ExplainedText:
     """Explain one text word by word.
 
     `raw` and `rollout` merge each layer's weights to words before they fuse and multiply them. Other methods
@@ -46,41 +50,28 @@ def explain_text(model: Any, text: str, request: Request, *, merge: bool = True)
     Args:
         model: In eval mode, with `preprocess`.
         text: The text.
-        request: What is to be explained. Methods that explain a class read a word's first piece.
+        request: What is to be explained. Methods that explain a class read a word's first piece. Those of a
+            language model read its last, and explain by default the token that the model would say after it.
         merge: Whether word pieces are merged to words; otherwise every token is a word.
+        max_tokens: As in `read_text`.
 
     Raises:
-        VitError: As `vit.attend`.
+        VitError: As `vit.attend` and `read_text`.
     """
+    require_tokenizer(model.preprocess)
     method, query, options = request.method, request.query, request.options
     check_method(model, method, request.target, options)
-    reading = read_text(model, text, merge=merge)
-    token = _token_query(query, reading)
+    target = next_token(model, request.target)
+    reading = read_text(model, text, merge=merge, max_tokens=max_tokens)
+    query = reading.checked(query)
+    token = query if isinstance(query, str) else (0, reading.token_of(query[1]))
     if not METHODS[method].is_attention:
-        found = explain(model, reading.inputs, method, request.target, token, **options)
+        if target is None and reading.next_word and not isinstance(query, str):
+            target = int(reading.lens()[query[1]].argmax())
+        found = explain(model, reading.inputs, method, target, token, **options)
         return ExplainedText(reading, reading.by_word(found.maps[0, 0].cpu()), found.targets)
-    heat = reading.seed(query).to(reading.weights[0]) @ _word_matrix(reading.weights, request)
+    heat = reading.seed(query).to(reading.weights[0]) @ word_matrix(reading.weights, method, options)
     return ExplainedText(reading, heat, None)
-
-
-def _token_query(query: Query, reading: Reading) -> Query:
-    """The query in tokens: of a word, its first piece."""
-    if isinstance(query, str):
-        return query
-    count = reading.weights[0].shape[-1]
-    if query[0] != 0 or not 0 <= query[1] < count:
-        raise VitError(f"query is word {query[1]}, expected 0 to {count - 1}: the text has {count} words")
-    assert reading.word_ids is not None
-    return 0, int((reading.word_ids == query[1]).nonzero()[0])
-
-
-def _word_matrix(weights: list[Tensor], request: Request) -> Tensor:
-    """(W, W) of `raw` or `rollout`, from weights between words."""
-    options = request.options
-    if request.method == "rollout":
-        return rollout((layer[None] for layer in weights), **options)[0]
-    layer = weights[layer_index(options.get("layer", -1), len(weights))]
-    return select_heads(layer[None], options.get("head"), options.get("fusion", "mean"))[0]
 
 
 class TextDrawer:
@@ -91,6 +82,7 @@ class TextDrawer:
         request: What is to be explained.
         text: A text itself, instead of inputs; what cannot be served is then an error, not a row.
         merge: Whether word pieces are merged to words.
+        max_tokens: As in `read_text`.
         apart: Whether special tokens, which mostly have the largest values, take no part in the colors.
         caption: The model's name, for the pages.
         column: The column of tables with the texts; None: a usual name.
@@ -106,27 +98,35 @@ class TextDrawer:
         *,
         text: str | None = None,
         merge: bool = True,
+        max_tokens: int | None = None,
         apart: bool = True,
         caption: str = "",
         column: str | None = None,
         keep: Sequence[str] = (),
     ):
         self.model, self.request, self.text = model, request, text
-        self.merge, self.apart, self.caption = merge, apart, caption
+        self.merge, self.max_tokens, self.apart, self.caption = merge, max_tokens, apart, caption
         self.description = request.describe("word")
         self.settings = {**vars(request), "merge": merge, "apart": apart, "text": text}
         self.column, self.keep = column, list(keep)
         self.settings |= {"column": column} if column else {}  # left out: jobs of earlier versions go on
         self.settings |= {"keep": self.keep} if keep else {}
+        self.settings |= {"max_tokens": max_tokens} if max_tokens else {}
+        writes = max_tokens is not None or is_encoder_decoder(model)
+        self.own_columns = [WRITTEN] if writes else []
+        self.checked: ExplainedText | None = None  # of the text itself
 
     def check(self) -> None:
         """Explain the text, or a trial text where there are inputs."""
         if self.text is not None:
-            explain_text(self.model, self.text, self.request, merge=self.merge)
+            self.checked = self._explain(self.text)
             return
         trial = " ".join(["a"] * self.request.options.get("window", 1))
         request = Request(self.request.method, self.request.target, "cls", self.request.options)
-        explain_text(self.model, trial, request)
+        explain_text(self.model, trial, request, max_tokens=None if self.max_tokens is None else 1)
+
+    def _explain(self, text: str) -> ExplainedText:
+        return explain_text(self.model, text, self.request, merge=self.merge, max_tokens=self.max_tokens)
 
     def reader(self) -> TextReader:
         """Tokenizes."""
@@ -147,9 +147,10 @@ class TextDrawer:
                 yield Drawing(row)
                 continue
             try:
-                found = explain_text(self.model, item.text, self.request, merge=self.merge)
-            except VitError as error:  # `check` passed, so this text is too short
-                yield Drawing(row | {"status": SHORT, "error": str(error)})
+                found = self.checked or self._explain(item.text)
+            except VitError as error:  # `check` passed, so this text is too short, or too long to go on with
+                status = LONG if isinstance(error, NoRoom) else SHORT
+                yield Drawing(row | {"status": status, "error": str(error)})
                 continue
             yield self._drawing(item, row | self._facts(found), found)
 
@@ -164,9 +165,11 @@ class TextDrawer:
                 reading.shown["tokens"],
                 found.heat,
                 special=reading.shown["special"],
+                written=reading.shown.get("written", ()),
+                break_at=reading.shown.get("target"),
                 mark=word,
                 apart=self.apart,
-                title=title,
+                title=f"next: {title}" if title and reading.next_word else title,
                 caption=caption,
             ),
             lambda: view_of(
@@ -184,8 +187,12 @@ class TextDrawer:
         """The columns that follow from the explanation."""
         reading = found.reading
         facts = class_columns(self.model, reading.logits[None], found.targets)[0]
-        if METHODS[self.request.method].is_attention and reading.shown["special"][:1] == [True]:
+        marked = reading.shown["special"][:1] == [True]
+        class_token = marked and not getattr(self.model, "causal", True)  # of a causal model it is no summary
+        if METHODS[self.request.method].is_attention and class_token:
             facts["class_mass"] = round(float(found.heat[0] / found.heat.sum()), 6)
+        if self.own_columns:
+            facts[WRITTEN] = reading.written
         return facts
 
 

@@ -54,20 +54,20 @@ def view_of(
     listed: list[int] = []
     classes: dict[str, Any] = {}
     model = reading.model
-    if model.labels:
+    if reading.classes:
         scores = probabilities(model, reading.logits)
         listed = scores.argsort(descending=True)[:LISTED_CLASSES].tolist()
         listed += [] if target is None or target in listed else [target]
         copies = reading.inputs.expand(len(listed), *reading.inputs.shape[1:])
         for method in QUICK_CLASS_METHODS:
-            class_maps = explain(model, copies, method, torch.tensor(listed)).maps
+            class_maps = explain(model, copies, method, torch.tensor(listed), whole=True).maps
             maps[method] = reading.by_word(class_maps.flatten(1).cpu())
         lens = reading.lens()
         classes = {
-            "classes": [(model.labels[index], float(scores[index])) for index in listed],
+            "classes": [(reading.classes[index], float(scores[index])) for index in listed],
             "lens": lens[:, listed],
             "lens_best": [
-                (model.labels[index], score)
+                (reading.classes[index], score)
                 for score, index in zip(*(part.tolist() for part in lens.max(-1)), strict=True)
             ],
         }
@@ -77,6 +77,7 @@ def view_of(
         weights=weights,
         read=read,
         maps=maps,
+        next_word=reading.next_word,
         start=Start(
             shown="" if shown_map is None else shown_map[0],
             query=query,

@@ -1,6 +1,6 @@
 """One image or text as a model reads it: every layer's attention, the states, the logits."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,10 +9,12 @@ from PIL import Image
 from torch import Tensor
 
 from vit.attribution.mass import outlier_patches
-from vit.attribution.passes import ForwardPass
-from vit.attribution.pieces import in_words, merge_pieces, sum_by_word
+from vit.attribution.passes import ForwardPass, read_alone
+from vit.attribution.pieces import sum_by_word
 from vit.attribution.query import Query
-from vit.core import Tower, probabilities
+from vit.core import probabilities
+from vit.errors import VitError
+from vit.inference.words.vocabulary import Names
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,25 +24,31 @@ class Reading:
     N are the tokens of an image, prefix included, or the words of a text. P are the patches, or the words.
 
     Args:
-        model: The model.
+        model: A tower, or an encoder-decoder.
         inputs: (1, C, height, width), or ids int64 (1, tokens).
         weights: L tensors (H, N, N).
         logits: float32 (classes,).
         states: Final states of the patches, (P, D), or of the tokens of a text, (tokens, D).
         prefix: Number of tokens before the patches.
         word_ids: int64 (tokens,), the word of each token of a text; None for an image.
-        forward: The pass.
+        seeds: `ForwardPass.seed`: what a query stands for, (1, tokens).
+        classes: Names of the classes; empty if unknown, or where there are none.
+        next_word: Whether the classes are the next token, which the last piece of a word predicts.
+        written: The text that the model wrote, without special tokens.
         shown: What a page shows besides: fields of `vit.viewer.View`.
     """
 
-    model: Tower
+    model: Any
     inputs: Tensor
     weights: list[Tensor]
     logits: Tensor
     states: Tensor
     prefix: int
     word_ids: Tensor | None
-    forward: ForwardPass
+    seeds: Callable[[Query], Tensor]
+    classes: Names = ()
+    next_word: bool = False
+    written: str = ""
     shown: dict[str, Any] = field(default_factory=dict)
 
     def seed(self, query: Query) -> Tensor:
@@ -49,17 +57,38 @@ class Reading:
             seed = torch.zeros(self.weights[0].shape[-1])
             seed[query[1]] = 1
             return seed
-        return self.by_word(self.forward.seed(query).cpu()[0])
+        return self.by_word(self.seeds(query).cpu()[0])
+
+    def checked(self, query: Query) -> Query:
+        """The query of a text, a word as (0, index).
+
+        Raises:
+            VitError: The text has no such word.
+        """
+        count = self.weights[0].shape[-1]
+        if not isinstance(query, str) and (query[0] != 0 or not 0 <= query[1] < count):
+            raise VitError(f"query is word {query[1]}, expected 0 to {count - 1}: the text has {count} words")
+        return query
 
     def by_word(self, values: Tensor) -> Tensor:
         """(..., tokens) -> (..., words), the sum of each word's pieces; of an image, unchanged."""
         return values if self.word_ids is None else sum_by_word(values, self.word_ids)
 
+    def token_of(self, word: int) -> int:
+        """The token that stands for a word where one is read: its first; in a language model its last."""
+        assert self.word_ids is not None
+        return int((self.word_ids == word).nonzero()[-1 if self.next_word else 0])
+
     def lens(self) -> Tensor:
-        """Probabilities (P, classes) of each patch or word read alone; the mean over a word's pieces."""
-        alone = probabilities(self.model, self.model.read_token(self.states).float()).cpu()
+        """Probabilities (P, classes) of each patch or word read alone.
+
+        Of a word the mean over its pieces; in a language model those of its last piece, what comes next.
+        """
+        alone = probabilities(self.model, read_alone(self.model, self.states).float()).cpu()
         if self.word_ids is None:
             return alone
+        if self.next_word:
+            return alone[[self.token_of(word) for word in range(self.weights[0].shape[-1])]]
         return sum_by_word(alone.T, self.word_ids).T / torch.bincount(self.word_ids)[:, None]
 
 
@@ -83,7 +112,8 @@ def read_image(model: Any, image: Tensor, picture: Image.Image) -> Reading:
         states=forward.states[0, model.prefix :],
         prefix=model.prefix,
         word_ids=None,
-        forward=forward,
+        seeds=forward.seed,
+        classes=model.labels,
         shown={
             "grid": forward.grid,
             "picture": picture,
@@ -93,46 +123,3 @@ def read_image(model: Any, image: Tensor, picture: Image.Image) -> Reading:
             "norms": last[0, model.prefix :].norm(dim=-1),
         },
     )
-
-
-@torch.no_grad()
-def read_text(model: Any, text: str, *, merge: bool = True) -> Reading:
-    """The reading of one text, word by word: attention to a word is summed, from a word averaged.
-
-    Args:
-        model: In eval mode, with `preprocess`.
-        text: The text.
-        merge: Whether word pieces are merged to words; otherwise every token is a word. Special tokens are
-            words of their own.
-    """
-    pieces = model.preprocess.pieces(text)
-    ids = torch.tensor([pieces.ids], device=next(model.parameters()).device)
-    word_ids = merge_pieces(pieces.words) if merge else torch.arange(len(pieces.ids))
-    forward = ForwardPass(model, ids)
-    weights = [in_words(recording.weights()[0].cpu(), word_ids) for recording in forward.layers()]
-    special = [words[0] is None for words in _by_word(pieces.words, word_ids)]
-    names = [
-        tokens[0] if is_special else pieces.text[spans[0][0] : spans[-1][1]].strip()
-        for spans, tokens, is_special in zip(
-            _by_word(pieces.spans, word_ids), _by_word(pieces.tokens, word_ids), special, strict=True
-        )
-    ]
-    return Reading(
-        model,
-        inputs=ids,
-        weights=weights,
-        logits=forward.logits[0].float().cpu(),
-        states=forward.states[0],
-        prefix=0,
-        word_ids=word_ids,
-        forward=forward,
-        shown={"grid": None, "tokens": names, "special": special},
-    )
-
-
-def _by_word(items: Iterable[Any], word_ids: Tensor) -> list[list[Any]]:
-    """The items of each word's tokens."""
-    words: list[list[Any]] = [[] for _ in range(int(word_ids.max()) + 1)]
-    for item, word in zip(items, word_ids.tolist(), strict=True):
-        words[word].append(item)
-    return words

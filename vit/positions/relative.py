@@ -20,6 +20,9 @@ class BucketBias(nn.Module):
         furthest: Distance from which on all are in the last bucket.
         both: Whether keys after the query have buckets of their own; otherwise they count as distance 0.
         shared: Whether all layers share one table.
+
+    Raises:
+        ValueError: Too few buckets for one distance each, or `furthest` is a distance that has its own.
     """
 
     def __init__(
@@ -34,7 +37,17 @@ class BucketBias(nn.Module):
     ):
         super().__init__()
         self.depth, self.buckets, self.furthest, self.both = depth, buckets, furthest, both
+        own = buckets // (4 if both else 2)  # distances of a direction with a bucket of their own
+        if not 0 < own < furthest:
+            raise ValueError(
+                f"buckets are {buckets} up to distance {furthest}, expected at least {4 if both else 2}, "
+                f"and a distance above {own}"
+            )
         self.tables = nn.ModuleList(nn.Embedding(buckets, heads) for _ in range(1 if shared else depth))
+
+    def extra_repr(self) -> str:
+        """See `torch.nn.Module`; what a digest of the model must tell apart."""
+        return f"furthest={self.furthest}, both={self.both}"
 
     def forward(self, queries: Tensor, keys: Tensor) -> list[Relation]:
         """Positions of queries, int64 (B or 1, N), and of keys (B or 1, M) -> one relation per layer."""
@@ -64,11 +77,15 @@ class GridBias(nn.Module):
     Args:
         heads: H.
         depth: L.
-        rows: Grid of the tables. Another grid gets them interpolated (bicubic).
+        rows: Grid of the tables. Another grid gets them interpolated.
         cols: See `rows`.
         prefix_bias: Three learned biases per head for pairs with a token of the prefix: prefix to patch,
             patch to prefix, prefix to prefix (Bao et al. 2022, "BEiT"); False: zero.
         shared: Whether all layers share one table.
+        interpolation: `bicubic` or `bilinear`.
+
+    Raises:
+        ValueError: Another interpolation.
     """
 
     def __init__(
@@ -80,16 +97,25 @@ class GridBias(nn.Module):
         cols: int,
         prefix_bias: bool = False,
         shared: bool = False,
+        interpolation: str = "bicubic",
     ):
         super().__init__()
+        if interpolation not in ("bicubic", "bilinear"):
+            raise ValueError(f"interpolation is {interpolation!r}, expected 'bicubic' or 'bilinear'")
         tables = 1 if shared else depth
-        self.depth = depth
+        self.depth, self.interpolation = depth, interpolation
         self.table = nn.Parameter(torch.zeros(tables, heads, 2 * rows - 1, 2 * cols - 1))
         self.prefix = nn.Parameter(torch.zeros(tables, heads, 3)) if prefix_bias else None
 
-    def forward(self, rows: int, cols: int, prefix: int, device: torch.device) -> list[Relation]:
+    def extra_repr(self) -> str:
+        """See `torch.nn.Module`; what a digest of the model must tell apart."""
+        return "" if self.interpolation == "bicubic" else f"interpolation={self.interpolation}"
+
+    def forward(
+        self, rows: int, cols: int, prefix: int, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> list[Relation]:
         """One relation for each layer of a grid."""
-        table = self._resized(2 * rows - 1, 2 * cols - 1)
+        table = self.resized(rows, cols)
         row = torch.arange(rows, device=device).repeat_interleave(cols)
         col = torch.arange(cols, device=device).repeat(rows)
         down = row[:, None] - row + rows - 1  # (patches, patches), query minus key
@@ -111,7 +137,9 @@ class GridBias(nn.Module):
         ]
         return torch.einsum("lhk,knm->lhnm", self.prefix, torch.stack(pairs).to(self.prefix.dtype))
 
-    def _resized(self, down: int, across: int) -> Tensor:
-        if self.table.shape[2:] == (down, across):
+    def resized(self, rows: int, cols: int) -> Tensor:
+        """The tables for another grid: (tables, H, 2 rows - 1, 2 cols - 1)."""
+        size = (2 * rows - 1, 2 * cols - 1)
+        if self.table.shape[2:] == size:
             return self.table
-        return nn.functional.interpolate(self.table, (down, across), mode="bicubic")
+        return nn.functional.interpolate(self.table, size, mode=self.interpolation)

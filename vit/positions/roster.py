@@ -6,11 +6,12 @@ from typing import Any
 from torch import nn
 
 from vit.core.spec import BlockSpec
+from vit.positions.distances import DistanceKeys
 from vit.positions.relative import BucketBias, GridBias
 from vit.positions.rotary import GridRotary, MixedGridRotary, SequenceRotary
 
-# Those of a grid are called with (rows, cols, prefix, device), those of a sequence with the positions of
-# queries and keys; both return one relation per layer.
+# Those of a grid are called with (rows, cols, prefix, device, dtype), those of a sequence with the positions
+# of queries and keys; both return one relation per layer.
 GRIDS: dict[str, Callable[..., nn.Module]] = {
     "rotary": lambda spec, depth, **options: GridRotary(_head_width(spec), depth, **options),
     "rotary_mixed": lambda spec, depth, **options: MixedGridRotary(
@@ -21,6 +22,9 @@ GRIDS: dict[str, Callable[..., nn.Module]] = {
 SEQUENCES: dict[str, Callable[..., nn.Module]] = {
     "rotary": lambda spec, depth, **options: SequenceRotary(_head_width(spec), depth, **options),
     "buckets": lambda spec, depth, **options: BucketBias(spec.heads, depth, **options),
+    "distances": lambda spec, depth, **options: DistanceKeys(
+        spec.width, spec.heads, _head_width(spec), depth, scale=spec.scale, **options
+    ),
 }
 
 

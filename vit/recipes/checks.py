@@ -17,6 +17,8 @@ CHOICES = {"data.name": tuple(DATASETS), "trainer.overlay_method": QUICK_METHODS
 SIZES = ("width", "depth", "heads", "mlp_ratio", "positions", "pool", "qkv_bias", "layer_scale")
 NOISES = ("drop_path", "dropout")
 TOKENIZING = ("vocabulary", "lowercase", "pieces")  # keys of `text` that a tokenizer of its own decides
+LANGUAGE = ("width", "depth", "heads", "mlp_ratio", "positions", "qkv_bias", "layer_scale", "tied")
+BYTES = 260  # ids of the smallest vocabulary of a language model
 WEIGHTS = ("init", "like", "key", "freeze")  # where the weights come from, and which are trained
 
 # Values of `Config` that earlier versions wrote out where they were left out.
@@ -40,6 +42,7 @@ def check(config: Config) -> Config:
             raise UsageError(f"{key} is {name!r}{nearest(name, list(names))}")
     _check_combinations(config)
     _check_labels(config)
+    _check_language_model(config)
     _check_sections(config)
     _check_weights(config)
     if config.model.init is None and config.text.length is None:
@@ -122,11 +125,38 @@ def _check_sections(config: Config) -> None:
         )
     way_out = "leave the key out" if init is None else f"leave the key out, as in {usual(config)}"
     _require_defaults(config, "augment", (), f"data.name is {name}, a text dataset", way_out)
-    sizes = ("tokenizer", *SIZES, *NOISES, *WEIGHTS)
+    sizes = ("tokenizer", "tied", *SIZES, *NOISES, *WEIGHTS)
     _require_defaults(config, "model", sizes, f"data.name is {name}, a text dataset")
     if init is not None:
         _require_defaults(
             config, "text", ("length", "blank"), f"model.init is {init}, which has its own tokenizer"
+        )
+
+
+def _check_language_model(config: Config) -> None:
+    """Refuse what a language model has not, and the keys of one where the data have labels."""
+    name = config.data.name
+    if DATASETS[name].labelled:
+        if config.model.tied:
+            raise UsageError(
+                f"model.tied is true, and data.name is {name}, on which no language model is trained: leave "
+                "the key out, or give data.name lines"
+            )
+        return
+    reason = f"data.name is {name}, texts without labels, on which a language model is trained"
+    _require_defaults(config, "model", (*LANGUAGE, *NOISES, "init", "like", "key"), reason)
+    for key in ("label_column", "label_separator", "label_columns", "balance"):
+        if (value := getattr(config.data, key)) != getattr(Config().data, key):
+            raise UsageError(f"data.{key} is {shown(value)}, and {reason}: leave the key out")
+    if config.text.pieces != "bpe":
+        raise UsageError(
+            f"text.pieces is {config.text.pieces}, and {reason}: it could not write the words that occur "
+            "once; give bpe"
+        )
+    if config.text.vocabulary < BYTES:
+        raise UsageError(
+            f"text.vocabulary is {config.text.vocabulary}, and {reason}: expected at least {BYTES}, 256 "
+            "bytes and 4 special tokens"
         )
 
 

@@ -1,8 +1,11 @@
 """From a config, or from a name or path, to data: read, divided, and as the model needs them."""
 
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vit.config import DataConfig, nearest
@@ -14,8 +17,11 @@ from vit.data.roster import FOUND_BY_NAME, Kind
 from vit.data.splits.division import Splits
 from vit.data.splits.record import SplitRecord
 from vit.data.texts import RawTexts, TokenizedTexts
+from vit.data.windows import NextTokens
 from vit.errors import VitError
 from vit.text import Tokenizer
+
+UNCUT = 2**31 - 1  # tokens: a language model reads a long text in windows
 
 # Fields of `ReadOptions` that a config has under the same name.
 READING = (
@@ -81,13 +87,50 @@ def tokenised_splits(splits: Splits[RawTexts], tokenizer: Tokenizer) -> Splits[T
     return Splits(train, val, test, splits.labels, splits.name, splits.skipped, splits.notes, new)
 
 
-def named_data(name_or_path: str, reads: Kind | None = None) -> DataConfig:
+def next_tokens(texts: RawTexts, tokenizer: Tokenizer, ends: Sequence[int], length: int) -> NextTokens:
+    """The same texts as a language model predicts them, each with a token before it and one that ends it.
+
+    Args:
+        texts: n texts.
+        tokenizer: What it puts after a text is left out. Where it puts nothing before a text, the token that
+            ends texts stands there (GPT-2).
+        ends: Ids that end a text; the first is the one to be predicted.
+        length: Most tokens that the model reads.
+
+    Raises:
+        VitError: There is no token that ends a text, or a text is not Unicode.
+    """
+    if not ends:
+        raise VitError("the model does not say which token ends a text, so that its texts cannot be measured")
+    words = tokenizer.pieces("a").words
+    before, after = (len(list(takewhile(lambda word: word is None, side))) for side in (words, words[::-1]))
+    whole, start, end = (
+        tokenizer.cut(UNCUT),
+        torch.tensor([] if before else ends[:1]).long(),
+        torch.tensor(ends[:1]),
+    )
+    ids = (whole(text) for text in texts.texts)
+    return NextTokens(
+        texts, [torch.cat([start, row[: len(row) - after], end]) for row in ids], length, tokenizer.padding
+    )
+
+
+def is_language_model(model: Any) -> bool:
+    """Whether a tower is causal and its head gives a logit for each id of its vocabulary."""
+    if model.reads != "text" or model.labels or not getattr(model, "causal", False):
+        return False
+    classes = model.architecture["classes"]
+    return bool(model.pool_kind == "last" and classes == model.token_embedding.num_embeddings)
+
+
+def named_data(name_or_path: str, reads: Kind | None = None, *, labelled: bool = True) -> DataConfig:
     """The config of a dataset's name, a folder of class folders, a manifest, parquet, or tables of texts.
 
     Args:
         name_or_path: What a command line names.
         reads: What a path holds, whatever it looks like: a table may list images or hold texts. None: what it
             looks like.
+        labelled: False: a path holds texts whose labels, if there are any, do not matter.
 
     Raises:
         VitError: It is none of these.
@@ -98,6 +141,8 @@ def named_data(name_or_path: str, reads: Kind | None = None) -> DataConfig:
     if not path.exists():
         hint = nearest(name_or_path, list(FOUND_BY_NAME))
         raise VitError(f"{name_or_path} is neither a dataset's name nor a path{hint}")
+    if not labelled:
+        return DataConfig(name="lines", root=name_or_path)
     return DataConfig(name="text" if reads == "text" else _format(path, reads), root=name_or_path)
 
 

@@ -27,6 +27,7 @@ from vit.recipes.run import (
     build_classifier,
     build_objective,
     pool_arguments,
+    position_arguments,
     zero_init_branches,
 )
 from vit.training.callbacks.overlays import Overlays, round_robin_by_class
@@ -145,8 +146,9 @@ def _build_tower(arguments: dict[str, Any], splits: Splits[Images], preprocess: 
 
 def _architecture(config: ModelConfig, classes: int, preprocess: Preprocess) -> dict[str, Any]:
     """Arguments of `make_tower` for a `VisionTransformer`, as plain values that JSON can hold."""
-    sizes = {name: value for name, value in vars(config).items() if name not in WEIGHTS}
+    sizes = {name: value for name, value in vars(config).items() if name not in (*WEIGHTS, "tied")}
     return sizes | {
+        **position_arguments(config.positions, "sincos"),
         "classes": classes,
         "image_size": [preprocess.height, preprocess.width],
         "channels": preprocess.channels,

@@ -17,6 +17,8 @@ from vit.data.preprocess import Preprocess
 from vit.data.roster import DATASETS
 from vit.errors import UsageError, VitError
 from vit.recipes.checks import NOISES, WEIGHTS, shown, usual
+from vit.recipes.data import is_language_model
+from vit.text import Tokenizer
 from vit.training.checkpoints import read_frozen
 from vit.weights.models import described_tower, load_model, make_tower, weights_card
 from vit.weights.unfinished import read_outline
@@ -121,7 +123,7 @@ def _require_fitting(config: Config, start: Start) -> None:
     if start.model.reads == "image":
         found["patch_size"] = _side(architecture["patch_size"])
     else:
-        found["tokenizer"] = "patch" if architecture["neighbours"] == 1 else "conv"
+        found["tokenizer"] = "patch" if architecture.get("neighbours", 1) == 1 else "conv"
         found["positions"] = {"sinusoidal": "sincos"}.get(found["positions"], found["positions"])
     for key, default in vars(ModelConfig()).items():
         value = _side(getattr(given, key)) if key == "patch_size" else getattr(given, key)
@@ -157,6 +159,23 @@ def start_preprocess(start: Start, config: DataConfig) -> Preprocess:
             f"{'size is' if len(sizes) == 1 else 'sizes are'} {' and '.join(sizes)}"
         )
     return replace(own, height=height, width=width, resize=config.resize or own.resize)
+
+
+def start_tokenizer(start: Start, length: int | None) -> Tokenizer:
+    """The tokenizer of the weights, for texts of a length.
+
+    Raises:
+        UsageError: They have fewer positions.
+    """
+    own: Tokenizer = start.model.preprocess
+    if length is None:
+        return own
+    if length > (positions := start.model.length):
+        raise UsageError(
+            f"text.length is {length}, and the weights of {start.word} have {positions} positions: give at "
+            f"most {positions}, or leave the key out"
+        )
+    return own.cut(length)
 
 
 def start_tower(
@@ -204,6 +223,30 @@ def start_tower(
     notes.append(_head_note(start, labels, order, several=several))
     card = {"head": "new" if order is None else "kept"} | start.card
     return Initial(model, card, f"start from {_origin(start)}, {'; '.join(notes)}", start.said)
+
+
+def start_language(start: Start, config: ModelConfig) -> Initial:
+    """A language model with the weights of another; its head goes with its tokenizer, and is kept.
+
+    Args:
+        start: The other.
+        config: Its `dropout` and `drop_path` count.
+
+    Raises:
+        VitError: It is no causal language model, or does not say which token ends a text.
+    """
+    old = start.model
+    if not is_language_model(old) or not old.ends:
+        lacks = "say which token ends a text" if is_language_model(old) else "predict the next token"
+        raise VitError(
+            f"model.init is {start.word}, which does not {lacks}: expected a causal language model, such as "
+            "a run of text_lm, or hf:FOLDER with a GPT-2"
+        )
+    model = make_tower(old.architecture | {name: getattr(config, name) for name in NOISES})
+    model.load_state_dict(old.state_dict())
+    return Initial(
+        model, {"head": "kept"} | start.card, f"start from {_origin(start)}, head kept", start.said
+    )
 
 
 def _head_order(old: Tower, labels: list[str], *, several: bool) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""What the recipes for images and for texts share: the parts of a training run, and its Lightning module."""
+"""What all recipes share: the parts of a training run, and its Lightning module."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ from vit.data.loader import loader
 from vit.data.preprocess import Preprocess
 from vit.data.roster import find_dataset
 from vit.data.splits.division import Splits
+from vit.evaluation.language import LanguageEvaluation, evaluate_language
 from vit.evaluation.metrics import Evaluation, evaluate
 from vit.evaluation.several.metrics import USUAL_THRESHOLD, MultilabelEvaluation, evaluate_several
 from vit.recipes.initial import Initial
 from vit.text import Tokenizer
 from vit.training.checkpoints import DurableIO
 from vit.training.module import Classifier
-from vit.training.objective import Objective, OneLabel, SeveralLabels
+from vit.training.objective import NextToken, Objective, OneLabel, SeveralLabels
 from vit.training.optim import build_optimizer, lr_factor
 from vit.weights import Bundle
 
@@ -84,12 +85,19 @@ class PreparedRun:
             thresholds=[USUAL_THRESHOLD] * len(labels) if several else [],
         )
 
-    def measure(self, model: Any) -> Evaluation | MultilabelEvaluation:
+    @property
+    def writes(self) -> bool:
+        """Whether it trains a language model."""
+        return isinstance(self.module.objective, NextToken)
+
+    def measure(self, model: Any) -> Evaluation | MultilabelEvaluation | LanguageEvaluation:
         """The tower on the validation split, with the temperature or the thresholds that suit it.
 
         Args:
             model: From `bundle`, in eval mode.
         """
+        if self.writes:
+            return evaluate_language(model, [self.splits.val])
         batches = loader(self.splits.val, 256)
         if model.thresholds:
             return evaluate_several(model, batches, self.normalise, thresholds="fit")
@@ -178,6 +186,18 @@ def pool_arguments(config: ModelConfig, checkpoint: Path | None) -> dict[str, An
         if "model.pool.attention.query.bias" in weights:
             return {}
     return {"pool_block": None}
+
+
+def position_arguments(kind: str, fixed: str) -> dict[str, Any]:
+    """Arguments of `make_tower` for the value of `model.positions`.
+
+    Args:
+        kind: The value.
+        fixed: What the tower calls a table that is not learned.
+    """
+    if kind == "rotary":
+        return {"positions": "none", "relative": {"kind": "rotary"}}
+    return {"positions": {"sincos": fixed}.get(kind, kind)}
 
 
 def zero_init_branches(model: Tower) -> None:

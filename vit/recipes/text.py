@@ -6,16 +6,16 @@ from typing import Any
 from vit.config import USUAL_LENGTH, Config, ModelConfig
 from vit.data.augmentation.tokens import TokenMasking
 from vit.data.splits.record import SplitRecord
-from vit.errors import UsageError
 from vit.recipes.checks import NOISES, SIZES
 from vit.recipes.data import load_data, tokenised_splits, unchanged
 from vit.recipes.frozen import head_classifier
-from vit.recipes.initial import Initial, Start, read_start, start_tower
+from vit.recipes.initial import Initial, read_start, start_tokenizer, start_tower
 from vit.recipes.run import (
     PreparedRun,
     build_classifier,
     build_objective,
     pool_arguments,
+    position_arguments,
     zero_init_branches,
 )
 from vit.text import Tokenizer, train_tokenizer
@@ -52,7 +52,7 @@ def prepare_texts(
         zero_init_branches(model)
         initial = Initial(model, {}, "")
     else:
-        tokenizer = _start_tokenizer(start, None if checkpoint else text.length)
+        tokenizer = start_tokenizer(start, None if checkpoint else text.length)
         initial = start_tower(start, config.model, raw.labels, several=raw.train.targets.ndim == 2)
     initial.model.preprocess = tokenizer
     objective = build_objective(config, raw)
@@ -65,23 +65,6 @@ def prepare_texts(
     return PreparedRun(tokenised_splits(raw, tokenizer), initial, tokenizer, unchanged, module)
 
 
-def _start_tokenizer(start: Start, length: int | None) -> Tokenizer:
-    """The tokenizer of the weights, for texts of a length.
-
-    Raises:
-        UsageError: They have fewer positions.
-    """
-    own: Tokenizer = start.model.preprocess
-    if length is None:
-        return own
-    if length > (positions := start.model.length):
-        raise UsageError(
-            f"text.length is {length}, and the weights of {start.word} have {positions} positions: give at "
-            f"most {positions}, or leave the key out"
-        )
-    return own.cut(length)
-
-
 def _architecture(config: ModelConfig, classes: int, tokenizer: Tokenizer) -> dict[str, Any]:
     """Arguments of `make_tower` for a pre-norm `TextTransformer`, as plain values that JSON can hold."""
     shared = {name: getattr(config, name) for name in (*SIZES, *NOISES)}
@@ -91,7 +74,7 @@ def _architecture(config: ModelConfig, classes: int, tokenizer: Tokenizer) -> di
         "vocabulary": tokenizer.vocabulary,
         "length": tokenizer.length,
         "padding": tokenizer.padding,
-        "positions": {"learned": "learned", "sincos": "sinusoidal"}[config.positions],
+        **position_arguments(config.positions, "sinusoidal"),
         "norm": "pre",
         "embedding_norm": False,
         "neighbours": {"patch": 1, "conv": 3}[config.tokenizer],

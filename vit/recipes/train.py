@@ -24,6 +24,7 @@ from vit.evaluation.several.metrics import MultilabelEvaluation
 from vit.recipes.features import weights_without_head
 from vit.recipes.frozen import feature_splits
 from vit.recipes.image import overlays, prepare_images
+from vit.recipes.language import prepare_language
 from vit.recipes.recorded import recorded_yaml
 from vit.recipes.resume import find_checkpoint, record_to_resume
 from vit.recipes.run import PreparedRun
@@ -52,9 +53,10 @@ class TrainedRun:
     Args:
         folder: The run folder.
         model: The model with the best validation accuracy, with several labels the best mean average
-            precision; in eval mode.
+            precision, of language models the lowest perplexity; in eval mode.
         metrics: Its metrics on the validation split: n, accuracy, accuracy_top5, loss, calibration_error
-            and more; with several labels n, map, f1_micro, f1_macro, accuracy, loss.
+            and more; with several labels n, map, f1_micro, f1_macro, accuracy, loss; of a language model n,
+            tokens, perplexity, perplexity_word and more.
         skipped: Number of examples of the dataset that could not be read.
     """
 
@@ -124,8 +126,11 @@ def prepare(config: Config, checkpoint: Path | None = None, record: SplitRecord 
     Raises:
         VitError: The data are missing or broken, or the parts of the model do not fit each other.
     """
+    dataset = DATASETS[config.data.name]
+    if not dataset.labelled:
+        return prepare_language(config, checkpoint, record)
     recipes = {"image": prepare_images, "text": prepare_texts}
-    return recipes[DATASETS[config.data.name].kind](config, checkpoint, record)
+    return recipes[dataset.kind](config, checkpoint, record)
 
 
 def _data_guard(run: PreparedRun) -> DataGuard:
@@ -183,7 +188,8 @@ def _fit(
     config: Config, run: PreparedRun, folder: Path, console: Console, checkpoint: Path | None
 ) -> L.Trainer:
     if config.trainer.compile:
-        run.module.model.compile()
+        # A language model is trained by its `encode`; `compile` is for what is called.
+        (run.model.encoder if run.writes else run.module.model).compile()
     options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_FOR_FIT}
     options["precision"] = resolve_precision(config.trainer.precision, config.trainer.accelerator)
     splits = run.splits
@@ -221,9 +227,10 @@ def _finish(
     bundle.training |= {"seconds": seconds, "steps": trainer.global_step}
     model: Any = from_bundle(bundle)
     result = run.measure(model.to(best_device()))
+    figures = result.figures()
     if isinstance(result, MultilabelEvaluation):
         bundle.thresholds = model.thresholds = result.thresholds
-    bundle.scores = {"val": result.figures()}
+    bundle.scores = {"val": figures}
     write_bundle(folder / "model", bundle)
     write_results(
         folder,
@@ -235,29 +242,37 @@ def _finish(
         machine=machine,
     )
     objective = run.module.objective
-    headline = result.figures()[objective.figure] or 0.0
+    headline = ", ".join(
+        f"{said} {objective.shown(figures[name] or 0.0)}"
+        for name, said in ((objective.figure, objective.figure_name), *objective.more)
+    )
     _report(
         console,
-        f"val {objective.figure_name} {100 * headline:.2f} % (n = {result.n}), "
+        f"val {headline} (n = {result.n}), "
         f"{seconds:.0f} s; "
         f"model {folder / 'model'}, report {folder / 'report.html'}",
     )
-    return TrainedRun(folder, model, result.figures(), len(splits.skipped))
+    return TrainedRun(folder, model, figures, len(splits.skipped))
 
 
 def _report_start(console: Console, folder: Path, run: PreparedRun) -> None:
     """Report the data and the size of the model."""
     splits, examples = run.splits, KIND_NAMES[run.model.reads]
-    test = 0 if splits.test is None else len(splits.test)
-    _report(
-        console,
-        f"{folder}: {splits.name}, {len(splits.labels)} classes, {len(splits.train)} train / "
-        f"{len(splits.val)} val / {test} test {examples}; {run.num_parameters / 1e6:.2f} M parameters",
+    outputs = f"{len(splits.labels)} classes"
+    if run.writes:
+        outputs = (
+            f"{run.module.objective.classes:,} tokens known, {int(splits.train.tokens.sum()):,} in train"
+        )
+    counts = " / ".join(
+        f"{0 if part is None else len(part.names)} {name}"
+        for name, part in (("train", splits.train), ("val", splits.val), ("test", splits.test))
     )
+    parameters = f"{run.num_parameters / 1e6:.2f} M parameters"
+    _report(console, f"{folder}: {splits.name}, {outputs}, {counts} {examples}; {parameters}")
     for note in splits.notes:
         _report(console, note)
     if splits.new is not None:
-        _report(console, f"{len(splits.new):,} {examples} are new since the run began, and left aside")
+        _report(console, f"{len(splits.new.names):,} {examples} are new since the run began, and left aside")
     for name, reason in splits.skipped:
         log.warning("skipped %s: %s", name, reason)
     if splits.skipped:

@@ -1,9 +1,13 @@
 """Whether a tokenizer, or a batch of ids, fits a model, and which ids are tokens."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from vit.errors import VitError
 from vit.text.tokenizer import Tokenizer
+
+End = int | Literal["highest"]
 
 
 def require_fit(tokenizer: Tokenizer, rows: int, length: int, counted: int | None) -> None:
@@ -52,7 +56,17 @@ def require_ids(ids: Tensor, length: int) -> None:
         )
 
 
-def token_mask(ids: Tensor, padding: int, end: int | None = None) -> Tensor:
+def require_padding(padding: int, vocabulary: int) -> None:
+    """Refuse an id of padding that is none of the vocabulary's.
+
+    Raises:
+        ValueError: As said.
+    """
+    if not 0 <= padding < vocabulary:
+        raise ValueError(f"padding is id {padding}, expected 0 to {vocabulary - 1}: one of the vocabulary")
+
+
+def token_mask(ids: Tensor, padding: int, end: End | None = None) -> Tensor:
     """Bool (B, N), `True` = a token, `False` = padding.
 
     Padding stands at the ends of a row. An id of padding between tokens is a token: the text spells it out
@@ -61,10 +75,12 @@ def token_mask(ids: Tensor, padding: int, end: int | None = None) -> Tensor:
     Args:
         ids: int64 (B, N).
         padding: The id of padding.
-        end: The id that ends a text: what follows the first of them is padding, whatever it is; None: none.
+        end: The id that ends a text: what follows the first of them is padding, whatever it is; `highest`:
+            the highest id of each row; None: none.
     """
     if end is not None:
-        ends = (ids == end).long()
+        last = ids.amax(-1, keepdim=True) if end == "highest" else end
+        ends = (ids == last).long()
         return ends.cumsum(-1) - ends == 0
     token = (ids != padding).int()
     return (token.cumsum(-1) > 0) & (token.flip(-1).cumsum(-1).flip(-1) > 0)

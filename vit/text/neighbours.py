@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from vit.core import BlockSpec
+
 
 class Neighbours(nn.Module):
     """A residual convolution over neighbouring tokens, before the first block.
@@ -33,3 +35,10 @@ class Neighbours(nn.Module):
         present = self.norm(tokens) * mask[..., None]
         mixed = self.conv(present.transpose(1, 2)).transpose(1, 2)
         return tokens + self.dropout(gelu(mixed))
+
+
+def make_neighbours(size: int, block: BlockSpec) -> Neighbours | None:
+    """A convolution over `size` tokens, with the norm and dropout of the blocks; None for 1."""
+    if size == 1:
+        return None
+    return Neighbours(block.width, size, block.make_norm(), dropout=block.dropout)

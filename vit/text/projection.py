@@ -1,16 +1,19 @@
 """Linear layers between pooled features and a sentence's vector: the `Dense` of sentence-transformers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import nn
 
 Projection = tuple[int, str, bool]  # width of the result; activation; whether there is a bias
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
     "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, "tanh"),
+    "silu": nn.SiLU,
     "sigmoid": nn.Sigmoid,
 }
 

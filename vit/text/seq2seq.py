@@ -13,8 +13,14 @@ from vit.core import BlockSpec, Encoder, LayerCache, Relation
 from vit.core.initial import initialise
 from vit.core.relations import causal_mask, with_mask
 from vit.core.tower import plain_arguments
+from vit.errors import VitError
 from vit.positions import SEQUENCES, SequencePositions, make_relative
-from vit.text.matching import require_ids, token_mask
+from vit.text.generation import generate
+from vit.text.matching import require_fit, require_ids, token_mask
+from vit.text.tokenizer import Tokenizer
+
+HEADS = ("tied", "own", "none")
+USUAL_TOKENS = 512  # of a text, where a model has no table of positions that would say it
 
 
 class EncoderDecoder(nn.Module):
@@ -34,15 +40,17 @@ class EncoderDecoder(nn.Module):
         embedding_scale: Factor on the embeddings (Vaswani et al. 2017, section 3.4).
         embedding_norm: A norm before the first block of each stack.
         final_norm: A norm after the last block of each stack.
-        tied: Whether the head's matrix is that of the embedding.
+        head: `tied`: its matrix is that of the embedding; `own`: a matrix of its own; `none`: no head, and
+            `read_token` returns states.
         head_bias: Bias of the head.
         head_scale: Factor on the decoder's states before the head.
         padding: The id of padding.
         start: The first id of every target.
-        end: The id that ends a target; None: none.
+        ends: Ids that end a target; empty: none does.
 
     Attributes:
-        labels, thresholds, preprocess, architecture, source, autocast: As in `vit.core.tower.Tower`.
+        preprocess: Text to ids, int64 (N,) (`vit.text.Tokenizer`); None if unknown.
+        labels, thresholds, architecture, source, autocast: As in `vit.core.tower.Tower`.
 
     Raises:
         ValueError: Arguments that do not fit each other, with both values.
@@ -63,22 +71,23 @@ class EncoderDecoder(nn.Module):
         embedding_scale: float = 1.0,
         embedding_norm: bool = False,
         final_norm: bool = True,
-        tied: bool = True,
+        head: str = "tied",
         head_bias: bool = False,
         head_scale: float = 1.0,
         padding: int = 0,
         start: int = 0,
-        end: int | None = None,
+        ends: Sequence[int] = (),
     ):
         architecture = plain_arguments("seq2seq", locals())
         super().__init__()
+        _check(vocabulary, head, {"padding": (padding,), "start": (start,), "ends": ends})
         self.labels: list[str] = []
         self.thresholds: list[float] = []
         self.preprocess: Any = None
         self.architecture: dict[str, Any] = architecture
         self.source: dict[str, str] = {}
         self.autocast: torch.dtype | None = None
-        self.padding, self.start, self.end, self.length = padding, start, end, length
+        self.padding, self.start, self.ends, self.length = padding, start, tuple(ends), length
         self.embedding_scale, self.head_scale = embedding_scale, head_scale
         decoder_depth = depth if decoder_depth is None else decoder_depth
         width = block.width
@@ -92,10 +101,19 @@ class EncoderDecoder(nn.Module):
         self.decoder_embedding_norm = block.make_norm(used=embedding_norm)
         self.decoder = Encoder(replace(block, cross=True), decoder_depth, final_norm=final_norm)
         self.decoder_relative = make_relative(SEQUENCES, _one_way(relative), block, decoder_depth)
-        self.head = nn.Linear(width, vocabulary, bias=head_bias)
+        self.head: nn.Module = (
+            nn.Identity() if head == "none" else nn.Linear(width, vocabulary, bias=head_bias)
+        )
         initialise(self)
-        if tied:
+        if head == "tied":
             self.head.weight = self.token_embedding.weight
+
+    generate = generate
+
+    @property
+    def usual_tokens(self) -> int:
+        """Tokens of a long text."""
+        return min(self.length, USUAL_TOKENS)
 
     def save(self, folder: str | Path) -> None:
         """Write the model as a bundle, a folder that `vit.load_model` and every command read.
@@ -167,6 +185,27 @@ class EncoderDecoder(nn.Module):
         """Bool (B, M), `True` = a token, `False` = padding (`vit.text.matching.token_mask`)."""
         return token_mask(ids, self.padding)
 
+    def use_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Read texts with this tokenizer: sets `preprocess`, and `padding` to its id of padding.
+
+        Raises:
+            VitError: As `vit.text.matching.require_fit`.
+        """
+        require_fit(tokenizer, self.token_embedding.num_embeddings, self.length, None)
+        self.padding = self.architecture["padding"] = tokenizer.padding
+        self.preprocess = tokenizer
+
+    def features(self, ids: Tensor, mask: Tensor | None = None, *, exact: bool = False) -> Tensor:
+        """An encoder-decoder pools nothing.
+
+        Raises:
+            VitError: Always.
+        """
+        raise VitError(
+            "an encoder-decoder gives texts, not vectors: use vit generate, or of T5 the encoder alone, "
+            "transformers.T5EncoderModel"
+        )
+
     def _embed(self, ids: Tensor, known: int = 0) -> Tensor:
         """Ids, int64 (B, N) -> (B, N, D); their positions are counted from `known`."""
         require_ids(ids, self.length - known)
@@ -182,3 +221,16 @@ def _one_way(relative: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if relative is None or relative.get("kind") != "buckets":
         return relative
     return {**relative, "both": False}
+
+
+def _check(vocabulary: int, head: str, ids: Mapping[str, Sequence[int]]) -> None:
+    """Refuse an unknown head, and ids outside the vocabulary.
+
+    Raises:
+        ValueError: As said.
+    """
+    if head not in HEADS:
+        raise ValueError(f"head is {head!r}, expected one of: {', '.join(HEADS)}")
+    for name, found in ids.items():
+        if odd := [number for number in found if not 0 <= number < vocabulary]:
+            raise ValueError(f"{name} has id {odd[0]}, expected 0 to {vocabulary - 1}: one of the vocabulary")

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from vit.errors import VitError
 
-PADDING = ("[PAD]", "<pad>")
-MASKS = ("[MASK]", "<mask>", "[UNK]", "<unk>")  # ids that can replace a token, in order of preference
+END = "<|endoftext|>"  # of GPT-2, whose tokenizer has no other special token
+PADDING = ("[PAD]", "<pad>", END)
+MASKS = ("[MASK]", "<mask>", "[UNK]", "<unk>", END)  # ids that can replace a token, in order of preference
 
 SIDES = ("right", "left")
 USUAL = {"prompt": "", "truncation": "right"}  # what a bundle leaves out
@@ -36,6 +37,19 @@ class Pieces(NamedTuple):
     text: str
 
 
+class Pair(NamedTuple):
+    """Two texts as a model of pairs reads them, N tokens.
+
+    Args:
+        ids: int64 (N,).
+        segments: int64 (N,), of each token; all 0 where a tokenizer tells texts apart by its special tokens
+            alone (RoBERTa), whose models may have no segments.
+    """
+
+    ids: Tensor
+    segments: Tensor
+
+
 class Tokenizer:
     """Text to ids.
 
@@ -59,7 +73,7 @@ class Tokenizer:
         self.length = length
         self.prompt, self.truncation = valid(prompt), truncation
         try:
-            self._tokenizer = _library().Tokenizer.from_str(definition)
+            self._tokenizer = tokenizers_library().Tokenizer.from_str(definition)
         except Exception as error:  # the library raises bare exceptions
             raise VitError(f"the tokenizer cannot be read: {error}") from None
         self._tokenizer.no_padding()
@@ -82,6 +96,22 @@ class Tokenizer:
         """
         return torch.tensor(self._tokenizer.encode(self.prompt + valid(text)).ids, dtype=torch.int64)
 
+    def pair(self, first: str, second: str) -> Pair:
+        """Two texts -> one row of ids and segments: `model(ids[None], segments=segments[None])`.
+
+        A prompt stands before the first. The longer of both is cut first where they are too long together.
+
+        Raises:
+            VitError: One is not valid Unicode, or `length` has no room for the special tokens of a pair.
+        """
+        extra = self._tokenizer.num_special_tokens_to_add(True)
+        if self.length <= extra:
+            raise VitError(
+                f"length is {self.length} tokens, expected more than the {extra} special ones of a pair"
+            )
+        found = self._tokenizer.encode(self.prompt + valid(first), valid(second))
+        return Pair(*(torch.tensor(row, dtype=torch.int64) for row in (found.ids, found.type_ids)))
+
     def batch(self, texts: Sequence[str]) -> Tensor:
         """Texts -> ids, int64 (B, N), each row padded on the right to the longest."""
         found = self._tokenizer.encode_batch([self.prompt + valid(text) for text in texts])
@@ -101,6 +131,19 @@ class Tokenizer:
         marks = sum(special)
         total = len(found) + sum(len(rest) - marks for rest in found.overflowing)
         return Pieces(found.ids, tokens, found.offsets, words, total, text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, without special tokens; U+FFFD for a part of a character."""
+        return self._tokenizer.decode(list(ids))
+
+    def name_of(self, index: int) -> str:
+        """What the vocabulary calls an id; empty where it has no such id."""
+        return self._tokenizer.id_to_token(index) or ""
+
+    def id_of(self, name: str) -> int | None:
+        """The id that the vocabulary calls so; None where it has no such name."""
+        found: int | None = self._tokenizer.token_to_id(name)
+        return found
 
     def cut(self, length: int) -> "Tokenizer":
         """The same tokenizer with another `length`."""
@@ -167,7 +210,7 @@ def train_tokenizer(
     Raises:
         ValueError: Unknown `pieces`.
     """
-    library = _library()
+    library = tokenizers_library()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     options = {
         "vocab_size": vocabulary, "min_frequency": 2, "special_tokens": special, "show_progress": False
@@ -216,7 +259,12 @@ def valid(text: str) -> str:
     return text
 
 
-def _library() -> Any:
+def tokenizers_library() -> Any:
+    """The library `tokenizers`.
+
+    Raises:
+        VitError: It is not installed.
+    """
     try:
         import tokenizers
     except ImportError:

@@ -1,6 +1,7 @@
 """The text transformer: ids -> tokens -> core -> head."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +14,13 @@ from vit.core import BlockSpec, Encoder, LayerCache, Relation, make_pool
 from vit.core.initial import initialise
 from vit.core.norms import make_norm
 from vit.core.pooler import make_pooler
-from vit.core.relations import causal_mask, with_mask
 from vit.core.tower import final_states, plain_arguments
 from vit.positions import SEQUENCES, SequencePositions, make_relative
-from vit.text.matching import require_fit, require_ids, token_mask
-from vit.text.neighbours import Neighbours
+from vit.text.embedding import embed_ids
+from vit.text.generation import generate
+from vit.text.matching import End, require_fit, require_padding, token_mask
+from vit.text.neighbours import make_neighbours
+from vit.text.places import last_and_all, relations_between
 from vit.text.projection import Projection, make_projections
 from vit.text.tokenizer import Tokenizer
 
@@ -43,11 +46,17 @@ class TextTransformer(nn.Module):
             are no padding are counted from the number after it, and padding has this number itself (RoBERTa,
             whose padding id is 1).
         segments: Number of segment embeddings; 0 is none.
+        count_padding: Whether a causal model without `count_from` counts padding too (CLIP); otherwise only
+            tokens are counted, so that padding may stand on the left where texts are generated.
         padding: The id of padding.
-        end: The id of the token that ends a text: what follows the first of them is padding; None: none.
+        end: The id that ends a text, or `highest`, the highest id of a text (`vit.text.matching.token_mask`):
+            pools read nothing after the first of them, which without a mask is padding; None: none.
+        ends: Ids that end a text that a causal model generates.
         embedding_width: Channels of token and segment embeddings, which a linear layer brings to D (ELECTRA);
             None: D.
         embedding_norm: LayerNorm before the first block.
+        first_norm: Whether the first block has its norm before attention (not in ModernBERT, where
+            `embedding_norm` is it).
         neighbours: Tokens that a convolution before the first block reads around each token, itself included
             (`Neighbours`); 1: no convolution.
         encoder_norm: LayerNorm after the last block.
@@ -57,8 +66,11 @@ class TextTransformer(nn.Module):
         pooler: A linear layer and `tanh` or `relu` between pool and head; None: neither.
         projections: Linear layers after the pooler, the `Dense` of sentence-transformers, each as (width,
             activation, bias); `vit.text.projection` has the activations.
+        head_norm: A norm after these.
         unit: Scale `features` to length 1; a head reads them unscaled.
+        query_token: A learned vector from which a token is predicted (`vit.text.two_streams`).
         drop_path: Stochastic depth of the last block.
+        tied: Whether the head's matrix is that of the embedding.
 
     Attributes:
         preprocess: Text to ids, int64 (N,) (`vit.text.Tokenizer`); None if unknown.
@@ -85,26 +97,29 @@ class TextTransformer(nn.Module):
         positions: str = "learned",
         relative: Mapping[str, Any] | None = None,
         count_from: int | None = None,
+        count_padding: bool = False,
         segments: int = 0,
         padding: int = 0,
-        end: int | None = None,
+        end: End | None = None,
+        ends: Sequence[int] = (),
         embedding_width: int | None = None,
         embedding_norm: bool = True,
+        first_norm: bool = True,
         neighbours: int = 1,
         encoder_norm: bool = False,
         pool: str = "cls",
         pool_block: BlockSpec | None = None,
         pooler: str | None = None,
         projections: Sequence[Projection] = (),
+        head_norm: bool = False,
         unit: bool = False,
+        query_token: bool = False,
         drop_path: float = 0.0,
+        tied: bool = False,
     ):
         architecture = plain_arguments("text", locals())
         super().__init__()
-        if not 0 <= padding < vocabulary:
-            raise ValueError(
-                f"padding is id {padding}, expected 0 to {vocabulary - 1}: one of the vocabulary"
-            )
+        require_padding(padding, vocabulary)
         self.labels: list[str] = []
         self.thresholds: list[float] = []
         self.preprocess: Any = None
@@ -112,10 +127,11 @@ class TextTransformer(nn.Module):
         self.source: dict[str, str] = {}
         self.autocast: torch.dtype | None = None
         self.padding = padding
-        self.end = end
+        self.end, self.ends = end, tuple(ends)
         self.causal = causal
         self.longest = length
         self.count_from = count_from
+        self.skip_padding = causal and not count_padding
         self.pool_kind = pool
         self.unit = unit
         width = block.width
@@ -125,30 +141,40 @@ class TextTransformer(nn.Module):
         self.segments = nn.Embedding(segments, narrow) if segments else None
         self.positions = None if positions == "none" else SequencePositions(length, narrow, positions)
         self.relative = make_relative(SEQUENCES, relative, block, depth)
-        self.embedding_norm = (
-            make_norm(narrow, block.norm_eps, kind=block.norm_kind) if embedding_norm else nn.Identity()
-        )
+        norm = partial(make_norm, eps=block.norm_eps, kind=block.norm_kind)
+        self.embedding_norm = norm(narrow, used=embedding_norm)
         self.widen = None if embedding_width is None else nn.Linear(narrow, width)
         self.dropout = nn.Dropout(block.dropout)
-        self.neighbours = (
-            None
-            if neighbours == 1
-            else Neighbours(width, neighbours, block.make_norm(), dropout=block.dropout)
-        )
+        self.query_token = nn.Parameter(torch.randn(width) * width**-0.5) if query_token else None
+        self.neighbours = make_neighbours(neighbours, block)
         self.encoder = Encoder(block, depth, drop_path=drop_path, final_norm=encoder_norm)
+        if not first_norm:
+            self.encoder.blocks[0].attention_norm = nn.Identity()
         self.pool = make_pool(pool, pool_block or block)
         pooled = 2 * width if pool == "cls_mean" else width
         self.pooler = make_pooler(pooler, pooled) or nn.Identity()
         # None where there are none, so that a model prints as before.
         self.projections = make_projections(projections, pooled)
         pooled = projections[-1][0] if projections else pooled
+        self.head_norm = norm(pooled) if head_norm else None
         self.head: nn.Module = nn.Linear(pooled, classes) if classes else nn.Identity()
         initialise(self)
+        if tied:
+            self.head.weight = self.token_embedding.weight
+
+    generate = generate
+
+    def extra_repr(self) -> str:
+        """See `torch.nn.Module`; what a digest of the model must tell apart."""
+        said = {"causal": self.causal, "end": self.end, "skip_padding": self.skip_padding}
+        return ", ".join(f"{name}={value}" for name, value in said.items() if value not in (False, None))
 
     @property
     def length(self) -> int:
         """The longest text in tokens."""
         return self.longest - (0 if self.count_from is None else self.count_from + 1)
+
+    usual_tokens = length
 
     def save(self, folder: str | Path) -> None:
         """Write the model as a bundle, a folder that `vit.load_model` and every command read.
@@ -157,11 +183,6 @@ class TextTransformer(nn.Module):
             folder: As in `vit.bundle.save_model`, with its errors.
         """
         save_model(self, folder)
-
-    @property
-    def usual_tokens(self) -> int:
-        """Tokens of the longest text."""
-        return self.length
 
     def forward(
         self,
@@ -178,12 +199,13 @@ class TextTransformer(nn.Module):
             exact: Compute in the weights' dtype, without autocast.
         """
         mask = self.mask(ids) if mask is None else mask
-        return self.read(final_states(self, ids, exact=exact, mask=mask, segments=segments), mask)
+        states = final_states(self, ids, exact=exact, mask=mask, segments=segments)
+        return self.read(states, self._read_mask(ids, mask))
 
     def features(self, ids: Tensor, mask: Tensor | None = None, *, exact: bool = False) -> Tensor:
         """Ids -> pooled features (B, F): what the head reads, of length 1 with `unit`; as `forward`."""
         mask = self.mask(ids) if mask is None else mask
-        pooled = self._pooled(final_states(self, ids, exact=exact, mask=mask), mask)
+        pooled = self._pooled(final_states(self, ids, exact=exact, mask=mask), self._read_mask(ids, mask))
         return normalize(pooled, dim=-1) if self.unit else pooled
 
     def read(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -209,7 +231,7 @@ class TextTransformer(nn.Module):
             ids: int64 (B, N).
             mask: bool (B, N), `True` = a token, `False` = padding; None: as the method `mask` says. With
                 `caches` bool (B, M), of all tokens so far.
-            segments: int64 (B, N), the segment of each token; None: the first.
+            segments: int64 (B, N), the segment of each token, with `caches` (B, M); None: all in the first.
             caches: Of the M - N tokens before these in a causal model (`vit.core.new_cache`); they grow by N.
 
         Raises:
@@ -218,53 +240,25 @@ class TextTransformer(nn.Module):
         """
         mask = self.mask(ids) if mask is None else mask
         tokens = self.embed(ids, mask, segments=segments)
-        return self.encoder(tokens, mask, self.relations(ids, mask.shape[1]), caches=caches)
+        relations = self.relations(ids, mask.shape[1], segments=segments)
+        return self.encoder(tokens, mask, relations, caches=caches)
 
-    def embed(
-        self,
-        ids: Tensor,
-        mask: Tensor | None = None,
-        *,
-        segments: Tensor | None = None,
-    ) -> Tensor:
+    def embed(self, ids: Tensor, mask: Tensor | None = None, *, segments: Tensor | None = None) -> Tensor:
         """Ids, int64 (B, N) -> (B, N, D), the input of the first block; arguments and errors as `encode`."""
-        require_ids(ids, self.length)
-        mask = self.mask(ids) if mask is None else mask
-        tokens = self.token_embedding(ids)
-        if self.segments is not None:
-            tokens = tokens + (self.segments.weight[0] if segments is None else self.segments(segments))
-        elif segments is not None:
-            raise ValueError("segments are given, and this model has no segment embeddings: leave them out")
-        if self.positions is not None:
-            tokens = self.positions(tokens, self._position_ids(ids, mask))
-        tokens = self.dropout(self.embedding_norm(tokens))
-        if self.widen is not None:
-            tokens = self.widen(tokens)
-        return tokens if self.neighbours is None else self.neighbours(tokens, mask)
+        return embed_ids(self, ids, self.mask(ids) if mask is None else mask, segments)
 
-    def _position_ids(self, ids: Tensor, mask: Tensor) -> Tensor | None:
-        """The row of the position table for each token, int64 (B, N); None: 0, 1, 2, ..."""
-        if self.count_from is not None:
-            present = ids != self.padding  # wherever it stands, as in transformers
-            return present.cumsum(1) * present + self.count_from
-        if not self.causal:
-            return None
-        counted = (mask.cumsum(1) - 1).clamp(min=0)  # without padding, as where texts are generated
-        return counted[:, -ids.shape[1] :]
-
-    def relations(self, ids: Tensor, total: int | None = None) -> Sequence[Relation] | None:
+    def relations(
+        self, ids: Tensor, total: int | None = None, *, segments: Tensor | None = None
+    ) -> Sequence[Relation] | None:
         """What each layer's attention knows of the positions of these tokens; None: nothing.
 
         Args:
             ids: int64 (B, N), the last of `total` tokens.
             total: M, the number of keys; None: N.
+            segments: int64 (B, M), as in `encode`.
         """
-        keys = torch.arange(ids.shape[1] if total is None else total, device=ids.device)[None]
-        queries = keys[:, -ids.shape[1] :]
-        relations = None if self.relative is None else self.relative(queries, keys)
-        if not self.causal:
-            return relations
-        return with_mask(relations, causal_mask(queries, keys), len(self.encoder.blocks))
+        queries, keys = last_and_all(ids, total)
+        return relations_between(self, queries, keys, segments)
 
     def mask(self, ids: Tensor) -> Tensor:
         """Bool (B, N), `True` = a token, `False` = padding, as `vit.text.matching.token_mask` finds them."""
@@ -285,13 +279,19 @@ class TextTransformer(nn.Module):
         """A text is one row of tokens."""
         return 1, ids.shape[1]
 
+    def _read_mask(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """What pools read: bool (B, N)."""
+        return mask if self.end is None else mask & token_mask(ids, self.padding, self.end)
+
     def _pooled(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._after_pool(self.pool(states, self.prefix, mask))
 
     def _after_pool(self, pooled: Tensor) -> Tensor:
         """(B, D) -> (B, F), what the head reads."""
         pooled = self.pooler(pooled)
-        return pooled if self.projections is None else self.projections(pooled)
+        if self.projections is not None:
+            pooled = self.projections(pooled)
+        return pooled if self.head_norm is None else self.head_norm(pooled)
 
     def _classify(self, pooled: Tensor) -> Tensor:
         if self.unit and isinstance(self.head, nn.Identity):

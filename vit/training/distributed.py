@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 
@@ -43,6 +43,9 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
             for block in module:
                 fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
+    for name in ("encode", "read_token"):  # which training for the next token calls in place of `forward`
+        if hasattr(model, name):
+            register_fsdp_forward_method(model, name)
 
 
 def broadcast_buffers(model: nn.Module) -> None:

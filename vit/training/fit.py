@@ -172,11 +172,10 @@ def _all_callbacks(
             folder / "metrics.csv",
             (lambda line: None) if bar_is_shown else console.print,
             noun,
-            figure=objective.figure,
-            figure_name=objective.figure_name,
+            objective=objective,
         ),
-        BestCheckpoint(checkpoints, figure),
-        Patience(patience, console.print, figure),
+        BestCheckpoint(checkpoints, figure, objective.sign),
+        Patience(patience, console.print, figure, objective.sign),
         *extra_callbacks,
         RNGState(),
         ResumePosition(),
@@ -184,7 +183,7 @@ def _all_callbacks(
         StepLog(folder / "steps.csv"),
     ]
     if progress:
-        callbacks.append(ProgressBar(console, noun, figure))
+        callbacks.append(ProgressBar(console, noun, figure, objective.shown))
     if max_time is not None:
         days, hours, minutes, seconds = (int(part) for part in max_time.split(":"))
         limit = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
@@ -211,6 +210,7 @@ def quiet_lightning() -> Iterator[None]:
             ".*your dataloader is not resumable.*",  # the sampler is, by `ResumePosition`
             ".*using the WeightAveraging callback with a model that overrides.*",
             ".*lr_scheduler.step.*",
+            ".*returned a view tensor.*",  # of FSDP2: no operation on logits is in place
         ):
             warnings.filterwarnings("ignore", text)
         for name in names:

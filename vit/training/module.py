@@ -1,6 +1,7 @@
-"""The Lightning module that trains a classifier. It knows no architecture."""
+"""The Lightning module that trains a model. It knows no architecture."""
 
 from collections.abc import Callable
+from math import inf
 from typing import cast
 
 import lightning as L
@@ -16,7 +17,7 @@ from vit.training.distributed import broadcast_buffers, shard
 from vit.training.objective import Objective
 
 # Images as pixels, uint8 (B, C, height, width), or texts as ids, int64 (B, N); targets (B,), or (B, classes)
-# with several labels; indices (B,).
+# with several labels and (B, N) of next tokens; indices (B,).
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
@@ -68,7 +69,8 @@ class Classifier(L.LightningModule):
         self.add_module(f"val_{objective.figure}", objective.val_metric())
         for metric in (self.train_loss, self.train_metric):
             metric.persistent(True)  # so that a run resumed in the middle of an epoch counts all of it
-        self.val_loss = MeanMetric(nan_strategy="disable")
+        # NaN counts as infinite. ("disable" would keep it, but torchmetrics then drops the weights as well.)
+        self.val_loss = MeanMetric(nan_strategy=inf)
 
     @property
     def train_metric(self) -> Metric:
@@ -114,7 +116,8 @@ class Classifier(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss of one batch; targets are (B,), or (B, classes) with several labels or mixed."""
         inputs, targets = batch
-        logits = self.model(inputs).float()
+        logits, targets = self.objective.outputs(self.model, inputs, targets)
+        logits = logits.float()
         loss = self.objective.loss(logits, targets)
         self.train_loss.update(loss.detach(), self.objective.count(targets))
         self.train_metric.update(logits.detach(), self.objective.truth(targets))
@@ -126,7 +129,8 @@ class Classifier(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """The loss without label smoothing and weights, and the metric."""
         inputs, targets = batch
-        logits = self.model(inputs).float()
+        logits, targets = self.objective.outputs(self.model, inputs, targets)
+        logits = logits.float()
         self.val_loss.update(self.objective.val_loss(logits, targets), self.objective.count(targets))
         self.val_metric.update(logits, targets)
 
@@ -143,6 +147,8 @@ class Classifier(L.LightningModule):
             )
         self.log("val_loss", self.val_loss)
         self.log(f"val_{self.objective.figure}", self.val_metric)
+        for name, value in self.objective.following(loss).items():
+            self.log(f"val_{name}", value, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser, and a schedule that sets the learning rate by `progress` after each step."""

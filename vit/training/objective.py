@@ -1,4 +1,4 @@
-"""What a classifier is trained for, one label per example or several: its loss and its metrics."""
+"""What a model is trained for: its loss and its metrics, for one label per example or several."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.utilities import dim_zero_cat
 
 from vit.evaluation.several.metrics import average_precisions
+from vit.training.next_token import NextToken
 
 STEPS = 64  # scores that `BinnedPrecision` tells apart: as many steps of the logit from -8 to 8
 
@@ -26,9 +27,12 @@ class OneLabel(nn.Module):
 
     Attributes:
         figure: Name of the metric, as in `val_accuracy`; and `figure_name`, as it is shown.
+        sign: 1: the higher the better; -1: the lower.
+        more: Further figures of a validation, each with how it is shown.
     """
 
-    figure, figure_name = "accuracy", "accuracy"
+    figure, figure_name, sign = "accuracy", "accuracy", 1
+    more: tuple[tuple[str, str], ...] = ()
     class_weights: Tensor | None
 
     def __init__(self, classes: int, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None):
@@ -36,6 +40,14 @@ class OneLabel(nn.Module):
         self.classes, self.label_smoothing = classes, label_smoothing
         # A buffer, so that it moves to the device; not stored, because it follows from the data.
         self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def outputs(self, model: Any, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits of a batch, and what they are compared with."""
+        return model(inputs), targets
+
+    def shown(self, value: float, digits: int = 2) -> str:
+        """The metric, for a reader."""
+        return percent(value, digits)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Of a training step: float32 (B, classes) and int64 (B,), or (B, classes) if mixed -> a scalar."""
@@ -52,6 +64,10 @@ class OneLabel(nn.Module):
     def truth(self, targets: Tensor) -> Tensor:
         """What the metrics compare logits with: int64 (B,); of mixed targets the class with the most."""
         return targets.argmax(1) if targets.ndim == 2 else targets
+
+    def following(self, val_loss: Tensor) -> dict[str, Tensor]:
+        """The figures of `more`, from the mean validation loss."""
+        return {}
 
     def train_metric(self) -> Metric:
         """The accuracy."""
@@ -76,13 +92,22 @@ class SeveralLabels(nn.Module):
         figure: As in `OneLabel`.
     """
 
-    figure, figure_name = "map", "mAP"
+    figure, figure_name, sign = "map", "mAP", 1
+    more: tuple[tuple[str, str], ...] = ()
     positive_weights: Tensor | None
 
     def __init__(self, classes: int, *, label_smoothing: float = 0.0, positive_weights: Tensor | None = None):
         super().__init__()
         self.classes, self.label_smoothing = classes, label_smoothing
         self.register_buffer("positive_weights", positive_weights, persistent=False)
+
+    def outputs(self, model: Any, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits of a batch, and what they are compared with."""
+        return model(inputs), targets
+
+    def shown(self, value: float, digits: int = 2) -> str:
+        """The metric, for a reader."""
+        return percent(value, digits)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Of a training step: float32 (B, classes), both -> a scalar, the mean over the known entries."""
@@ -101,6 +126,10 @@ class SeveralLabels(nn.Module):
         """What the metrics compare logits with: a mixed target of 1/2 or more has the label; NaN stays."""
         return targets.where(targets.isnan(), (targets >= 0.5).to(targets.dtype))
 
+    def following(self, val_loss: Tensor) -> dict[str, Tensor]:
+        """The figures of `more`, from the mean validation loss."""
+        return {}
+
     def train_metric(self) -> Metric:
         """The mean average precision, from counts: a run that is resumed within an epoch has to store it."""
         return BinnedPrecision(self.classes)
@@ -110,7 +139,12 @@ class SeveralLabels(nn.Module):
         return MeanAveragePrecision()
 
 
-Objective = OneLabel | SeveralLabels
+Objective = OneLabel | SeveralLabels | NextToken
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A figure in [0, 1], for a reader."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def _mean_of_known(logits: Tensor, targets: Tensor, positive_weights: Tensor | None = None) -> Tensor:

@@ -71,7 +71,7 @@ function drawMain(now) {
   parts.original?.query.place(query);
   parts.original?.at.place(at === query ? null : at);
   el("shown").textContent = {
-    row: `What ${now.query === "read" ? "the head" : nameOf(now.query)} attends to`,
+    row: `What ${now.query === "read" && !facts.nextWord ? "the head" : nameOf(now.query)} attends to`,
     column: `What attends to ${nameOf(now.query)}`,
   }[map.id] ?? (map.perClass ? `${map.title}: ${chosenClass()}` : map.title);
   el("legend").textContent = map.legend(now);
@@ -184,6 +184,7 @@ async function start() {
   document.title = facts.name || "Attention";
   el("name").textContent = facts.name;
   el("caption").textContent = facts.caption;
+  el("note").textContent = facts.note;
   el("help").textContent = `Point at a ${kind} to ask for it; click or Enter pins it, Esc releases. `
     + "Arrow keys move in the map and among the heads. "
     + (text

@@ -14,6 +14,8 @@ function faceOptions(muted) {
     strength: facts.strength,
     words: facts.words,
     special,
+    written: facts.written,
+    target: facts.target,
     crisp: enlarged >= facts.crispFrom, // few pixels stay square pixels
     aspect: muted ? `${muted.width} / ${muted.height}` : grid && `${grid[1]} / ${grid[0]}`,
   };
@@ -240,7 +242,7 @@ function gaugeParts() {
   const rest = outliers.size ? "other patches" : "patches";
   for (let token = 0; token < tokens; token++) {
     const patch = token - prefix;
-    if (text) put(token, special[token] ? "special tokens" : "words");
+    if (text) put(token, special[token] ? "special tokens" : sideOf(token));
     else if (patch >= 0) put(token, outliers.has(patch) ? "outlier patches" : rest);
     else if (few || token === 0) put(token, `${token} ${facts.prefixNames[token]}`);
     else put(token, "other prefix tokens");
@@ -248,10 +250,13 @@ function gaugeParts() {
   return { names, partOf };
 }
 
+/** The part of a word: of two texts its own. */
+const sideOf = (token) => (facts.target === null ? "words" : token < facts.target ? "source words" : "target words");
+
 function buildGauge() {
   const { names, partOf } = gaugeParts();
   // Patches come last whatever comes first in the picture, and so do words.
-  const last = (name) => /^(patches|other patches|words)$/.test(name);
+  const last = (name) => /^(patches|other patches|words|source words)$/.test(name);
   const order = names.map((_, part) => part).sort((a, b) => last(names[a]) - last(names[b]));
   parts.partOf = partOf;
   order.forEach((part, place) => {
@@ -273,8 +278,10 @@ function buildGauge() {
 
 function buildClasses() {
   el("classes").hidden = facts.classes.length === 0;
-  el("classes-note").textContent = facts.lens
-    ? `Bars: the model’s probability. Right: the ${kind} pointed at, read alone by the head.` : "";
+  el("classes-title").textContent = facts.nextWord ? "Next token" : "Class";
+  el("alone-term").textContent = facts.nextWord ? "The model says next" : "Read alone, it is";
+  const alone = facts.nextWord ? `after the ${kind} pointed at` : `the ${kind} pointed at, read alone by the head`;
+  el("classes-note").textContent = facts.lens ? `Bars: the model’s probability. Right: ${alone}.` : "";
   parts.classes = facts.classes.map(([label, probability], index) => {
     const row = make("label", "class");
     const radio = make("input");

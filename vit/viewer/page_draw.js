@@ -134,10 +134,15 @@ function paintChip(chip, value, range, { colours, flat }) {
 }
 
 /** The words of a text, each a chip; `tag` is `button` where they can be pointed at. */
-function textMap(host, { words, special, colours, flat }, tag = "span") {
+function textMap(host, { words, special, written, target, colours, flat }, tag = "span") {
   host.classList.add("tokens");
-  const chips = words.map((word, token) => make(tag, special[token] ? "token special" : "token", word));
+  const names = (token) => `token${special[token] ? " special" : ""}${written[token] ? " written" : ""}`;
+  const chips = words.map((word, token) => make(tag, names(token), word));
   host.append(...chips);
+  if (target !== null) { // two texts, each on lines of its own
+    host.prepend(make("i", "side", "Source"));
+    chips[target].before(make("i", "side", "Target"));
+  }
   return {
     chips,
     paint: (values, range) => {

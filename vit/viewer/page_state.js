@@ -82,7 +82,7 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 function nameOf(token) {
   if (token === null) return "—";
-  if (token === "read") return "what the head reads";
+  if (token === "read") return facts.nextWord ? `the last ${kind}` : "what the head reads";
   if (text) return `“${facts.words[token]}”`;
   if (token < prefix) return facts.prefixNames[token];
   return `patch ${Math.floor((token - prefix) / grid[1])},${(token - prefix) % grid[1]}`;
@@ -130,10 +130,12 @@ const maps = [
 if (facts.lens && facts.classes.length) {
   maps.push({
     id: "lens",
-    title: "logit lens",
+    title: facts.nextWord ? "comes next" : "logit lens",
     perClass: true,
     values: () => facts.lens.map((line) => line[state.chosen]),
-    legend: () => `Brighter: read alone, the head takes this ${kind} for ${chosenClass()} with more certainty.`,
+    legend: () => (facts.nextWord
+      ? `Brighter: the model says ${chosenClass()} after this ${kind} with more certainty.`
+      : `Brighter: read alone, the head takes this ${kind} for ${chosenClass()} with more certainty.`),
   });
 }
 facts.maps.forEach(([title, lines], index) => {

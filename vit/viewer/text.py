@@ -48,6 +48,8 @@ def text_overlay(
     heat: Tensor,
     *,
     special: Sequence[bool] = (),
+    written: Sequence[bool] = (),
+    break_at: int | None = None,
     title: str = "",
     caption: str = "",
     width: int = 768,
@@ -63,6 +65,8 @@ def text_overlay(
         heat: (N,), real numbers on any device. Colors run from the smallest value to the largest; equal
             values all get the same color.
         special: N flags, True for special tokens such as [CLS]: smaller, round, in muted ink; empty for none.
+        written: N flags, True for words that a model wrote: underlined; empty for none.
+        break_at: Index of a word that begins a line of its own, such as the first of a second text.
         title: The line above, for example label and score; its middle is cut out where it is too long.
         caption: The line below, smaller, for example file name and method; shortened in the same way.
         width: Of the image, in pixels; at least 256.
@@ -75,17 +79,17 @@ def text_overlay(
         An RGB image, `width` pixels wide and as high as its lines need.
 
     Raises:
-        VitError: `words` is empty, `heat` is not (N,) or holds NaN or infinity, `special` has another length,
-            `width` is too small, or `mark` is not an index of `words`.
+        VitError: `words` is empty, `heat` is not (N,) or holds NaN or infinity, `special` or `written` has
+            another length, `width` is too small, or `mark` or `break_at` is not an index of `words`.
     """
-    _check(words, heat, special, width, mark)
+    _check(words, heat, {"special": special, "written": written}, width, {"mark": mark, "break_at": break_at})
     flags = [bool(flag) for flag in special] or [False] * len(words)
     grey = torch.tensor(flags) if apart and not all(flags) else torch.zeros(len(flags), dtype=torch.bool)
     plain = heat.detach().cpu().masked_fill(grey, heat[~grey.to(heat.device)].min().item())
     stretched, low, high = normalise(plain[None], None if mark is None else (0, mark))
     bar = color_bar(STEP + HEIGHT[0], low, high, SIDE)  # two lines high
     faces = [font(size, "".join(words)) for size in LETTERS]
-    chips = _lay_out(words, flags, faces, width - 2 * MARGIN - 2 * SPACE - bar.width)
+    chips = _lay_out(words, flags, faces, width - 2 * MARGIN - 2 * SPACE - bar.width, break_at)
     hidden = len(words) - len(chips)
     lines = chips[-1].line + (2 if hidden else 1)
 
@@ -98,7 +102,16 @@ def text_overlay(
     for index, (chip, heated) in enumerate(zip(chips, color(stretched[0]).tolist(), strict=False)):
         background = GREY if grey[index] else tuple(heated)
         face = faces[flags[index]]
-        _draw_chip(page, chip, top, background, face, special=flags[index], framed=index == mark)
+        _draw_chip(
+            page,
+            chip,
+            top,
+            background,
+            face,
+            special=flags[index],
+            framed=index == mark,
+            underlined=bool(written) and bool(written[index]),
+        )
     draw = ImageDraw.Draw(page)
     note = f"… {hidden:,} more words are not shown" if hidden else ""
     draw.text((MARGIN, bottom - HEIGHT[0] / 2), note, FAINT, small, anchor="lm")
@@ -107,30 +120,42 @@ def text_overlay(
     return page
 
 
-def _check(words: Sequence[str], heat: Tensor, special: Sequence[bool], width: int, mark: int | None) -> None:
+def _check(
+    words: Sequence[str],
+    heat: Tensor,
+    flags: dict[str, Sequence[bool]],
+    width: int,
+    places: dict[str, int | None],
+) -> None:
     count = len(words)
     if count == 0:
         raise VitError("text_overlay was given 0 words, expected at least 1")
     if tuple(heat.shape) != (count,):
         raise VitError(f"heat has shape {tuple(heat.shape)}, expected ({count},): one value per word")
-    if len(special) not in (0, count):
-        raise VitError(f"special has {len(special)} flags, expected {count}, one per word, or none")
+    for name, each in flags.items():
+        if len(each) not in (0, count):
+            raise VitError(f"{name} has {len(each)} flags, expected {count}, one per word, or none")
     if width < NARROWEST:
         raise VitError(f"text_overlay has width={width} pixels, expected at least {NARROWEST}")
-    if mark is not None and not 0 <= mark < count:
-        raise VitError(f"mark is {mark}, expected 0 to {count - 1}")
+    for name, place in places.items():
+        if place is not None and not 0 <= place < count:
+            raise VitError(f"{name} is {place}, expected 0 to {count - 1}")
 
 
 def _lay_out(
-    words: Sequence[str], flags: Sequence[bool], faces: Sequence[ImageFont.FreeTypeFont], room: int
+    words: Sequence[str],
+    flags: Sequence[bool],
+    faces: Sequence[ImageFont.FreeTypeFont],
+    room: int,
+    break_at: int | None,
 ) -> list[Chip]:
     """Break `words` into lines of `room` pixels; if they need more than `LINES`, keep the last one free."""
     chips: list[Chip] = []
     line = left = 0
-    for word, special in zip(words, flags, strict=True):
+    for index, (word, special) in enumerate(zip(words, flags, strict=True)):
         text = shorten(word, faces[special], room - 2 * PAD) or BLANK
         wide = math.ceil(faces[special].getlength(text)) + 2 * PAD
-        if left and left + wide > room:
+        if left and (left + wide > room or index == break_at):
             line, left = line + 1, 0
         if line == LINES:
             return [chip for chip in chips if chip.line < LINES - 1]
@@ -148,6 +173,7 @@ def _draw_chip(
     *,
     special: bool,
     framed: bool,
+    underlined: bool,
 ) -> None:
     """Draw one word on its `background`, `framed` if it is the query; `top` is the y of the first line."""
     middle = top + chip.line * STEP + HEIGHT[0] // 2
@@ -159,7 +185,10 @@ def _draw_chip(
     ink: RGB = INK if luminance > MIDDLE else PAPER
     if special:
         ink = tuple(round(MUTED_INK * a + (1 - MUTED_INK) * b) for a, b in zip(ink, background, strict=True))
-    ImageDraw.Draw(page).text((box[0] + PAD, middle), chip.text, ink, face, anchor="lm")
+    draw = ImageDraw.Draw(page)
+    draw.text((box[0] + PAD, middle), chip.text, ink, face, anchor="lm")
+    if underlined:
+        draw.rectangle((box[0] + PAD, box[3] - 4, box[2] - PAD, box[3] - 3), ink)
 
 
 def _fill(page: Image.Image, box: tuple[int, int, int, int], radius: int, fill: RGB) -> None:

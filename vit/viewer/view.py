@@ -53,6 +53,11 @@ class View:
         picture: The crop that the model saw, any mode and size; None draws the maps without an image.
         tokens: For text, N strings; otherwise empty.
         special: For text, N flags, True for special tokens such as [CLS] and [SEP]; otherwise empty.
+        written: For text, N flags, True for tokens that the model wrote, which are underlined; empty: none.
+        target: For the text of an encoder-decoder, index of the target's first token, which begins a line of
+            its own; the tokens before it are the source. None for one text.
+        note: A sentence on how to read the page.
+        next_word: Whether the classes are the next token, which the model predicts from each token.
         classes: K listed classes as (label, probability), best first; empty without a head.
         maps: Method name -> (K, P) for a map per class, or (1, P) for one map for all; any finite values.
         lens: (P, K), the head's probability of each listed class when it reads that patch alone.
@@ -71,6 +76,10 @@ class View:
     picture: Image.Image | None = None
     tokens: Sequence[str] = ()
     special: Sequence[bool] = ()
+    written: Sequence[bool] = ()
+    target: int | None = None
+    note: str = ""
+    next_word: bool = False
     classes: Sequence[tuple[str, float]] = ()
     maps: Mapping[str, Tensor] = field(default_factory=dict)
     lens: Tensor | None = None
@@ -172,6 +181,10 @@ def _check_text(view: View, tokens: int) -> None:
             raise VitError(
                 f"{what} has {len(entries)} entries, expected {tokens}: one per token of the weights"
             )
+    if len(view.written) not in (0, tokens):
+        raise VitError(f"written has {len(view.written)} flags, expected {tokens}, one per token, or none")
+    if view.target is not None and not 0 < view.target < tokens:
+        raise VitError(f"target begins at token {view.target}, expected 1 to {tokens - 1}")
 
 
 def _check_grid(view: View, tokens: int, rows: int, cols: int) -> None:
@@ -182,7 +195,7 @@ def _check_grid(view: View, tokens: int, rows: int, cols: int) -> None:
             f"weights have {tokens} tokens, expected {view.prefix + rows * cols}: "
             f"{view.prefix} before the patches and {rows} x {cols} patches"
         )
-    for what, entries in (("tokens", view.tokens), ("special", view.special)):
+    for what, entries in (("tokens", view.tokens), ("special", view.special), ("written", view.written)):
         if len(entries):
             raise VitError(f"{what} has {len(entries)} entries, expected 0 where there is a grid of patches")
 

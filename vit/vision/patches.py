@@ -11,19 +11,28 @@ WHITENED = 12  # filters of the whitening layer; each is used with both signs
 WHITENING_FLOOR = 5e-4  # added to each variance, so that noise is not amplified
 
 
-def patch_grid(image_size: tuple[int, int], patch_size: tuple[int, int]) -> tuple[int, int]:
+def patch_grid(
+    image_size: tuple[int, int], patch_size: tuple[int, int], *, trim: bool = False
+) -> tuple[int, int]:
     """Rows and columns of patches in an image.
 
+    Args:
+        image_size: (height, width) in pixels.
+        patch_size: (height, width) in pixels.
+        trim: Whether pixels after the last whole patch are left out; otherwise there may be none.
+
     Raises:
-        ValueError: The patches do not tile the image.
+        ValueError: The patches do not tile the image, or with `trim` the image is smaller than one patch.
     """
     (height, width), (patch_height, patch_width) = image_size, patch_size
-    if height % patch_height or width % patch_width or not height or not width:
+    rows, cols = height // patch_height, width // patch_width
+    tiled = not (height % patch_height or width % patch_width)
+    if not (tiled or trim) or not rows or not cols:
+        wanted = "at least one patch" if trim else "multiples of the patch"
         raise ValueError(
-            f"image is {height} x {width} pixels, expected multiples of the patch, "
-            f"{patch_height} x {patch_width}"
+            f"image is {height} x {width} pixels, expected {wanted}, {patch_height} x {patch_width}"
         )
-    return height // patch_height, width // patch_width
+    return rows, cols
 
 
 class PatchTokenizer(nn.Module):
@@ -34,16 +43,27 @@ class PatchTokenizer(nn.Module):
         width: D.
         patch_size: Pixels per patch, (height, width).
         bias: Bias on the linear map.
+        trim: As in `patch_grid`: a convolution with the patch as its kernel and stride trims.
     """
 
-    def __init__(self, channels: int, width: int, patch_size: tuple[int, int], *, bias: bool = True):
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        patch_size: tuple[int, int],
+        *,
+        bias: bool = True,
+        trim: bool = False,
+    ):
         super().__init__()
-        self.patch_size = patch_size
+        self.patch_size, self.trim = patch_size, trim
         self.project = nn.Linear(channels * patch_size[0] * patch_size[1], width, bias=bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, height, width) -> (B, rows, cols, D)."""
-        rows, cols = patch_grid((images.shape[2], images.shape[3]), self.patch_size)
+        rows, cols = patch_grid((images.shape[2], images.shape[3]), self.patch_size, trim=self.trim)
+        if self.trim:
+            images = images[:, :, : rows * self.patch_size[0], : cols * self.patch_size[1]]
         patches = images.unflatten(3, (cols, -1)).unflatten(2, (rows, -1))  # (B, C, rows, h, cols, w)
         patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)  # (B, rows, cols, C h w)
         return self.project(patches)

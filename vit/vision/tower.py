@@ -20,7 +20,7 @@ class VisionTransformer(nn.Module):
     """Images to logits (Dosovitskiy et al. 2021). It has the interface of `vit.core.Tower`.
 
     The tokens are, in this order: the class token if there is one, the registers, the patches row by row.
-    Any image size that the patches tile is accepted: positions are interpolated.
+    Any image size that the patches tile is accepted, and with `trim` any other: positions are interpolated.
 
     Args:
         classes: Number of classes; 0: no head, and `forward` returns the pooled features (B, D).
@@ -40,12 +40,17 @@ class VisionTransformer(nn.Module):
         pool: A name in `vit.core.pooling.POOLS`: `cls`, `mean` (of the patches), `attention`, ...
         pool_block: What an attention pool takes from a block; None: `block`.
         patch_bias: Bias of the patch projection.
+        patch_norm: A norm on the patches, before positions are added.
+        trim: Whether pixels below and to the right of the last whole patch are left out, as a convolution
+            leaves them out; otherwise an image that the patches do not tile is refused.
         drop_path: Stochastic depth of the last block.
         embedding_norm: LayerNorm before the first block.
         encoder_norm: LayerNorm after the last block.
         pool_norm: LayerNorm after pooling.
         pooler: A linear layer and `tanh` or `relu` between pool and head, as in transformers' `ViTModel`;
             None: neither.
+        projection: Channels of a linear layer without bias after the pool and its pooler, whose result is the
+            feature of an image (Radford et al. 2021, "CLIP", section 2.3); None: no such layer.
 
     Attributes:
         labels: Class names, in the order of the logits; empty if unknown.
@@ -89,6 +94,9 @@ class VisionTransformer(nn.Module):
         encoder_norm: bool = True,
         pool_norm: bool = False,
         pooler: str | None = None,
+        patch_norm: bool = False,
+        trim: bool = False,
+        projection: int | None = None,
     ):
         architecture = plain_arguments("vision", locals())
         super().__init__()
@@ -108,10 +116,12 @@ class VisionTransformer(nn.Module):
         self.prefix = int(class_token) + registers
         self.prefix_names = ("class",) * class_token + tuple(f"register {i + 1}" for i in range(registers))
         self.pool_kind = pool
-        rows, cols = patch_grid(image_size, patch_size)
+        self.trim = trim
+        rows, cols = patch_grid(image_size, patch_size, trim=trim)
         width = block.width
 
-        self.tokenizer = _tokenizer(tokenizer, channels, width, patch_size, patch_bias, stem)
+        self.tokenizer = _tokenizer(tokenizer, channels, width, patch_size, patch_bias, stem, trim)
+        self.patch_norm = block.make_norm() if patch_norm else None
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if class_token else None
         self.registers = nn.Parameter(torch.zeros(1, registers, width)) if registers else None
         self.positions = (
@@ -127,6 +137,8 @@ class VisionTransformer(nn.Module):
         self.pool_norm = block.make_norm(used=pool_norm)
         pooled = width * {"cls_mean": 2, "prefix": self.prefix}.get(pool, 1)
         self.pooler = make_pooler(pooler, pooled)
+        self.projection = None if projection is None else nn.Linear(pooled, projection, bias=False)
+        pooled = projection or pooled
         self.head: nn.Module = nn.Linear(pooled, classes) if classes else nn.Identity()
         initialise(self)
         for token in (self.class_token, self.registers):  # as large as positions
@@ -144,7 +156,7 @@ class VisionTransformer(nn.Module):
     @property
     def usual_tokens(self) -> int:
         """Patches of an image of `image_size`."""
-        rows, cols = patch_grid(self.image_size, self.patch_size)
+        rows, cols = patch_grid(self.image_size, self.patch_size, trim=self.trim)
         return rows * cols
 
     def forward(self, images: Tensor, *, exact: bool = False) -> Tensor:
@@ -188,6 +200,8 @@ class VisionTransformer(nn.Module):
                 f"images have shape {tuple(images.shape)}, expected (B, {self.channels}, height, width)"
             )
         grid = self.tokenizer(images)  # (B, rows, cols, D)
+        if self.patch_norm is not None:
+            grid = self.patch_norm(grid)
         patches = (grid if self.positions is None else self.positions(grid)).flatten(1, 2)
         prefix = [
             token.expand(images.shape[0], -1, -1)
@@ -201,20 +215,23 @@ class VisionTransformer(nn.Module):
         """What each layer's attention knows of the positions of these images' tokens; None: nothing."""
         if self.relative is None:
             return None
-        relations: list[Relation] = self.relative(*self.grid(images), self.prefix, images.device)
+        grid = self.grid(images)
+        relations: list[Relation] = self.relative(*grid, self.prefix, images.device, images.dtype)
         return relations
 
     def grid(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of patches in these images (B, C, height, width)."""
-        return patch_grid((images.shape[2], images.shape[3]), self.patch_size)
+        return patch_grid((images.shape[2], images.shape[3]), self.patch_size, trim=self.trim)
 
     def _pooled(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._after_pool(self.pool(states, self.prefix, mask))
 
     def _after_pool(self, pooled: Tensor) -> Tensor:
         """(B, F) -> (B, F), what the head reads."""
-        normed = self.pool_norm(pooled)
-        return normed if self.pooler is None else self.pooler(normed)
+        features = self.pool_norm(pooled)
+        if self.pooler is not None:
+            features = self.pooler(features)
+        return features if self.projection is None else self.projection(features)
 
 
 def _tokenizer(
@@ -224,11 +241,16 @@ def _tokenizer(
     patch_size: tuple[int, int],
     bias: bool,
     stem: Sequence[int] | None,
+    trim: bool,
 ) -> nn.Module:
     if kind == "patch":
         if stem is not None:
             raise ValueError(f"stem is {list(stem)} and tokenizer is 'patch': only 'conv' has a stem")
-        return PatchTokenizer(channels, width, patch_size, bias=bias)
+        return PatchTokenizer(channels, width, patch_size, bias=bias, trim=trim)
     if kind == "conv":
+        if trim:
+            raise ValueError(
+                "trim is True and tokenizer is 'conv', which reads whole images: set trim to False"
+            )
         return ConvTokenizer(channels, width, patch_size, stem)
     raise ValueError(f"tokenizer is {kind!r}, expected 'patch' or 'conv'")

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from vit.bundle import CONFIG, WEIGHTS, Bundle, is_bundle, read_bundle
+from vit.bundle import CONFIG, WEIGHTS, Bundle, is_bundle, read_bundle, with_shared
 from vit.config import Precision, nearest
 from vit.core import BlockSpec, Tower
 from vit.data.preprocess import Preprocess
 from vit.device import autocast_dtype
 from vit.errors import UsageError, VitError
 from vit.text import TextTransformer, Tokenizer
+from vit.text.seq2seq import EncoderDecoder
 from vit.vision import VisionTransformer
 from vit.weights.files import ENDINGS, model_from_file
 from vit.weights.huggingface.folder import (
@@ -30,7 +31,7 @@ from vit.weights.unfinished import BEST, is_unfinished, read_unfinished
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 
 
-TOWERS: dict[str, Any] = {"vision": VisionTransformer, "text": TextTransformer}
+TOWERS: dict[str, Any] = {"vision": VisionTransformer, "text": TextTransformer, "seq2seq": EncoderDecoder}
 # What a bundle of version 0.1 may leave out, where it is not the default of `BlockSpec`.
 BLOCK_DEFAULTS: dict[str, dict[str, Any]] = {
     "vision": {"width": 192, "heads": 3, "mlp_ratio": 4.0},
@@ -59,13 +60,14 @@ def make_tower(arguments: dict[str, Any]) -> Any:
         raise VitError(f"the architecture has tower {kind!r}, expected one of: {', '.join(TOWERS)}")
     block = BLOCK_DEFAULTS.get(kind, {}) | {name: arguments[name] for name in IN_BLOCK & arguments.keys()}
     rest = {name: value for name, value in arguments.items() if name not in IN_BLOCK | {"tower"}}
-    # Version 0.1 had no `pool_block`: its attention pools had biases and GELU, whatever the blocks had.
-    old_pool = block | {"activation": "gelu", "qkv_bias": True, "output_bias": True}
-    pool_block = rest.pop("pool_block", old_pool)
+    if kind in BLOCK_DEFAULTS:
+        # Version 0.1 had no `pool_block`: its attention pools had biases and GELU, whatever the blocks had.
+        rest.setdefault("pool_block", block | {"activation": "gelu", "qkv_bias": True, "output_bias": True})
     try:
         rest |= {name: tuple(rest[name]) for name in ("image_size", "patch_size") if name in rest}
-        pool = None if pool_block is None else BlockSpec(**pool_block)
-        return TOWERS[kind](**rest, block=BlockSpec(**block), pool_block=pool)
+        if rest.get("pool_block") is not None:
+            rest["pool_block"] = BlockSpec(**rest["pool_block"])
+        return TOWERS[kind](**rest, block=BlockSpec(**block))
     except (TypeError, ValueError) as error:
         raise VitError(f"the model cannot be built: {error}") from None
 
@@ -86,7 +88,7 @@ def load_model(
             the size of a ViT-S where this machine's best device has it. Attribution is always exact.
 
     Returns:
-        `vit.vision.VisionTransformer` or `vit.text.TextTransformer`.
+        `vit.vision.VisionTransformer`, `vit.text.TextTransformer` or `vit.text.seq2seq.EncoderDecoder`.
 
     Raises:
         VitError: It is none of these, or it cannot be read.
@@ -198,7 +200,7 @@ def from_bundle(bundle: Bundle) -> Tower:
     """
     model = described_tower(bundle)
     try:
-        model.load_state_dict(bundle.weights)
+        model.load_state_dict(with_shared(model, bundle.weights))
     except RuntimeError as error:
         raise VitError(f"weights and architecture do not fit: {error}") from None
     return model
@@ -213,7 +215,7 @@ def described_tower(bundle: Bundle) -> Any:
         VitError: Labels, preprocessing and architecture do not fit each other.
     """
     model = make_tower(bundle.architecture)
-    classes = bundle.architecture["classes"]
+    classes = bundle.architecture.get("classes", 0)  # an encoder-decoder has none
     if len(bundle.labels) not in (0, classes):
         raise VitError(f"the bundle has {len(bundle.labels)} labels, expected {classes}: one for each class")
     if len(bundle.thresholds) not in (0, classes):
@@ -241,10 +243,10 @@ def describe(word: str | Path) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "parameters": parameters,
         **_input_facts(model),
-        "width": model.positions.table.shape[-1],
+        "width": model.architecture["width"],
         "depth": len(blocks),
         "heads": blocks[0].attention.heads,
-        "pool": model.pool_kind,
+        "pool": model.architecture.get("pool"),
         "labels": model.labels,
         **({"thresholds": model.thresholds} if model.thresholds else {}),
         "preprocess": None if model.preprocess is None else model.preprocess.to_dict(),

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from vit.attribution.explain import Explanation
-from vit.attribution.gradient import weights_gradient
 from vit.attribution.passes import (
     ENCODER,
     Watched,
@@ -17,6 +16,7 @@ from vit.attribution.passes import (
     require_depth,
     target_logits,
     watch_gradients,
+    whole_mask,
 )
 from vit.attribution.query import Query
 from vit.core import POOL, Slot, Tower
@@ -28,11 +28,11 @@ def run(model: Tower, inputs: Tensor, query: Query, targets: Tensor | None) -> E
     In a model that pools by attention the paper explains each layer through the pool's weights (section 3.3);
     a query other than the pool itself does not read the pool.
     """
-    through_pool = query == "cls" and model.pool_kind == "attention"
+    through_pool = query == "cls" and model.pool_kind in ("attention", "attention_all")
     kept: list[Watched] = []
     scores: list[Tensor] = []
     with watch_gradients(model) as watched:
-        tokens = model.embed(clone_if_inference(inputs))
+        tokens = model.embed(clone_if_inference(inputs), whole_mask(model, inputs))
         grid = model.grid(inputs)
         # Detached: a layer's score has its gradient in this layer alone.
         layers = model.encoder.layers(tokens, relations=model.relations(inputs), detach=True)
@@ -46,10 +46,9 @@ def run(model: Tower, inputs: Tensor, query: Query, targets: Tensor | None) -> E
         targets = logits.argmax(1) if targets is None else targets
         total = torch.stack([target_logits(score, targets) for score in scores]).sum()
         gradients = torch.autograd.grad(total, [part.mixed for part in kept])
-    row = legrad(weights_gradient(g, part.values) for g, part in zip(gradients, kept, strict=True))
-    return explanation(
-        model, grid, pad_prefix(row, model.prefix) if through_pool else row, tokens, logits, targets
-    )
+    row = legrad(part.gradient(gradient) for part, gradient in zip(kept, gradients, strict=True))
+    left_out = tokens.shape[1] - row.shape[1]  # the prefix, where the pool does not read it
+    return explanation(model, grid, pad_prefix(row, left_out), tokens, logits, targets)
 
 
 def legrad(gradients: Iterable[Tensor]) -> Tensor:
@@ -57,7 +56,8 @@ def legrad(gradients: Iterable[Tensor]) -> Tensor:
 
     Each layer has a score of its own: the head's output for that layer's tokens. Its gradient by the
     layer's own weights, negative entries set to zero, is averaged over heads and queries, and then over
-    layers.
+    layers. The gradient by a weight that a mask forbids is zero: in a causal model a token is averaged over
+    all queries too, also over those before it.
 
     Args:
         gradients: (B, H, N, M) for each layer, of that layer's score by that layer's weights; N queries.

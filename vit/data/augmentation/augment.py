@@ -1,12 +1,12 @@
 """Augmentation of training images: a batch of tensors in, a batch of tensors out, on their own device."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit.data.augmentation.erasing import random_erasing
 from vit.data.augmentation.geometry import affine, compose, random_box, shift_and_flip, warp
 from vit.data.augmentation.policy import RAND, WIDE, apply_photometric, draw_operations, geometric_maps
-from vit.data.preprocess import normalise
+from vit.data.preprocess import match_channels, normalise
 from vit.data.randomness import uniforms
 from vit.errors import VitError
 from vit.ranges import require
@@ -14,12 +14,14 @@ from vit.ranges import require
 NO_EPOCH = -1  # stands for the epoch in numbers that are drawn once for the whole run
 
 
-class Augment:
+class Augment(nn.Module):
     """Crop, flip, policy, normalise, erase.
 
     A function of (seed, epoch, index) alone: an image is augmented the same way in any batch. All geometric
     operations are composed to one affine map per image, which is sampled once; color operations follow.
     Without a policy, padded crops and flips are exact copies of pixels.
+
+    A module so that its two constants move to the device that trains, where a step waits for nothing.
 
     Args:
         seed: The run's seed.
@@ -65,16 +67,32 @@ class Augment:
         require("augment.rand_ops", rand_ops)
         require("augment.rand_magnitude", rand_magnitude)
         require("augment.erase", erase)
-        self.seed, self.mean, self.std = seed, tuple(mean), tuple(std)
+        super().__init__()
+        self.seed = seed
         self.crop, self.padding, self.scale, self.flip = crop, padding, scale, flip
         self.erase = erase
         self.operations = {"none": 0, "trivial": 1, "rand": rand_ops}[policy]
         self.limits = RAND if policy == "rand" else WIDE
         self.strength = rand_magnitude / 30 if policy == "rand" else None
+        self.mean: Tensor
+        self.std: Tensor
+        # Not stored: they follow from the data.
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
 
-    def __call__(self, pixels: Tensor, indices: Tensor, epoch: int) -> Tensor:
-        """uint8 (B, C, height, width) and int64 (B,) -> float32 (B, C, height, width), normalised."""
-        indices = indices.to(pixels.device)
+    def forward(self, pixels: Tensor, indices: Tensor, epoch: int | Tensor) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            pixels: uint8 (B, C or 1 or 3, height, width); grey becomes RGB, or RGB grey, as the mean has it.
+            indices: int64 (B,).
+            epoch: The pass over the data. In a compiled step an int64 tensor () on the device of the pixels:
+                each int would be compiled by itself.
+
+        Returns:
+            float32 (B, C, height, width), normalised.
+        """
+        pixels, indices = match_channels(pixels, len(self.mean)), indices.to(pixels.device)
         sizes = [4, 5] + [3] * self.operations
         u_crop, u_erase, *u_policy = uniforms(self.seed, epoch, indices, sum(sizes)).split(sizes, dim=1)
         in_even_epochs = uniforms(self.seed, NO_EPOCH, indices, 1)[:, 0] < 0.5
@@ -82,9 +100,8 @@ class Augment:
         if self.crop != "resized" and not self.operations:
             levels = shift_and_flip(pixels, *self._shift(u_crop, pixels), mirror)
         else:
-            with torch.autocast(pixels.device.type, enabled=False):  # coordinates need float32
-                operations = [draw_operations(u, self.strength) for u in u_policy]
-                levels = self._warp_and_color(pixels, u_crop, mirror, operations)
+            operations = [draw_operations(u, self.strength) for u in u_policy]
+            levels = self._warp_and_color(pixels, u_crop, mirror, operations)
         images = normalise(levels, self.mean, self.std)
         return random_erasing(images, u_erase, self.erase) if self.erase else images
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+LOG_RATIO = torch.tensor(10 / 3).log().item()  # in float32
+
 
 def random_erasing(images: Tensor, u: Tensor, probability: float) -> Tensor:
     """Zero one rectangle of 2 to 33 % of the area, sides 3:10 to 10:3 (Zhong et al. 2020, algorithm 1).
@@ -16,7 +18,7 @@ def random_erasing(images: Tensor, u: Tensor, probability: float) -> Tensor:
     """
     height, width = images.shape[-2:]
     area = (0.02 + 0.31 * u[:, 1]) * height * width
-    root = ((u[:, 2] * 2 - 1) * torch.tensor(10 / 3).log() / 2).exp()  # sqrt of width over height
+    root = ((u[:, 2] * 2 - 1) * LOG_RATIO / 2).exp()  # sqrt of width over height
     tall = (area.sqrt() / root).round().clamp(1, height)
     wide = (area.sqrt() * root).round().clamp(1, width)
     top = (u[:, 3] * (height - tall + 1)).floor()

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LOG_RATIO = torch.tensor(4 / 3).log().item()  # in float32
+
 
 def affine(xx: Tensor, xy: Tensor, yx: Tensor, yy: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
     """The map x' = xx x + xy y + dx, y' = yx x + yy y + dy; each coefficient (B,). -> (B, 3, 3)."""
@@ -35,7 +37,7 @@ def random_box(u: Tensor, scale: tuple[float, float], size: tuple[int, int]) -> 
     """
     height, width = size
     area = scale[0] + (scale[1] - scale[0]) * u[:, 0]
-    root = ((u[:, 1] * 2 - 1) * torch.tensor(4 / 3).log() / 2).exp()  # sqrt of width over height
+    root = ((u[:, 1] * 2 - 1) * LOG_RATIO / 2).exp()  # sqrt of width over height
     tall = (area.sqrt() / root * (height * width) ** 0.5 / height).clamp(max=1)
     wide = (area.sqrt() * root * (height * width) ** 0.5 / width).clamp(max=1)
     dy = (u[:, 2] - 0.5) * (1 - tall) * height
@@ -52,16 +54,16 @@ def warp(levels: Tensor, maps: Tensor) -> Tensor:
         maps: (B, 3, 3).
     """
     height, width = levels.shape[-2:]
-    half = torch.tensor([width / 2, height / 2], device=levels.device)
-    x = torch.arange(width, device=levels.device) + 0.5 - half[0]
-    y = torch.arange(height, device=levels.device) + 0.5 - half[1]
-    linear, shift = maps[:, :2, :2], maps[:, :2, 2]
-    grid = (
-        x[None, None, :, None] * linear[:, None, None, :, 0]
-        + y[None, :, None, None] * linear[:, None, None, :, 1]
-        + shift[:, None, None, :]
-    ) / half  # (B, height, width, 2), x before y, -1 to 1
-    return F.grid_sample(levels, grid, mode="bilinear", padding_mode="zeros", align_corners=False).round_()
+    x = torch.arange(width, device=levels.device) + (0.5 - width / 2)
+    y = torch.arange(height, device=levels.device) + (0.5 - height / 2)
+    grid = [  # x, then y, each (B, height, width), -1 to 1
+        ((x * row[:, :1])[:, None] + (y * row[:, 1:2])[:, :, None]).add_(row[:, 2:, None]).div_(side / 2)
+        for row, side in zip(maps.unbind(1), (width, height), strict=False)
+    ]
+    warped = F.grid_sample(
+        levels, torch.stack(grid, 1).permute(0, 2, 3, 1), padding_mode="zeros", align_corners=False
+    )
+    return warped.round_()
 
 
 def shift_and_flip(pixels: Tensor, dy: Tensor, dx: Tensor, mirror: Tensor) -> Tensor:

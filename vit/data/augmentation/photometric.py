@@ -1,91 +1,95 @@
-"""Photometric operations on a batch, each image with its own strength.
+"""Photometric operations on a batch, each image with its own parameters.
 
-Every function takes pixel levels, float32 (B, C, height, width) of whole numbers 0 to 255, and one parameter
-per image, (B,); it returns whole levels. A factor of 1 changes nothing, 0 removes the property. The
-operations are those of Pillow's ImageEnhance and ImageOps, which take one image at a time.
+Levels are whole numbers 0 to 255 as float32, in any shape; parameters are tensors that broadcast to it. So
+the operations that change each level by itself act on images as they do on a table of all levels, which is
+shorter. The operations are those of Pillow's ImageEnhance and ImageOps, which take one image at a time.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
-def _per_image(values: Tensor) -> Tensor:
-    """(B,) -> (B, 1, 1, 1)."""
-    return values.view(-1, 1, 1, 1)
+def grey(images: Tensor) -> Tensor:
+    """(B, C, height, width) -> (B, 1, height, width); an image of one channel is returned as it is."""
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = (images[:, i : i + 1] * weight for i, weight in enumerate(LUMA))
+    return red.add_(green).add_(blue).round_()
 
 
-def _blend(base: Tensor, levels: Tensor, factor: Tensor) -> Tensor:
-    """`base` at factor 0, `levels` at factor 1, extrapolated above."""
-    return torch.lerp(base.expand_as(levels), levels, _per_image(factor)).clamp_(0, 255).round_()
+def smooth(images: Tensor) -> Tensor:
+    """Mean of 3 x 3 pixels, the middle one with weight 5; (B, C, height, width), the outermost are kept."""
+    if min(images.shape[-2:]) < 3:
+        return images
+    across = (images[..., :-2] + images[..., 2:]).add_(images[..., 1:-1])
+    sums = (across[..., :-2, :] + across[..., 2:, :]).add_(across[..., 1:-1, :])
+    sums.add_(images[..., 1:-1, 1:-1], alpha=4)  # whole numbers: exact in any order
+    result = images.clone()
+    result[..., 1:-1, 1:-1] = sums.div_(13).round_()
+    return result
 
 
-def _grey(levels: Tensor) -> Tensor:
-    """(B, C, height, width) -> (B, 1, height, width)."""
-    if levels.shape[1] == 1:
-        return levels
-    luma = torch.tensor(LUMA, device=levels.device).view(1, 3, 1, 1)
-    return (levels * luma).sum(1, keepdim=True).round_()
+def blend(base: Tensor, levels: Tensor, factor: Tensor) -> Tensor:
+    """`base` at factor 0, `levels` at factor 1, exactly, and extrapolated above.
 
-
-def brightness(levels: Tensor, factor: Tensor) -> Tensor:
-    """Towards black, or away from it."""
-    return _blend(torch.zeros_like(levels), levels, factor)
-
-
-def color(levels: Tensor, factor: Tensor) -> Tensor:
-    """Towards grey, or away from it; an image of one channel is not changed."""
-    return levels if levels.shape[1] == 1 else _blend(_grey(levels), levels, factor)
-
-
-def contrast(levels: Tensor, factor: Tensor) -> Tensor:
-    """Towards the image's mean grey, or away from it."""
-    return _blend(_grey(levels).mean((2, 3), keepdim=True), levels, factor)
-
-
-def sharpness(levels: Tensor, factor: Tensor) -> Tensor:
-    """Towards a 3 x 3 smoothing, or away from it; the outermost pixels are not changed."""
-    channels, height, width = levels.shape[1:]
-    if height < 3 or width < 3:
-        return levels
-    kernel = torch.ones(channels, 1, 3, 3, device=levels.device)
-    kernel[:, :, 1, 1] = 5
-    smooth = levels.clone()
-    smooth[:, :, 1:-1, 1:-1] = (F.conv2d(levels, kernel, groups=channels) / 13).round_()
-    return _blend(smooth, levels, factor)
+    Brightness has the base 0, contrast the mean of `grey`, color `grey`, and sharpness `smooth`.
+    """
+    return torch.lerp(base, levels, factor).clamp_(0, 255).round_()
 
 
 def posterize(levels: Tensor, bits: Tensor) -> Tensor:
     """Keep the highest `bits` bits, 0 to 8, of each level."""
-    step = _per_image(2.0 ** (8 - bits))
+    step = 2.0 ** (8 - bits)
     return (levels / step).floor_() * step
 
 
 def solarize(levels: Tensor, threshold: Tensor) -> Tensor:
-    """Invert the levels from `threshold` up."""
-    return torch.where(levels >= _per_image(threshold), 255 - levels, levels)
+    """Invert the levels from `threshold` up; 256 inverts none."""
+    return torch.where(levels >= threshold, 255 - levels, levels)
 
 
-def autocontrast(levels: Tensor) -> Tensor:
-    """Stretch each channel from its darkest to its brightest level; a constant channel is not changed."""
-    low, high = levels.amin((2, 3), keepdim=True), levels.amax((2, 3), keepdim=True)
-    scale = torch.where(high > low, 255 / (high - low).clamp(min=1), 1.0)
-    return torch.where(high > low, ((levels - low) * scale).round(), levels)
+def stretch(levels: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Autocontrast: spread the levels from `low` to `high`, which differ, over 0 to 255."""
+    return ((levels - low) * (255 / (high - low))).round_()
 
 
-def equalize(levels: Tensor) -> Tensor:
-    """Spread each channel so that every range of levels is about equally frequent.
+def look_up(levels: Tensor, table: Tensor, autocontrast: Tensor, equalize: Tensor) -> Tensor:
+    """Replace each level by its entry of a table.
+
+    Args:
+        levels: (B, C, height, width).
+        table: (B, 1, 256).
+        autocontrast: bool (B, 1, 1): spread the channels of these images, in which there are two levels.
+        equalize: bool (B, 1, 1): equalize the channels of these images, whatever `table` is.
+    """
+    flat = levels.flatten(2)
+    index, low, high = flat.long(), flat.amin(2, keepdim=True), flat.amax(2, keepdim=True)
+    spread = autocontrast & (low < high)
+    table = stretch(table, torch.where(spread, low, 0.0), torch.where(spread, high, 255.0))
+    counts = torch.zeros((*flat.shape[:2], 256), dtype=torch.int32, device=levels.device)
+    counts.scatter_add_(2, index, torch.ones_like(index, dtype=torch.int32))
+    table = torch.where(equalize, equalized(counts, high.long()).to(table.dtype), table)
+    return table.gather(2, index).view_as(levels)
+
+
+def equalized(counts: Tensor, brightest: Tensor) -> Tensor:
+    """The table of levels after which every range of them is about equally frequent.
 
     A level's new value is the number of darker pixels over the pixels per step, in Pillow's integer
-    arithmetic: a step is 1/255 of all pixels except those of the brightest level present.
+    arithmetic: a step is 1/255 of all pixels except those of the brightest level present. Where there is too
+    little to spread, nothing changes.
+
+    Args:
+        counts: int32 (B, C, 256), pixels of each level.
+        brightest: int64 (B, C, 1), the highest level present.
+
+    Returns:
+        int32 (B, C, 256).
     """
-    flat = levels.flatten(2).long()  # (B, C, pixels)
-    counts = torch.zeros(*flat.shape[:2], 256, dtype=torch.int64, device=levels.device)
-    counts.scatter_add_(2, flat, torch.ones_like(flat))
-    brightest = counts.gather(2, flat.amax(2, keepdim=True))
-    step = (flat.shape[2] - brightest) // 255  # (B, C, 1); 0 where there is too little to spread
-    darker = counts.cumsum(2) - counts
-    table = ((darker + step // 2) // step.clamp(min=1)).clamp_(max=255)
-    return torch.where(step > 0, table.gather(2, flat), flat).view_as(levels).to(levels.dtype)
+    through = counts.cumsum(2, dtype=torch.int32)
+    step = (through[..., -1:] - counts.gather(2, brightest)) // (255)
+    rounded = (through - counts).add_(step // 2)
+    table = torch.div(rounded, step.clamp(min=1), rounding_mode="trunc").clamp_(max=255)
+    return torch.where(step > 0, table, torch.arange(256, dtype=torch.int32, device=counts.device))

@@ -81,21 +81,52 @@ def geometric_maps(operation: Tensor, strength: Tensor, size: tuple[int, int], l
 def apply_photometric(levels: Tensor, operation: Tensor, strength: Tensor, limits: Limits) -> Tensor:
     """Apply the photometric operations to levels 0 to 255, float32 (B, C, height, width); ignore others."""
     factor = 1 + strength * limits.enhance
-    size = strength.abs()
-    changes: tuple[tuple[Callable[..., Tensor], Tensor | None], ...] = (
-        (photometric.brightness, factor),
-        (photometric.color, factor),
-        (photometric.contrast, factor),
-        (photometric.sharpness, factor),
-        (photometric.posterize, 8 - (size * limits.posterize).round()),
-        (photometric.solarize, 255 * (1 - size)),
-        (photometric.autocontrast, None),
-        (photometric.equalize, None),
-    )
-    levels = levels.clone()
-    for change, parameter in changes:
-        chosen = (operation == OPERATIONS.index(change.__name__)).nonzero().flatten()
-        if len(chosen):
-            extra = () if parameter is None else (parameter[chosen],)
-            levels[chosen] = change(levels[chosen], *extra)
-    return levels
+    color = _is(operation, "color")
+    levels = _change(levels, color | _is(operation, "sharpness"), _blend_pixels, color, factor)
+    contrast, equalize = _is(operation, "contrast"), _is(operation, "equalize")
+    autocontrast = _is(operation, "autocontrast")
+    posterize, solarize = _is(operation, "posterize"), _is(operation, "solarize")
+    bright = contrast | _is(operation, "brightness")
+    # What changes nothing where the operation is another one.
+    factor = torch.where(bright, factor, 1.0)
+    bits = torch.where(posterize, 8 - (strength.abs() * limits.posterize).round(), 8.0)
+    threshold = torch.where(solarize, 255 * (1 - strength.abs()), 256.0)
+    chosen = bright | posterize | solarize | autocontrast | equalize
+    parameters = (contrast, factor, bits, threshold, autocontrast, equalize)
+    return _change(levels, chosen, _look_up, *parameters)
+
+
+def _is(operation: Tensor, name: str) -> Tensor:
+    return operation == OPERATIONS.index(name)
+
+
+def _change(levels: Tensor, chosen: Tensor, change: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
+    """The chosen images, bool (B,), changed: `change` takes levels, and parameters (B, 1, 1, 1).
+
+    On a CPU only these are computed. Elsewhere, and in a compiled step, all are, because to know which ones
+    the step would have to wait for the device. The images are the same.
+    """
+    parameters = tuple(parameter.view(-1, 1, 1, 1) for parameter in parameters)
+    if not levels.is_cpu or torch.compiler.is_compiling():
+        return torch.where(chosen.view(-1, 1, 1, 1), change(levels, *parameters), levels)
+    picked = chosen.nonzero().flatten()
+    changed = change(levels[picked], *(parameter[picked] for parameter in parameters))
+    return levels.index_copy(0, picked, changed)
+
+
+def _blend_pixels(levels: Tensor, color: Tensor, factor: Tensor) -> Tensor:
+    """Color, or else sharpness: the operations whose result depends on more than one level."""
+    base = torch.where(color, photometric.grey(levels), photometric.smooth(levels))
+    return photometric.blend(base, levels, factor)
+
+
+def _look_up(
+    levels: Tensor, contrast: Tensor, factor: Tensor, bits: Tensor, threshold: Tensor, *channelwise: Tensor
+) -> Tensor:
+    """The operations that change each level by itself, as one table for each image and channel."""
+    mean = photometric.grey(levels).mean((2, 3), keepdim=True)
+    table = torch.arange(256, dtype=torch.float32, device=levels.device)  # (B, 1, 1, 256) from here on
+    table = photometric.blend(torch.where(contrast, mean, 0.0), table, factor)
+    table = photometric.solarize(photometric.posterize(table, bits), threshold)
+    autocontrast, equalize = (chosen[:, 0] for chosen in channelwise)
+    return photometric.look_up(levels, table[:, 0], autocontrast, equalize)

@@ -122,10 +122,15 @@ def tables_in(folder: Path) -> list[Path]:
 
 def _may_have_labels(file: Path) -> bool:
     """Not lines of text without labels; not the JSON that describes a dataset: one object over many lines."""
-    suffix = suffix_of(file)
-    if suffix not in (".txt", ".json"):
+    if suffix_of(file) != ".txt":
+        return has_rows(file)
+    with open_bytes(file) as stream:
+        return FASTTEXT.encode() in stream.peek(64).replace(b"\0", b"")[:64]
+
+
+def has_rows(file: Path) -> bool:
+    """Not the JSON that describes a dataset: one object over many lines."""
+    if suffix_of(file) != ".json":
         return True
     with open_bytes(file) as stream:
-        if suffix == ".json":
-            return is_list(stream) or stream.readline().rstrip().endswith(b"}")
-        return FASTTEXT.encode() in stream.peek(64).replace(b"\0", b"")[:64]
+        return is_list(stream) or stream.readline().rstrip().endswith(b"}")

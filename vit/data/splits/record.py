@@ -61,7 +61,7 @@ def record_of(parts: Mapping[str, Examples], labels: Sequence[str]) -> SplitReco
 
     Args:
         parts: `train`, `val`, `test`.
-        labels: Class names.
+        labels: Class names; empty for texts without labels.
     """
     rows = []
     for part, examples in parts.items():
@@ -71,9 +71,9 @@ def record_of(parts: Mapping[str, Examples], labels: Sequence[str]) -> SplitReco
 
 
 def _label(target: torch.Tensor, labels: Sequence[str]) -> str:
-    """A label; of several, joined by `|`."""
+    """A label; of several, joined by `|`; "" where there are none."""
     if target.ndim == 0:
-        return labels[int(target)]
+        return labels[int(target)] if labels else ""
     return "|".join(label for label, has in zip(labels, (target == 1).tolist(), strict=True) if has)
 
 

@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]  # of metrics.csv: numbers or strings of them; None or "" where nothing was measured
-TITLES = {"loss": "loss", "accuracy": "accuracy, %", "map": "mean average precision, %"}
+TITLES = {
+    "loss": "loss", "accuracy": "accuracy, %", "map": "mean average precision, %", "perplexity": "perplexity",
+}  # fmt: skip
 
 
 def curves(rows: Sequence[Row]) -> "Figure":
     """Draw loss and metric against the epoch, side by side; training in a lighter line than validation.
 
-    The metric is the accuracy, or with several labels the mean average precision (mAP).
+    The metric is the accuracy, with several labels the mean average precision (mAP), or the perplexity.
 
     Args:
         rows: One mapping per epoch with `epoch`, `seconds` (since the start of the run), `train_loss`,
-            `val_loss`, and `train_accuracy`, `val_accuracy`, or `train_map`, `val_map`, in [0, 1]. Values may
-            be missing, None, "" or not finite; such points are left out. Other keys are ignored.
+            `val_loss`, and `train_accuracy`, `val_accuracy`, or `train_map`, `val_map`, in [0, 1], or
+            `train_perplexity`, `val_perplexity`. Values may be missing, None, "" or not finite; such points
+            are left out. Other keys are ignored.
 
     Returns:
         A figure. The best epoch (highest validation metric, or lowest validation loss where there is none) is
@@ -37,8 +40,10 @@ def curves(rows: Sequence[Row]) -> "Figure":
     loss, accuracy = canvas.subplots(1, 2, gridspec_kw={"wspace": 0.07})
     epochs, seconds = _column(rows, "epoch"), _column(rows, "seconds")
     best = _best(rows)
-    metric = "map" if any("val_map" in row for row in rows) else "accuracy"
-    for axes, key, scale, unit in ((loss, "loss", 1, ""), (accuracy, metric, 100, " %")):
+    measured = (name for name in ("map", "perplexity") if any(f"val_{name}" in row for row in rows))
+    metric = next(measured, "accuracy")
+    share = (1, "") if metric == "perplexity" else (100, " %")
+    for axes, key, scale, unit in ((loss, "loss", 1, ""), (accuracy, metric, *share)):
         calm(axes, TITLES[key])
         axes.set_xlabel("epoch", color=FAINT)
         for part, name, strength, width in (("train", "train", 0.45, 1.2), ("val", "validation", 1.0, 2.2)):
@@ -50,7 +55,7 @@ def curves(rows: Sequence[Row]) -> "Figure":
                 x, y = zip(*points, strict=True)
                 axes.plot(x, y, color=ACCENT, alpha=strength, linewidth=width, marker=dot, label=name)
         if axes.lines:
-            axes.legend(frameon=False, labelcolor=INK, loc="upper right" if key == "loss" else "lower right")
+            axes.legend(frameon=False, labelcolor=INK, loc="lower right" if unit else "upper right")
         if best is not None:
             value = scale * _column(rows, f"val_{key}")[best]
             _mark(axes, epochs[best], value, f"{value:.1f} %" if unit else f"{value:.3g}")

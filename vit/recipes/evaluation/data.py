@@ -18,8 +18,10 @@ from vit.data.roster import FOUND_BY_NAME, Kind, find_dataset
 from vit.data.splits.division import Division, by_record, divide, regrouped
 from vit.data.splits.record import FILE as RECORD_FILE
 from vit.data.splits.record import LEARNT, SplitRecord, read_record
+from vit.data.texts import RawTexts, TokenizedTexts
+from vit.data.windows import NextTokens
 from vit.errors import UsageError, VitError
-from vit.recipes.data import named_data, read_options, tokenised, unchanged
+from vit.recipes.data import named_data, next_tokens, read_options, tokenised, unchanged
 from vit.weights.models import is_bundled, open_bundle
 
 
@@ -45,7 +47,9 @@ class EvaluationData(NamedTuple):
     normalise: Callable[[Tensor], Tensor]
 
 
-def evaluation_data(model: Any, word: str, data: str | None, **columns: Any) -> EvaluationData:
+def evaluation_data(
+    model: Any, word: str, data: str | None, *, labelled: bool = True, **columns: Any
+) -> EvaluationData:
     """The dataset to measure a model on.
 
     What the model's run has in train or val, by its `splits.csv`, is in no other part here.
@@ -55,13 +59,14 @@ def evaluation_data(model: Any, word: str, data: str | None, **columns: Any) -> 
         word: The MODEL word that it was loaded from.
         data: A dataset's name or path, all of which is `test` unless it has parts of its own; None: what the
             model was trained on, in the parts of its run, and `new` for what the run has not seen.
+        labelled: False: for a language model, which reads texts without labels; the parts are `NextTokens`.
         columns: Fields of `DataConfig` that say how a table is read, where they are given.
 
     Raises:
         VitError: There is no such dataset, it holds examples of another kind than the model reads, or the run
             does not say which examples it was trained on.
     """
-    config, record, is_own = _data_config(word, data, model.reads)
+    config, record, is_own = _data_config(word, data, model.reads, labelled=labelled)
     config = replace(config, **{name: value for name, value in columns.items() if value is not None})
     dataset = find_dataset(config.name)
     if dataset.kind != model.reads:
@@ -73,12 +78,18 @@ def evaluation_data(model: Any, word: str, data: str | None, **columns: Any) -> 
     notes = list(found.notes)
     parts = _measured_parts(config, found, record, given=data is not None, is_own=is_own, notes=notes)
     if not reads_images:
-        parts = {name: tokenised(part, model.preprocess) for name, part in parts.items()}
+        parts = {name: _tokenised(part, model, labelled=labelled) for name, part in parts.items()}
         return EvaluationData(config.name, parts, found.labels, found.skipped, notes, unchanged, unchanged)
     match = partial(match_channels, channels=model.preprocess.channels)
     return EvaluationData(
         config.name, parts, found.labels, found.skipped, notes, match, model.preprocess.normalise
     )
+
+
+def _tokenised(texts: RawTexts, model: Any, *, labelled: bool) -> TokenizedTexts | NextTokens:
+    if labelled:
+        return tokenised(texts, model.preprocess)
+    return next_tokens(texts, model.preprocess, model.ends, model.length)
 
 
 def _measured_parts(
@@ -132,7 +143,9 @@ def _measured_parts(
     return regrouped(parts, new_parts)
 
 
-def _data_config(word: str, data: str | None, reads: Kind) -> tuple[DataConfig, SplitRecord | None, bool]:
+def _data_config(
+    word: str, data: str | None, reads: Kind, *, labelled: bool
+) -> tuple[DataConfig, SplitRecord | None, bool]:
     """The config of a dataset, the record of the model's run, and whether the data are those of the run."""
     folder = next((f for f in (Path(word), Path(word).parent) if (f / "config.yaml").is_file()), None)
     record = None if folder is None else read_record(folder)
@@ -151,7 +164,7 @@ def _data_config(word: str, data: str | None, reads: Kind) -> tuple[DataConfig, 
                 "measures it on examples that it has not seen"
             )
         return recorded, record, True
-    named = named_data(data, reads)
+    named = named_data(data, reads, labelled=labelled)
     if recorded is None:
         return named, record, False
     if recorded.name != named.name:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +10,23 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
-# The validation accuracy, or with several labels the mean average precision (mAP), and minus the validation
-# loss: the larger is better, in this order.
+# The validation accuracy, with several labels the mean average precision (mAP), or minus the perplexity; and
+# minus the validation loss: the larger is better, in this order.
 Rank = tuple[float, float]
 
 log = logging.getLogger("vit")
 
 
-def epoch_rank(trainer: L.Trainer, figure: str) -> Rank:
-    """The order of epochs: the higher figure, and among equal ones the lower validation loss.
+def epoch_rank(trainer: L.Trainer, figure: str, sign: int = 1) -> Rank:
+    """The order of epochs: the better figure, and among equal ones the lower validation loss.
 
     Args:
         trainer: After a validation.
-        figure: `val_accuracy`, or `val_map`.
+        figure: `val_accuracy`, `val_map` or `val_perplexity`.
+        sign: 1: the higher figure is better; -1: the lower.
     """
     metrics = trainer.callback_metrics
-    return float(metrics[figure]), -float(metrics["val_loss"])
+    return sign * float(metrics[figure]), -float(metrics["val_loss"])
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -35,15 +37,17 @@ class BestCheckpoint(ModelCheckpoint):
 
     Args:
         folder: Of the checkpoint.
-        figure: Which is compared, of the larger the better.
+        figure: Which is compared.
+        sign: As in `epoch_rank`.
     """
 
-    def __init__(self, folder: Path, figure: str = "val_accuracy"):
+    def __init__(self, folder: Path, figure: str = "val_accuracy", sign: int = 1):
+        self.sign = sign
         super().__init__(
             folder,
             filename="best",
             monitor=figure,
-            mode="max",
+            mode="max" if sign > 0 else "min",
             enable_version_counter=False,
             save_on_train_epoch_end=False,  # but after the validation, and so before LatestCheckpoint
         )
@@ -56,9 +60,9 @@ class BestCheckpoint(ModelCheckpoint):
 
     def check_monitor_top_k(self, trainer: L.Trainer, current: Tensor | None = None) -> bool:
         """Whether this epoch is the best so far; then its loss is kept, to compare later ones with."""
-        rank = epoch_rank(trainer, str(self.monitor))
+        rank = epoch_rank(trainer, str(self.monitor), self.sign)
         score = self.best_model_score
-        better = score is None or rank >= (float(score), -self.best_loss)
+        better = score is None or rank >= (self.sign * float(score), -self.best_loss)
         better = trainer.strategy.reduce_boolean_decision(better)  # all processes save together
         if better:
             self.best_loss = -rank[1]
@@ -84,14 +88,17 @@ class Patience(Callback):
     Args:
         epochs: Epochs without a better one, after which training ends; 0: never.
         print_line: Called with the line that says so.
-        figure: As in `BestCheckpoint`.
+        figure: As in `BestCheckpoint`, as is `sign`.
+        sign: See `figure`.
     """
 
-    def __init__(self, epochs: int, print_line: Callable[[str], None], figure: str = "val_accuracy"):
-        self.epochs, self.figure = epochs, figure
+    def __init__(
+        self, epochs: int, print_line: Callable[[str], None], figure: str = "val_accuracy", sign: int = 1
+    ):
+        self.epochs, self.figure, self.sign = epochs, figure, sign
         self.print_line = print_line
         self.waited = 0
-        self.best: Rank = (-1.0, 0.0)
+        self.best: Rank = (-inf, -inf)
 
     def state_dict(self) -> dict[str, Any]:
         """The count, and the best figure with its loss; also where patience has no end: it may get one."""
@@ -109,7 +116,7 @@ class Patience(Callback):
         """Compare the epoch; the validation comes before this, unless the time was over."""
         if self.figure not in trainer.callback_metrics:
             return
-        rank = epoch_rank(trainer, self.figure)
+        rank = epoch_rank(trainer, self.figure, self.sign)
         self.waited = 0 if rank > self.best else self.waited + 1
         self.best = max(rank, self.best)
         self._stop_when_due(trainer, trainer.current_epoch + 1)

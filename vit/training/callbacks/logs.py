@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from vit.atomic import replacing
+from vit.training.objective import Objective
 
 STEP_COLUMNS = ("step", "loss", "lr")
 FLUSH_STEPS = 50  # reading a loss from a GPU waits for it, so losses are read many at a time
@@ -28,8 +29,8 @@ class EpochLog(Callback):
         file: The CSV file. A resumed run keeps the rows of the epochs before.
         print_line: Called with each line as well.
         noun: What is trained on, in the plural. The column is `images_per_second` for texts, too.
-        figure: Of `train_FIGURE` and `val_FIGURE`, in [0, 1].
-        figure_name: As the line says it.
+        objective: Its metric has the columns `train_FIGURE` and `val_FIGURE`, and each of `more` has
+            `val_FIGURE`.
     """
 
     def __init__(
@@ -38,15 +39,14 @@ class EpochLog(Callback):
         print_line: Callable[[str], None],
         noun: str = "images",
         *,
-        figure: str = "accuracy",
-        figure_name: str = "accuracy",
+        objective: Objective,
     ):
         self.file = file
-        self.figure = f"val_{figure}"
-        self.figure_name = figure_name
+        self.objective = objective
+        figure, more = objective.figure, [f"val_{name}" for name, _ in objective.more]
         self.columns = (
-            "epoch", "step", "seconds", "lr", "train_loss", f"train_{figure}", "val_loss", self.figure,
-            "images_per_second",
+            "epoch", "step", "seconds", "lr", "train_loss", f"train_{figure}", "val_loss", f"val_{figure}",
+            *more, "images_per_second",
         )  # fmt: skip
         self.print_line = print_line
         self.noun = noun
@@ -107,11 +107,20 @@ class EpochLog(Callback):
         line = (
             f"epoch {row['epoch']:>3}  train loss {metrics.get('train_loss', float('nan')):.3f}  "
             f"val loss {metrics.get('val_loss', float('nan')):.3f}  "
-            f"val {self.figure_name} {100 * metrics.get(self.figure, float('nan')):.2f} %  "
+            f"val {self._figures(metrics)}  "
             f"{float(row['images_per_second']):.0f} {self.noun}/s  {float(row['seconds']):.0f} s"
         )
         log.info(line)
         self.print_line(line)
+
+    def _figures(self, metrics: dict[str, float]) -> str:
+        """`accuracy 81.20 %`, or `perplexity 34.50, of a word 120.30`."""
+        objective = self.objective
+        nan = float("nan")
+        return ", ".join(
+            f"{said} {objective.shown(metrics.get(f'val_{name}', nan))}"
+            for name, said in ((objective.figure, objective.figure_name), *objective.more)
+        )
 
 
 class StepLog(Callback):

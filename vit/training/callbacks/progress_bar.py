@@ -1,6 +1,7 @@
 """The progress bar of a run."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,8 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from vit.training.objective import percent
+
 
 class ProgressBar(Callback):
     """One bar for the whole run, not one per epoch: epoch, rate, loss, validation figure, time left.
@@ -16,11 +19,19 @@ class ProgressBar(Callback):
     Args:
         console: Where the bar is drawn, if it is a terminal.
         noun: What is trained on, in the plural.
-        figure: The validation figure, in [0, 1].
+        figure: The validation figure.
+        shown: How it is shown, with a number of digits after the point.
     """
 
-    def __init__(self, console: Console, noun: str = "images", figure: str = "val_accuracy"):
+    def __init__(
+        self,
+        console: Console,
+        noun: str = "images",
+        figure: str = "val_accuracy",
+        shown: Callable[[float, int], str] = percent,
+    ):
         self.console = console
+        self.shown = shown
         self.noun = noun
         self.figure = figure
         self.progress: Progress | None = None
@@ -77,7 +88,7 @@ class ProgressBar(Callback):
 
     def _val_figure(self, trainer: L.Trainer) -> str:
         value = trainer.callback_metrics.get(self.figure)
-        return "-" if value is None else f"{100 * float(value):.1f} %"
+        return "-" if value is None else self.shown(float(value), 1)
 
     def _stop(self) -> None:
         if self.progress is not None:

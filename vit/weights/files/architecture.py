@@ -10,6 +10,7 @@ from vit.weights.timm import timm_architecture
 from vit.weights.timm.source import require_known
 
 SCHEME = "timm:"
+READ = "VisionTransformer"  # the class of timm whose files are read, with names of several authors
 
 SIZES = {(192, 12): "tiny", (384, 12): "small", (768, 12): "base", (1024, 24): "large", (1280, 32): "huge"}
 
@@ -37,6 +38,11 @@ def create(name: str, **arguments: Any) -> Any:
         tower_arguments(model)
     except VitError as error:
         raise UsageError(f"--model.like is {SCHEME}{name}: {error}") from None
+    if type(model).__name__ != READ:
+        raise UsageError(
+            f"--model.like is {SCHEME}{name}, of class {type(model).__name__}: files of weights are read for "
+            f"timm's {READ} alone; a folder with timm's config.json is read as {SCHEME}FOLDER"
+        )
     return model
 
 

@@ -84,8 +84,10 @@ def image_size(file: Path, name: str, plan: Any, entries: int) -> tuple[int, int
     prefix = 0 if plan.no_embed_class else plan.num_prefix_tokens
     patches = entries - prefix
     rows, cols = plan.patch_embed.grid_size
-    if patches != rows * cols:
-        rows = cols = math.isqrt(max(patches, 0))
+    if patches == rows * cols:
+        height, width = plan.patch_embed.img_size  # which patches may not tile
+        return height, width
+    rows = cols = math.isqrt(max(patches, 0))
     if rows * cols != patches or patches < 1:
         raise VitError(
             f"{file} has {entries} positions, {prefix} of them of prefix tokens in {SCHEME}{name}, and "

@@ -1,4 +1,4 @@
-"""Copy a transformers model into ours: ViT, DINOv2, BERT, RoBERTa, DistilBERT.
+"""Copy a transformers model into ours, of the families in `vit.weights.huggingface.families`.
 
 The library itself is not needed: a config and tensors with names are enough. The names have changed between
 its versions; all spellings are brought to ours by one table (`names.py`).
@@ -14,22 +14,28 @@ from torch import Tensor
 from vit.errors import VitError
 from vit.text import TextTransformer
 from vit.vision import VisionTransformer
-from vit.weights.huggingface.checkpoint import license_of, read_config, read_tensors, source_of
+from vit.weights.huggingface.checkpoint import license_of, read_config, read_json, read_tensors, source_of
+from vit.weights.huggingface.config import with_generation
 from vit.weights.huggingface.families import FAMILIES, Family
 from vit.weights.huggingface.inputs import add_preprocess
 from vit.weights.huggingface.loaded import check_whole, class_of, folder_of
 from vit.weights.huggingface.names import without_base
+from vit.weights.huggingface.refused import reason
 from vit.weights.huggingface.tasks import check_head, label_names, needed, task_of, thresholds
 from vit.weights.wrappers import unwrapped
 
+EMBEDDING = "token_embedding.weight"
+
 
 def from_huggingface(model: Any, processor: Any = None) -> VisionTransformer | TextTransformer:
-    """Copy the weights of a transformers model: ViT, DINOv2, BERT, RoBERTa, DistilBERT and their classifiers.
+    """Copy the weights of a transformers model of a family in `FAMILIES`: ViT, DINOv3, CLIP, BERT, T5, ...
 
     Logits of a classifier are theirs; where their pipelines take a sigmoid (one label, or
     `multi_label_classification`), ours has `thresholds`. A model without a head gives states by `encode`, and
     as `forward` its pooled features: the class token after the last norm, or where the model has a pooler,
-    that pooler's. A head of pretraining (`BertForMaskedLM`) is left out, and `source["head"]` says so.
+    that pooler's. A head of pretraining (`BertForMaskedLM`) is left out, and `source["head"]` says so. Of a
+    model of images and texts (`CLIPModel`) the image half is read, as `source["half"]` says: its features are
+    `image_embeds`, not normalised.
     Dropout is not copied. The result is in eval mode, on the device and in the dtype of `model`, and shares
     no memory with it.
 
@@ -51,7 +57,8 @@ def from_huggingface(model: Any, processor: Any = None) -> VisionTransformer | T
     architecture = class_of(model)
     check_whole(model)
     first = next(model.parameters())
-    config = model.config.to_dict()
+    generation = getattr(model, "generation_config", None)
+    config = with_generation(model.config.to_dict(), {} if generation is None else generation.to_dict())
     tensors = {name.replace("_orig_mod.", ""): tensor for name, tensor in model.state_dict().items()}
     ours = from_tensors(config, tensors, dtype=first.dtype, architecture=architecture).to(first.device)
     folder = folder_of(model)
@@ -72,7 +79,8 @@ def from_folder(folder: Path, **changes: Any) -> VisionTransformer | TextTransfo
     Raises:
         VitError: A file is missing or broken, or the architecture is another.
     """
-    model = from_tensors(read_config(folder), read_tensors(folder), changes=changes)
+    config = with_generation(read_config(folder), read_json(folder / "generation_config.json", {}))
+    model = from_tensors(config, read_tensors(folder), changes=changes)
     model.source |= source_of(folder)
     return model
 
@@ -99,7 +107,8 @@ def from_tensors(
     """
     kind = config.get("model_type")
     if kind not in FAMILIES:
-        hint = ": vit.from_timm(model.timm_model) imports it" if kind == "timm_wrapper" else ""
+        why = "vit.from_timm(model.timm_model) imports it" if kind == "timm_wrapper" else reason(kind)
+        hint = f": {why}" if why else ""
         raise VitError(
             f"cannot import a model of type {kind!r}{hint}, expected one of: {', '.join(FAMILIES)}"
         )
@@ -111,8 +120,10 @@ def from_tensors(
         for name, tensor in tensors.items()
         if needed(family, task, without_base(name)) and (ours := family.name(name)) is not None
     }
-    if task == "classifier":
-        check_head(kind, family, state)
+    if task == "language" and config.get("tie_word_embeddings", True) and EMBEDDING in state:
+        state.setdefault("head.weight", state[EMBEDDING])  # files have it once
+    if task in ("classifier", "language"):
+        check_head(kind, family, state, task)
     model = _filled(kind, family, config, state, changes or {}, dtype)
     if task == "classifier":
         classes = len(state["head.weight"])

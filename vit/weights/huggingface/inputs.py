@@ -43,6 +43,7 @@ def add_preprocess(family: str, model: Any, processor: Any, folder: Path | None)
     if model.reads == "text":
         _add_tokenizer(model, processor, folder)
     elif processor is not None:
+        processor = getattr(processor, "image_processor", processor)  # of both halves of a CLIP
         if not hasattr(processor, "image_mean"):
             raise VitError(f"processor is a {type(processor).__name__}, expected an image processor")
         model.preprocess = preprocess_of(family, model, processor.to_dict())

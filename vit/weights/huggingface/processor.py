@@ -40,6 +40,8 @@ PROCESSORS: dict[str, dict[str, Any]] = {
     "BitImageProcessor": _USUAL
     | _CLIP
     | {"size": 224, "crop_size": 224, "do_center_crop": True, "default_to_square": False},
+    "BeitImageProcessor": _USUAL | {"crop_size": 224},
+    "DINOv3ViTImageProcessor": _USUAL | IMAGENET | {"resample": 2},
     "SiglipImageProcessor": _USUAL | {"size": {"height": 224, "width": 224}, "default_to_square": False},
     "ConvNextImageProcessor": _USUAL | {"size": 384, "crop_pct": 224 / 256, "default_to_square": False},
 }
@@ -47,9 +49,23 @@ PROCESSORS["CLIPImageProcessor"] = PROCESSORS["BitImageProcessor"]
 # Of a folder that does not name one.
 OF_FAMILY = {
     "vit": "ViTImageProcessor",
+    "vit_mae": "ViTImageProcessor",
+    "vit_msn": "ViTImageProcessor",
+    "ijepa": "ViTImageProcessor",
+    "deit": "DeiTImageProcessor",
     "dinov2": "BitImageProcessor",
     "dinov2_with_registers": "BitImageProcessor",
+    "dinov3_vit": "DINOv3ViTImageProcessor",
+    "beit": "BeitImageProcessor",
+    "data2vec-vision": "BeitImageProcessor",
+    "clip": "CLIPImageProcessor",
+    "clip_vision_model": "CLIPImageProcessor",
+    "siglip": "SiglipImageProcessor",
+    "siglip_vision_model": "SiglipImageProcessor",
 }
+# Families whose authors normalise with ImageNet's mean and deviation, whatever the processor's own are.
+OF_IMAGENET = ("deit", "vit_mae", "vit_msn", "ijepa", "dinov2", "dinov2_with_registers", "dinov3_vit")
+AUTHORS_CROP = ("deit", "dinov2", "dinov2_with_registers")  # evaluate with 7/8 of a picture's side
 STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb", "do_reduce_labels")
 SQUASHES_FROM = 384  # pixels from which on ConvNeXt's processor squashes
 
@@ -57,21 +73,27 @@ SQUASHES_FROM = 384  # pixels from which on ConvNeXt's processor squashes
 def default_preprocess(family: str, model: VisionTransformer) -> Preprocess:
     """The preprocessing of a family at its model's picture size, where no file says another.
 
-    ViT: a picture is squashed, bilinear, mean and deviation 0.5, as by `ViTImageProcessor(size=...)`.
-    DINOv2: its shorter side is resized to 8/7 of the size, bicubic, and its centre is kept, with ImageNet's
-    mean and deviation, as in its authors' evaluation (Oquab et al. 2024) and their models' processors.
+    That of the family's processor with `size` and `crop_size` set to the model's, but with ImageNet's mean
+    and deviation, and with 7/8 of a resized picture's side kept, where the family's authors evaluate so
+    (`OF_IMAGENET`, `AUTHORS_CROP`; for DINOv2, Oquab et al. 2024).
     """
-    height, width = model.image_size
-    if family == "vit":
-        grey = HALF[: model.channels]
-        return Preprocess(
-            height, width, model.channels, grey, grey, 1.0, "bilinear", "squash", follows="transformers"
-        )
-    mean: tuple[float, ...] = IMAGENET["image_mean"]
-    std: tuple[float, ...] = IMAGENET["image_std"]
+    settings = PROCESSORS[OF_FAMILY[family]] | (IMAGENET if family in OF_IMAGENET else {})
+    mean, std = (tuple(settings[name]) for name in ("image_mean", "image_std"))
     if model.channels == 1:
         mean, std = (sum(mean) / 3,), (sum(std) / 3,)
-    return Preprocess(height, width, model.channels, mean, std, crop=224 / 256, follows="transformers")
+    height, width = model.image_size
+    keeps_ratio = not settings["default_to_square"] and settings["do_center_crop"]
+    return Preprocess(
+        height,
+        width,
+        model.channels,
+        mean,
+        std,
+        crop=224 / 256 if family in AUTHORS_CROP else 1.0,
+        interpolation=RESAMPLE[settings["resample"]],
+        resize="crop" if keeps_ratio else "squash",
+        follows="transformers",
+    )
 
 
 def preprocess_of(family: str, model: VisionTransformer, said: dict[str, Any]) -> Preprocess:
@@ -95,6 +117,9 @@ def preprocess_of(family: str, model: VisionTransformer, said: dict[str, Any]) -
     if settings["resample"] not in RESAMPLE:
         known = ", ".join(f"{number} ({name})" for number, name in RESAMPLE.items())
         raise _refused(f"resample is {settings['resample']!r}, expected one of {known}")
+    _check_overshoot(kind, settings)
+    if settings.get("use_square_size"):
+        raise _refused("use_square_size is True, which vit does not follow: set size to height and width")
     if model.channels == 1 and settings.get("do_convert_rgb"):
         raise _refused("do_convert_rgb is True, and the model has 1 channel")
     (height, width), crop, resize = _geometry(kind, settings)
@@ -216,9 +241,18 @@ def _number(settings: dict[str, Any], name: str) -> float:
     return float(value)
 
 
+def _check_overshoot(kind: str, settings: dict[str, Any]) -> None:
+    """DINOv3's processor resizes floats, which filters other than bilinear take beyond black and white."""
+    if kind == "DINOv3ViTImageProcessor" and settings["do_rescale"] and settings["resample"] != 2:
+        raise _refused(
+            f"resample is {settings['resample']} and {kind} rescales before it resizes, so that levels "
+            "below 0 and above 255 stay, which vit does not do: expected 2 (bilinear)"
+        )
+
+
 def _check_grid(model: VisionTransformer, height: int, width: int) -> None:
     try:
-        patch_grid((height, width), model.patch_size)
+        patch_grid((height, width), model.patch_size, trim=model.trim)
     except ValueError as error:
         raise _refused(str(error)) from None
 

@@ -9,12 +9,13 @@ from safetensors.torch import load_file
 from vit.errors import VitError
 from vit.text import TextTransformer
 from vit.weights.huggingface.checkpoint import WEIGHTS, read_json
-from vit.weights.huggingface.families.bert import Dense
+from vit.weights.huggingface.families.text import Dense
 from vit.weights.huggingface.importer import from_folder
 from vit.weights.huggingface.tokens import folder_tokenizer, read_object
 
+NAMED_AFTER = ("bert", "roberta", "distilbert", "camembert", "xlm-roberta", "xlnet")
 # Of the Transformer module: its settings, by the names that versions of the library gave the file.
-SETTINGS = [f"sentence_{name}_config.json" for name in ("bert", "roberta", "distilbert", "xlm-roberta")]
+SETTINGS = [f"sentence_{name}_config.json" for name in NAMED_AFTER]
 IN_SETTINGS = {
     "max_seq_length", "do_lower_case", "model_args", "tokenizer_args", "config_args", "transformer_task",
     "modality_config", "module_output_name",

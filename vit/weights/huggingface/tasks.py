@@ -21,6 +21,8 @@ def task_of(family: Family, architecture: str | None, names: list[str]) -> Task:
     Raises:
         VitError: Its head gives something else than a family's heads that can be read.
     """
+    if architecture is None and "language" in family.tasks.values() and "lm_head.weight" in names:
+        return "language"
     if architecture is None:
         return "classifier" if any(name.startswith(family.heads) for name in names) else "encoder"
     task = family.tasks.get(architecture.removeprefix(family.prefix))
@@ -35,19 +37,20 @@ def task_of(family: Family, architecture: str | None, names: list[str]) -> Task:
 
 def needed(family: Family, task: Task, name: str) -> bool:
     """Whether a tensor, by its name without the prefix of its base model, serves the task."""
-    if task != "classifier":
+    if task in ("encoder", "pretraining"):
         return not name.startswith(family.heads)
     return not name.startswith(family.pooler)
 
 
-def check_head(family_name: str, family: Family, state: dict[str, Tensor]) -> None:
-    """Refuse a classifier without a head, or with one that reads every token.
+def check_head(family_name: str, family: Family, state: dict[str, Tensor], task: Task) -> None:
+    """Refuse a classifier or a language model without a head, or a classifier that reads every token.
 
     Raises:
         VitError: As said.
     """
     if "head.weight" not in state:
-        raise VitError(f"cannot import this {family_name}: it is a classifier, and its weights lack the head")
+        what = {"language": "language model"}.get(task, task)
+        raise VitError(f"cannot import this {family_name}: it is a {what}, and its weights lack the head")
     if not state.keys() >= set(family.head):
         raise VitError(
             f"cannot import this {family_name}: its head reads each token (a token classifier), which vit "

@@ -1,7 +1,7 @@
 """The tokenizer of a transformers model: `tokenizer.json`, and what stands around it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,10 @@ from vit.text import Tokenizer
 from vit.weights.huggingface.checkpoint import read_json
 
 CLASSES = {"bert": "BertTokenizer", "distilbert": "BertTokenizer", "roberta": "RobertaTokenizer"}
-BERT = ("BertTokenizer", "DistilBertTokenizer")
+CLASSES |= {"electra": "BertTokenizer", "mpnet": "MPNetTokenizer", "xlnet": "XLNetTokenizer"}
+SEGMENTS, WITHOUT_SEGMENTS = "token_type_ids", ("XLNetTokenizer",)  # which gives none unless it is asked to
+CLASSES |= {"gpt2": "GPT2Tokenizer"}
+BERT = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MPNetTokenizer")
 # What tokenizer_config.json may ask for and tokenizer.json cannot hold.
 REFUSED = ("split_special_tokens", "add_bos_token", "add_eos_token")
 
@@ -47,8 +50,8 @@ def folder_tokenizer(
     if asked:
         raise VitError(f"{folder / 'tokenizer_config.json'} sets {asked[0]}, which vit does not follow")
     family = str(read_object(folder / "config.json").get("model_type"))
-    kind = said.get("tokenizer_class") or CLASSES.get(family, "")
-    changed = _as_configured(written, str(kind).removesuffix("Fast"), said)
+    kind = str(said.get("tokenizer_class") or CLASSES.get(family, "")).removesuffix("Fast")
+    changed = _as_configured(written, kind, said)
     if lowercase:
         changed = _lowercased(changed)
     # Unchanged it stays as it is written, so that a job of an earlier version goes on.
@@ -57,7 +60,8 @@ def folder_tokenizer(
     cut = written.get("truncation") or {}
     side = said.get("truncation_side", str(cut.get("direction", "right")).lower())
     length = max_length(said.get("model_max_length", said.get("max_len")), longest)
-    return _checked(Tokenizer(definition, length, prompt=prompt, truncation=side), folder)
+    inputs = said.get("model_input_names") or ([] if kind in WITHOUT_SEGMENTS else [SEGMENTS])
+    return _checked(Tokenizer(definition, length, prompt=prompt, truncation=side), inputs, folder)
 
 
 def fast_tokenizer(tokenizer: Any, longest: int) -> Tokenizer:
@@ -80,7 +84,8 @@ def fast_tokenizer(tokenizer: Any, longest: int) -> Tokenizer:
         raise VitError("the tokenizer sets split_special_tokens, which vit does not follow")
     length = max_length(getattr(tokenizer, "model_max_length", None), longest)
     side = getattr(tokenizer, "truncation_side", "right")
-    return _checked(Tokenizer(backend.to_str(), length, truncation=side), "the tokenizer")
+    inputs = getattr(tokenizer, "model_input_names", [SEGMENTS])
+    return _checked(Tokenizer(backend.to_str(), length, truncation=side), inputs, "the tokenizer")
 
 
 def max_length(said: Any, longest: int) -> int:
@@ -118,7 +123,7 @@ def _as_configured(definition: dict[str, Any], kind: str, said: Mapping[str, Any
             "handle_chinese_chars": said.get("tokenize_chinese_chars", True),
         }
         return definition | {"normalizer": normalizer | changes}
-    if kind == "RobertaTokenizer" and splitter.get("type") == "ByteLevel":
+    if kind in ("RobertaTokenizer", "GPT2Tokenizer") and splitter.get("type") == "ByteLevel":
         space = {"add_prefix_space": said.get("add_prefix_space", False)}
         return definition | {"pre_tokenizer": splitter | space}
     return definition
@@ -133,9 +138,15 @@ def _lowercased(definition: dict[str, Any]) -> dict[str, Any]:
     return definition | {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *parts]}}
 
 
-def _checked(tokenizer: Tokenizer, where: Any) -> Tokenizer:
-    """The tokenizer itself, if all its tokens are of segment 0, the only one that vit reads."""
+def _checked(tokenizer: Tokenizer, inputs: Sequence[str], where: Any) -> Tokenizer:
+    """The tokenizer itself, if transformers gives its model no segment but 0, the only one that vit reads.
+
+    Args:
+        tokenizer: Ours.
+        inputs: What theirs gives to its model.
+        where: For the message.
+    """
     segments = tokenizer.segments()
-    if segments - {0}:
+    if SEGMENTS in inputs and segments - {0}:
         raise VitError(f"{where} puts texts into the segments {sorted(segments)}, and vit reads 0 alone")
     return tokenizer

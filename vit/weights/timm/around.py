@@ -18,11 +18,12 @@ def pretrained_config(model: Any) -> dict[str, Any]:
     return dict(getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {})
 
 
-def picture_preprocess(model: Any) -> Preprocess | None:
+def picture_preprocess(model: Any, arguments: dict[str, Any]) -> Preprocess | None:
     """timm's own preprocessing of pictures for evaluation, at the picture size of the model.
 
     Args:
         model: A model that `vit.weights.timm.tower.tower_arguments` takes.
+        arguments: Those of our tower for it.
 
     Returns:
         None for a model of 2 or more than 3 channels: it reads no pictures.
@@ -30,7 +31,7 @@ def picture_preprocess(model: Any) -> Preprocess | None:
     Raises:
         VitError: It cannot be followed.
     """
-    channels = find(model, "patch_embed.proj").in_channels
+    channels = arguments["channels"]
     if channels not in (1, 3):
         return None
     settings = timm.data.resolve_model_data_config(model)
@@ -43,7 +44,7 @@ def picture_preprocess(model: Any) -> Preprocess | None:
     mean = _per_channel(settings["mean"], channels)
     try:
         return Preprocess(
-            *_picture_size(model),
+            *_picture_size(model, arguments["image_size"]),
             channels,
             mean,
             _per_channel(settings["std"], channels),
@@ -87,13 +88,18 @@ def _configured(config: dict[str, Any], classes: int) -> list[str]:
     return [str(descriptions.get(name, name)) for name in names]
 
 
-def _picture_size(model: Any) -> tuple[int, int]:
-    """Height and width: those of the positions, or, where the size is free, those that timm recommends."""
+def _picture_size(model: Any, own: tuple[int, int]) -> tuple[int, int]:
+    """Height and width: those of the positions, or, where the size is free, those that timm recommends.
+
+    Args:
+        model: timm's.
+        own: Those of the positions.
+    """
     config, patches = pretrained_config(model), find(model, "patch_embed")
-    if patches.strict_img_size or config.get("fixed_input_size", False) or "input_size" not in config:
-        height, width = patches.img_size
-    else:
-        _, height, width = config["input_size"]
+    strict = getattr(patches, "strict_img_size", False)
+    if strict or config.get("fixed_input_size", False) or "input_size" not in config:
+        return own
+    _, height, width = config["input_size"]
     return height, width
 
 

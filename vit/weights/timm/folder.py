@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from timm.models.vision_transformer import checkpoint_filter_fn
 
 from vit.errors import VitError, one_line_message
 from vit.vision import VisionTransformer
 from vit.weights.on_disk import digest, refuse_pointer
 from vit.weights.timm.source import LOCAL, import_timm, require_followed, source_of
+from vit.weights.timm.tower import converted
 
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")  # the first one counts
@@ -71,7 +71,7 @@ def _weights_file(folder: Path) -> Path:
 def _load(model: Any, file: Path) -> None:
     """Load every tensor; a pickle is read with `weights_only`."""
     try:
-        state = checkpoint_filter_fn(timm.models.load_state_dict(str(file)), model)
+        state = converted(timm.models.load_state_dict(str(file)), model)
     except Exception as error:  # a damaged file makes its readers raise whatever it makes them raise
         raise VitError(f"{file} cannot be read: {one_line_message(error)}") from None
     try:

@@ -1,4 +1,4 @@
-"""Copy a timm `VisionTransformer` into ours: the same logits, and attention that can be recorded."""
+"""Copy a vision transformer of timm into ours: the same logits, and attention that can be recorded."""
 
 from typing import Any
 
@@ -9,11 +9,18 @@ from vit.vision import VisionTransformer
 
 
 def from_timm(model: Any) -> VisionTransformer:
-    """Copy a timm `VisionTransformer` with its preprocessing and its label names.
+    """Copy a vision transformer of timm with its preprocessing and its label names.
 
-    These are ViT, DeiT, DINOv2, CLIP and SigLIP, with registers or without, with `token`, `avg` or `map`
-    pooling. Dropout and stochastic depth are not copied. The result is in eval mode, on the device and in the
-    dtype of `model`, and shares no memory with it.
+    These are models of timm's classes `VisionTransformer` (ViT, DeiT, DINOv2, CLIP, SigLIP, AIMv2, BEiT-3,
+    ...), `VisionTransformerDistilled` (DeiT with distillation), `Eva` (EVA, EVA-02, DINOv3, RoPE-ViT,
+    Perception Encoder), `Beit` (BEiT, BEiT v2), `VisionTransformerRelPos` and `NaFlexVit`, with `token`,
+    `avg` or `map` pooling. Dropout and stochastic depth are not copied. The result is in eval mode, on the
+    device and in the dtype of `model`, and shares no memory with it.
+
+    Learned positions are interpolated for images of another size as timm's `dynamic_img_size` does it, and
+    rotary positions are computed as timm computes them. Tables of biases by offset, of BEiT for instance, are
+    interpolated too (bicubic): timm has no images of another size for them. An MLP of such biases is computed
+    once, at the offsets of the model's grid.
 
     Args:
         model: `timm.create_model("vit_...")`; also compiled, or in `DataParallel`. Its head may be replaced
@@ -25,14 +32,13 @@ def from_timm(model: Any) -> VisionTransformer:
         are those of the pretrained config or of ImageNet; empty where the head is new or names are not known.
 
     Raises:
-        VitError: No timm `VisionTransformer`, one with a part that ours has not, which is named, or one whose
+        VitError: A model of another class, one with a part that ours has not, which is named, or one whose
             weights are not here (meta device, sharded).
     """
     # These load timm, which takes seconds.
     from vit.weights.timm.around import class_labels, picture_preprocess, pretrained_config
     from vit.weights.timm.parts import require_weights, unwrapped
-    from vit.weights.timm.tensors import converted
-    from vit.weights.timm.tower import tower_arguments
+    from vit.weights.timm.tower import tower_arguments, tower_tensors
 
     model = unwrapped(model)
     if isinstance(model, nn.Module):
@@ -47,13 +53,13 @@ def from_timm(model: Any) -> VisionTransformer:
     first = next(model.parameters())
     ours = ours.to(device=first.device, dtype=first.dtype)
     try:
-        ours.load_state_dict({name: tensor.detach() for name, tensor in converted(model)})
+        ours.load_state_dict({name: tensor.detach() for name, tensor in tower_tensors(model)})
     except RuntimeError as error:
         reason = one_line_message(error)
         raise VitError(
             f"cannot import this timm model: its tensors do not fit each other: {reason}"
         ) from None
-    ours.preprocess = picture_preprocess(model)
+    ours.preprocess = picture_preprocess(model, arguments)
     ours.labels = class_labels(model)
     ours.source = {"word": f"timm model {pretrained_config(model).get('architecture', 'without a name')}"}
     return ours.eval()

@@ -4,7 +4,7 @@ This module and those that import it load timm, which takes seconds: `vit.weight
 a timm model is asked for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 import timm.layers
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from vit.errors import VitError
 from vit.weights.wrappers import unwrapped
 
-NORMS = (nn.LayerNorm, timm.layers.LayerNorm, timm.layers.LayerNormFp32)
+Named = Iterator[tuple[str, Tensor]]  # our name of each tensor
+
 DROPS = (nn.Dropout, nn.Identity, timm.layers.DropPath, timm.layers.PatchDropout)  # identities in eval mode
 
 
@@ -64,14 +65,11 @@ def expect_linear(model: nn.Module, path: str, size: tuple[int, int]) -> nn.Line
     return layer
 
 
-def norm_eps(model: nn.Module, path: str, *, required: bool = False) -> float | None:
-    """The epsilon of the layer norm at a path; None where an identity stands in its place.
-
-    Raises:
-        VitError: It is another norm, or an identity and a norm is `required`.
-    """
-    norm = expect(model, path, NORMS if required else (*NORMS, nn.Identity))
-    return None if isinstance(norm, nn.Identity) else norm.eps
+def linear_tensors(layer: nn.Linear, name: str) -> Named:
+    """Weight and bias under our name."""
+    yield f"{name}.weight", layer.weight
+    if layer.bias is not None:
+        yield f"{name}.bias", layer.bias
 
 
 def only_value(values: dict[str, Any]) -> Any:

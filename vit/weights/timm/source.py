@@ -126,12 +126,13 @@ def require_followed(model: Any, word: str) -> dict[str, Any]:
     from vit.weights.timm.tower import tower_arguments
 
     try:
-        channels = tower_arguments(model)["channels"]
-        preprocess = picture_preprocess(model)
+        arguments = tower_arguments(model)
+        preprocess = picture_preprocess(model, arguments)
         class_labels(model)
     except VitError as error:
         raise VitError(f"{word}: {error}") from None
     if preprocess is None:
+        channels = arguments["channels"]
         raise VitError(f"{word} reads {channels} channels, and vit reads pictures of 1 (grey) or 3 (RGB)")
     config = pretrained_config(model)
     if model.num_classes != config.get("num_classes", model.num_classes):
