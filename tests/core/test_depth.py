@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from vit.core.depth import StochasticDepth
+from vit.core.block import StochasticDepth
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])

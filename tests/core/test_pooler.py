@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from vit.core.pooler import make_pooler
+from vit.core.pooling import make_pooler
 from vit.positions import GridPositions
 
 

@@ -139,3 +139,21 @@ def make_pool(kind: str, spec: BlockSpec) -> nn.Module:
     if kind not in POOLS:
         raise ValueError(f"pool is {kind!r}, expected one of: {', '.join(POOLS)}")
     return POOLS[kind](spec)
+
+
+POOLERS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+def make_pooler(kind: str | None, width: int) -> nn.Sequential | None:
+    """A linear layer and an activation between pool and head, (..., width) -> (..., width); None for None.
+
+    As the poolers of BERT and ViT in transformers.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    if kind is None:
+        return None
+    if kind not in POOLERS:
+        raise ValueError(f"pooler is {kind!r}, expected None or one of: {', '.join(POOLERS)}")
+    return nn.Sequential(nn.Linear(width, width), POOLERS[kind]())

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-
 Bits = TypeVar("Bits", int, Tensor)
 
 

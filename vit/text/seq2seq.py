@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from vit.bundle import save_model
 from vit.core import BlockSpec, Encoder, LayerCache, Relation
-from vit.core.initial import initialise
 from vit.core.relations import causal_mask, with_mask
-from vit.core.tower import plain_arguments
+from vit.core.tower import initialise, plain_arguments
 from vit.errors import VitError
 from vit.positions import SEQUENCES, SequencePositions, make_relative
 from vit.text.generation import generate

@@ -11,10 +11,9 @@ from torch.nn.functional import normalize
 
 from vit.bundle import save_model
 from vit.core import BlockSpec, Encoder, LayerCache, Relation, make_pool
-from vit.core.initial import initialise
 from vit.core.norms import make_norm
-from vit.core.pooler import make_pooler
-from vit.core.tower import final_states, plain_arguments
+from vit.core.pooling import make_pooler
+from vit.core.tower import final_states, initialise, plain_arguments
 from vit.positions import SEQUENCES, SequencePositions, make_relative
 from vit.text.embedding import embed_ids
 from vit.text.generation import generate

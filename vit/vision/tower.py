@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from vit.bundle import save_model
 from vit.core import BlockSpec, Encoder, Relation, make_pool
-from vit.core.initial import initialise
-from vit.core.pooler import make_pooler
-from vit.core.tower import final_states, plain_arguments
+from vit.core.pooling import make_pooler
+from vit.core.tower import final_states, initialise, plain_arguments
 from vit.positions import GRIDS, GridPositions, make_relative
 from vit.vision.patches import ConvTokenizer, PatchTokenizer, patch_grid
 

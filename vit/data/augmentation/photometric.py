@@ -55,26 +55,7 @@ def stretch(levels: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return ((levels - low) * (255 / (high - low))).round_()
 
 
-def look_up(levels: Tensor, table: Tensor, autocontrast: Tensor, equalize: Tensor) -> Tensor:
-    """Replace each level by its entry of a table.
-
-    Args:
-        levels: (B, C, height, width).
-        table: (B, 1, 256).
-        autocontrast: bool (B, 1, 1): spread the channels of these images, in which there are two levels.
-        equalize: bool (B, 1, 1): equalize the channels of these images, whatever `table` is.
-    """
-    flat = levels.flatten(2)
-    index, low, high = flat.long(), flat.amin(2, keepdim=True), flat.amax(2, keepdim=True)
-    spread = autocontrast & (low < high)
-    table = stretch(table, torch.where(spread, low, 0.0), torch.where(spread, high, 255.0))
-    counts = torch.zeros((*flat.shape[:2], 256), dtype=torch.int32, device=levels.device)
-    counts.scatter_add_(2, index, torch.ones_like(index, dtype=torch.int32))
-    table = torch.where(equalize, equalized(counts, high.long()).to(table.dtype), table)
-    return table.gather(2, index).view_as(levels)
-
-
-def equalized(counts: Tensor, brightest: Tensor) -> Tensor:
+def equalize(index: Tensor) -> Tensor:
     """The table of levels after which every range of them is about equally frequent.
 
     A level's new value is the number of darker pixels over the pixels per step, in Pillow's integer
@@ -82,14 +63,16 @@ def equalized(counts: Tensor, brightest: Tensor) -> Tensor:
     little to spread, nothing changes.
 
     Args:
-        counts: int32 (B, C, 256), pixels of each level.
-        brightest: int64 (B, C, 1), the highest level present.
+        index: Levels as int64 (B, C, pixels).
 
     Returns:
-        int32 (B, C, 256).
+        float32 (B, C, 256).
     """
+    counts = torch.zeros((*index.shape[:2], 256), dtype=torch.int32, device=index.device)
+    counts.scatter_add_(2, index, torch.ones_like(index, dtype=torch.int32))
     through = counts.cumsum(2, dtype=torch.int32)
-    step = (through[..., -1:] - counts.gather(2, brightest)) // (255)
+    step = (through[..., -1:] - counts.gather(2, index.amax(2, keepdim=True))) // 255
     rounded = (through - counts).add_(step // 2)
     table = torch.div(rounded, step.clamp(min=1), rounding_mode="trunc").clamp_(max=255)
-    return torch.where(step > 0, table, torch.arange(256, dtype=torch.int32, device=counts.device))
+    unchanged = torch.arange(256, dtype=torch.int32, device=index.device)
+    return torch.where(step > 0, table, unchanged).to(torch.float32)

@@ -80,53 +80,67 @@ def geometric_maps(operation: Tensor, strength: Tensor, size: tuple[int, int], l
 
 def apply_photometric(levels: Tensor, operation: Tensor, strength: Tensor, limits: Limits) -> Tensor:
     """Apply the photometric operations to levels 0 to 255, float32 (B, C, height, width); ignore others."""
-    factor = 1 + strength * limits.enhance
-    color = _is(operation, "color")
-    levels = _change(levels, color | _is(operation, "sharpness"), _blend_pixels, color, factor)
-    contrast, equalize = _is(operation, "contrast"), _is(operation, "equalize")
-    autocontrast = _is(operation, "autocontrast")
-    posterize, solarize = _is(operation, "posterize"), _is(operation, "solarize")
-    bright = contrast | _is(operation, "brightness")
-    # What changes nothing where the operation is another one.
-    factor = torch.where(bright, factor, 1.0)
-    bits = torch.where(posterize, 8 - (strength.abs() * limits.posterize).round(), 8.0)
-    threshold = torch.where(solarize, 255 * (1 - strength.abs()), 256.0)
-    chosen = bright | posterize | solarize | autocontrast | equalize
-    parameters = (contrast, factor, bits, threshold, autocontrast, equalize)
-    return _change(levels, chosen, _look_up, *parameters)
+
+    def own(name: str) -> Tensor:  # bool (B, 1, 1, 1)
+        return (operation == OPERATIONS.index(name)).view(-1, 1, 1, 1)
+
+    strength = strength.view(-1, 1, 1, 1)
+    factor, size = 1 + strength * limits.enhance, strength.abs()
+    color = own("color")
+    levels = _change(levels, color | own("sharpness"), _blend_pixels, color, factor)
+    # The others change each level by itself. Of each, the parameter that changes nothing, unless it is chosen.
+    contrast, autocontrast, equalize = own("contrast"), own("autocontrast"), own("equalize")
+    blended, posterized, solarized = contrast | own("brightness"), own("posterize"), own("solarize")
+    factor = torch.where(blended, factor, 1.0)
+    bits = torch.where(posterized, 8 - (size * limits.posterize).round(), 8.0)
+    threshold = torch.where(solarized, 255 * (1 - size), 256.0)
+    chosen = blended | posterized | solarized | autocontrast | equalize
+    return _change(levels, chosen, _look_up, contrast, factor, bits, threshold, autocontrast, equalize)
 
 
-def _is(operation: Tensor, name: str) -> Tensor:
-    return operation == OPERATIONS.index(name)
+def _change(values: Tensor, chosen: Tensor, change: Callable[..., Tensor], *others: Tensor) -> Tensor:
+    """What belongs to the chosen images replaced by `change(values, *others)`, which treats each by itself.
 
+    On a CPU that is computed for the chosen images only. Elsewhere, and in a compiled step, for all of them:
+    to learn which they are, the host would have to wait for the device. The result is the same.
 
-def _change(levels: Tensor, chosen: Tensor, change: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
-    """The chosen images, bool (B,), changed: `change` takes levels, and parameters (B, 1, 1, 1).
-
-    On a CPU only these are computed. Elsewhere, and in a compiled step, all are, because to know which ones
-    the step would have to wait for the device. The images are the same.
+    Args:
+        values: (B, ...).
+        chosen: bool (B, 1, ...).
+        change: From tensors whose first dimension is the images to the new values.
+        others: (B, ...).
     """
-    parameters = tuple(parameter.view(-1, 1, 1, 1) for parameter in parameters)
-    if not levels.is_cpu or torch.compiler.is_compiling():
-        return torch.where(chosen.view(-1, 1, 1, 1), change(levels, *parameters), levels)
-    picked = chosen.nonzero().flatten()
-    changed = change(levels[picked], *(parameter[picked] for parameter in parameters))
-    return levels.index_copy(0, picked, changed)
+    if not values.is_cpu or torch.compiler.is_compiling():
+        return torch.where(chosen, change(values, *others), values)
+    picked = chosen.flatten().nonzero().flatten()
+    return values.index_copy(0, picked, change(values[picked], *(other[picked] for other in others)))
 
 
 def _blend_pixels(levels: Tensor, color: Tensor, factor: Tensor) -> Tensor:
-    """Color, or else sharpness: the operations whose result depends on more than one level."""
+    """Color, or else sharpness."""
     base = torch.where(color, photometric.grey(levels), photometric.smooth(levels))
     return photometric.blend(base, levels, factor)
 
 
 def _look_up(
-    levels: Tensor, contrast: Tensor, factor: Tensor, bits: Tensor, threshold: Tensor, *channelwise: Tensor
+    levels: Tensor,
+    contrast: Tensor,
+    factor: Tensor,
+    bits: Tensor,
+    threshold: Tensor,
+    autocontrast: Tensor,
+    equalize: Tensor,
 ) -> Tensor:
     """The operations that change each level by itself, as one table for each image and channel."""
     mean = photometric.grey(levels).mean((2, 3), keepdim=True)
-    table = torch.arange(256, dtype=torch.float32, device=levels.device)  # (B, 1, 1, 256) from here on
+    table = torch.arange(256, dtype=torch.float32, device=levels.device)
     table = photometric.blend(torch.where(contrast, mean, 0.0), table, factor)
-    table = photometric.solarize(photometric.posterize(table, bits), threshold)
-    autocontrast, equalize = (chosen[:, 0] for chosen in channelwise)
-    return photometric.look_up(levels, table[:, 0], autocontrast, equalize)
+    table = photometric.solarize(photometric.posterize(table, bits), threshold)[:, 0]  # (B, 1, 256)
+    flat = levels.flatten(2)
+    low, high = flat.amin(2, keepdim=True), flat.amax(2, keepdim=True)
+    stretched = autocontrast[:, 0] & (low < high)
+    ends = torch.where(stretched, low, 0.0), torch.where(stretched, high, 255.0)
+    table = photometric.stretch(table, *ends)  # (B, C, 256)
+    index = flat.long()
+    table = _change(table, equalize[:, 0], lambda _, index: photometric.equalize(index), index)
+    return table.gather(2, index).view_as(levels)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from vit.core import BlockSpec
-from vit.core.pooler import POOLERS
+from vit.core.pooling import POOLERS
 from vit.errors import VitError
 from vit.vision.patches import patch_grid
 from vit.weights.huggingface.config import hidden_width, named_activation
