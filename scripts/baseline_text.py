@@ -20,7 +20,7 @@ STRENGTHS = (0.3, 1, 3, 10, 30, 100)  # C: inverse strength of regularisation
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    texts = [name for name, dataset in DATASETS.items() if dataset.kind == "text"]
+    texts = [name for name, dataset in DATASETS.items() if dataset.kind == "text" and dataset.labelled]
     parser.add_argument("data", nargs="+", choices=texts)
     for name in parser.parse_args(argv).data:
         splits = load(name)

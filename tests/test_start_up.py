@@ -39,4 +39,5 @@ def test_a_verb_imports_no_slow_library_that_it_does_not_need(command: str, tmp_
     )
     code, loaded = json.loads(done.stdout.splitlines()[-1])
     assert code == 0
-    assert set(SLOW) & set(loaded) == set()
+    drawn = {"matplotlib"} if command.startswith("attend") else set()  # its color maps
+    assert set(SLOW) & set(loaded) - drawn == set()

@@ -38,13 +38,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "rotary text tower with windows": {
         "norm": "pre",
         "positions": "none",
-        "relative": {"kind": "rotary", "temperature": [50.0, 9.0] * 2, "reach": [None, 2] * 2},
+        "relative": {"kind": "rotary", "temperature": [50.0, 9.0] * 2, "window": [None, 2] * 2},
         "pool": "mean",
         "encoder_norm": True,
     },
     "post-norm text tower with buckets": {
         "norm": "post",
-        "relative": {"kind": "buckets", "buckets": 8, "furthest": 7},
+        "relative": {"kind": "buckets", "buckets": 8, "max_distance": 7},
     },
 }
 
@@ -139,12 +139,12 @@ class RelatedReference:
         return part.output(torch.einsum("bhnm,bhmk->bhnk", weights, value).transpose(1, 2).flatten(2))
 
     def _allowed(self, layer: int, count: int) -> Tensor:
-        reach = self.relative.get("reach", [None] * L)[layer]
+        window = self.relative.get("window", [None] * L)[layer]
         return torch.tensor(
             [
                 [
                     not (getattr(self.model, "causal", False) and key > query)
-                    and (reach is None or abs(key - query) <= reach)
+                    and (window is None or abs(key - query) <= window)
                     for key in range(count)
                 ]
                 for query in range(count)
@@ -192,11 +192,11 @@ def turned(heads: Tensor, angles: Tensor) -> Tensor:
     return torch.cat([pairs.real, pairs.imag], -1)
 
 
-def bucket_of(distance: int, buckets: int = 8, furthest: int = 7) -> int:
+def bucket_of(distance: int, buckets: int = 8, max_distance: int = 7) -> int:
     """Raffel et al. 2020: half of a direction's buckets hold one distance, the rest grow by logarithms."""
     side = buckets // 2 if distance > 0 else 0
     exact, far = buckets // 4, abs(distance)
     if far < exact:
         return side + far
-    grown = exact + int(log(far / exact) / log(furthest / exact) * (buckets // 2 - exact))
+    grown = exact + int(log(far / exact) / log(max_distance / exact) * (buckets // 2 - exact))
     return side + min(grown, buckets // 2 - 1)

@@ -140,7 +140,7 @@ def encoder_decoder(**arguments: object) -> EncoderDecoder:
     return model
 
 
-@pytest.mark.parametrize("relative", [None, {"kind": "buckets", "buckets": 6, "furthest": 9}])
+@pytest.mark.parametrize("relative", [None, {"kind": "buckets", "buckets": 6, "max_distance": 9}])
 def test_the_stacks_of_an_encoder_decoder(relative: dict | None) -> None:
     """Self-attention and attention to the source have stacks of their own, each with all its layers."""
     model = encoder_decoder(relative=relative)

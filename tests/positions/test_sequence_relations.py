@@ -19,13 +19,13 @@ LAST = PLACES[:, -QUERIES:]
 
 
 @pytest.mark.parametrize("both", [True, False])
-@pytest.mark.parametrize(("buckets", "furthest"), [(32, 128), (32, 100), (16, 64), (8, 20), (64, 1000)])
-def test_buckets_are_those_of_t5(buckets: int, furthest: int, both: bool) -> None:
+@pytest.mark.parametrize(("buckets", "max_distance"), [(32, 128), (32, 100), (16, 64), (8, 20), (64, 1000)])
+def test_buckets_are_those_of_t5(buckets: int, max_distance: int, both: bool) -> None:
     t5 = pytest.importorskip("transformers.models.t5.modeling_t5")
     distances = torch.arange(-3000, 3001)
-    ours = BucketBias(HEADS, DEPTH, buckets=buckets, furthest=furthest, both=both)
+    ours = BucketBias(HEADS, DEPTH, buckets=buckets, max_distance=max_distance, bidirectional=both)
     theirs = t5.T5Attention._relative_position_bucket(
-        distances, bidirectional=both, num_buckets=buckets, max_distance=furthest
+        distances, bidirectional=both, num_buckets=buckets, max_distance=max_distance
     )
     assert torch.equal(ours.bucket(distances), theirs)
     assert set(ours.bucket(distances).tolist()) == set(theirs.tolist())
@@ -33,7 +33,7 @@ def test_buckets_are_those_of_t5(buckets: int, furthest: int, both: bool) -> Non
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_bias_of_buckets_is_that_of_its_table(shared: bool) -> None:
-    module = BucketBias(HEADS, DEPTH, buckets=8, furthest=20, shared=shared)
+    module = BucketBias(HEADS, DEPTH, buckets=8, max_distance=20, shared=shared)
     relations = module(LAST, PLACES)
     assert len(relations) == DEPTH
     for layer, relation in enumerate(relations):
@@ -80,7 +80,7 @@ def test_scores_of_a_rotation_depend_on_distance_alone() -> None:
 
 
 def test_layers_have_bases_and_windows_of_their_own() -> None:
-    relations = SequenceRotary(14, 3, temperature=[10.0, 99.0, 10.0], reach=[None, 2, 0])(PLACES, PLACES)
+    relations = SequenceRotary(14, 3, temperature=[10.0, 99.0, 10.0], window=[None, 2, 0])(PLACES, PLACES)
     assert relations[0].mask is None
     distance = (PLACES[:, None, :] - PLACES[:, :, None]).abs()[:, None]
     assert torch.equal(relations[1].mask, distance <= 2)
@@ -89,14 +89,14 @@ def test_layers_have_bases_and_windows_of_their_own() -> None:
     assert not torch.equal(relations[0].rotation.cos, relations[1].rotation.cos)
 
 
-@pytest.mark.parametrize("arguments", [{"temperature": [1.0, 2.0]}, {"reach": [1, 2, 3, 4]}])
+@pytest.mark.parametrize("arguments", [{"temperature": [1.0, 2.0]}, {"window": [1, 2, 3, 4]}])
 def test_a_value_for_each_layer(arguments: dict) -> None:
     with pytest.raises(ValueError, match=r"has \d values, expected 3: one per layer"):
         SequenceRotary(14, 3, **arguments)
 
 
 def test_a_causal_window() -> None:
-    relations = with_mask(SequenceRotary(14, 1, reach=2)(LAST, PLACES), causal_mask(LAST, PLACES), 1)
+    relations = with_mask(SequenceRotary(14, 1, window=2)(LAST, PLACES), causal_mask(LAST, PLACES), 1)
     expected = [[0 <= query - key <= 2 for key in range(KEYS)] for query in range(KEYS - QUERIES, KEYS)]
     assert relations[0].mask[0, 0].tolist() == expected
 
@@ -122,8 +122,8 @@ def test_a_query_that_may_attend_to_nothing_gets_zeros(kind: str | None) -> None
 
 def reference(module: DistanceKeys, layer: int, query: Tensor, arguments: dict) -> Tensor:
     """Dai et al. 2019, section 3.3, terms (b) and (d), pair by pair, and Yang et al. 2019, section 2.5."""
-    queries, keys, segments, furthest = (
-        arguments[name] for name in ("queries", "keys", "segments", "furthest")
+    queries, keys, segments, max_distance = (
+        arguments[name] for name in ("queries", "keys", "segments", "max_distance")
     )
     frequency = 10_000.0 ** -(torch.arange(0, WIDTH, 2, dtype=torch.float64) / WIDTH)
     weight = module.keys[layer].weight.unflatten(0, (HEADS, -1))  # (H, K, D)
@@ -132,7 +132,7 @@ def reference(module: DistanceKeys, layer: int, query: Tensor, arguments: dict) 
     for row in range(batch):
         for i, position in enumerate(queries[row].tolist()):
             for j, key in enumerate(keys[row].tolist()):
-                distance = max(-furthest, min(furthest, position - key))
+                distance = max(-max_distance, min(max_distance, position - key))
                 wave = torch.cat([(distance * frequency).sin(), (distance * frequency).cos()])
                 for head in range(HEADS):
                     q = query[row, head, i]
@@ -143,17 +143,17 @@ def reference(module: DistanceKeys, layer: int, query: Tensor, arguments: dict) 
     return scores
 
 
-@pytest.mark.parametrize("furthest", [None, 3])
-def test_keys_of_distances(furthest: int | None) -> None:
+@pytest.mark.parametrize("max_distance", [None, 3])
+def test_keys_of_distances(max_distance: int | None) -> None:
     torch.manual_seed(5)
-    module = DistanceKeys(WIDTH, HEADS, 14, DEPTH, furthest=furthest, segments=True).double()
+    module = DistanceKeys(WIDTH, HEADS, 14, DEPTH, max_distance=max_distance, segments=True).double()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter)
     keys = torch.arange(KEYS).expand(2, -1)
     queries = torch.tensor([[3, 10, 0], [0, 5, 5]])
     segments = torch.randint(0, 3, (2, 3)), torch.randint(0, 3, (2, KEYS))
     query = torch.randn(2, HEADS, 3, 14, dtype=torch.float64)
-    arguments = {"queries": queries, "keys": keys, "segments": segments, "furthest": furthest or KEYS}
+    arguments = {"queries": queries, "keys": keys, "segments": segments, "max_distance": max_distance or KEYS}
     with torch.no_grad():
         for layer, relation in enumerate(module(queries, keys, segments)):
             found = relation.bias(query)
@@ -187,7 +187,7 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ValueError, match="buckets are 2 up to distance 128, expected at least 4"):
         BucketBias(HEADS, 1, buckets=2)
     with pytest.raises(ValueError, match=r"up to distance 8, expected .* a distance above 8"):
-        BucketBias(HEADS, 1, furthest=8)
+        BucketBias(HEADS, 1, max_distance=8)
 
 
 def test_modules_print_what_a_digest_must_tell_apart() -> None:
@@ -196,13 +196,13 @@ def test_modules_print_what_a_digest_must_tell_apart() -> None:
         for module in (
             SequenceRotary(14, 2),
             SequenceRotary(14, 2, temperature=[10_000.0, 5.0]),
-            SequenceRotary(14, 2, reach=3),
+            SequenceRotary(14, 2, window=3),
             BucketBias(HEADS, 2),
-            BucketBias(HEADS, 2, both=False),
-            BucketBias(HEADS, 2, furthest=64),
+            BucketBias(HEADS, 2, bidirectional=False),
+            BucketBias(HEADS, 2, max_distance=64),
             DistanceKeys(WIDTH, HEADS, 14, 2),
-            DistanceKeys(WIDTH, HEADS, 14, 2, furthest=3),
-            DistanceKeys(WIDTH, HEADS, 14, 2, reach=3),
+            DistanceKeys(WIDTH, HEADS, 14, 2, max_distance=3),
+            DistanceKeys(WIDTH, HEADS, 14, 2, window=3),
         )
     ]
     assert len(set(printed)) == len(printed)

@@ -22,7 +22,7 @@ LONG = " ".join(TEXTS[:9])
 SETTINGS = (
     "train --config text_lm --data.root texts.txt --model.width 24 --model.depth 2 --model.heads 2 "
     "--model.dropout 0.1 --text.vocabulary 300 --text.length 16 --data.batch_size 16 "
-    "--trainer.max_epochs 3 --trainer.max_time null --trainer.precision 32-true"
+    "--optim.ema 0.5 --trainer.max_epochs 3 --trainer.max_time null --trainer.precision 32-true"
 )
 TRAIN = SETTINGS.split()
 

@@ -18,6 +18,7 @@ from vit.text.seq2seq import EncoderDecoder
 from ..towers import block_spec
 
 WIDTH, HEADS, HIDDEN, VOCABULARY = 28, 2, 31, 37
+BUCKETS = {"kind": "buckets", "buckets": 6, "max_distance": 5}
 CLOSE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
@@ -111,8 +112,8 @@ def test_the_sines_are_those_of_the_paper() -> None:
     [
         {},
         {"positions": "learned"},
-        {"positions": "none", "relative": {"kind": "buckets", "buckets": 6, "furthest": 5}},
-        {"positions": "none", "relative": {"kind": "buckets", "buckets": 6, "furthest": 5, "shared": False}},
+        {"positions": "none", "relative": BUCKETS},
+        {"positions": "none", "relative": BUCKETS | {"shared": False}},
         {"positions": "none", "relative": {"kind": "rotary"}},
     ],
 )

@@ -1,6 +1,7 @@
 """Families of timm's image models in small: equal features and logits, in float32 and in float64."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -319,3 +320,54 @@ def test_a_model_without_values_is_looked_at_too() -> None:
         with torch.device("meta"):
             theirs = timm.create_model(name)
         assert tower_arguments(theirs)["relative"]["kind"] in ("table", "rotary")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vit_small_patch16_dinov3",
+        "beit_base_patch16_224",
+        "vit_relpos_small_patch16_224",
+        "deit_tiny_distilled_patch16_224",
+        "vit_pe_core_tiny_patch16_384",
+    ],
+)
+def test_a_folder_of_timm(name: str, tmp_path: Path) -> None:
+    arguments = SMALL | {"img_size": 32}
+    theirs = timm.create_model(name, **arguments).eval()
+    randomise(theirs)
+    timm.models.save_for_hf(theirs, tmp_path, safe_serialization=True, model_args=arguments)
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            vit.load_model(f"timm:{tmp_path}")(pixels), theirs(pixels), atol=1e-5, rtol=0
+        )
+
+
+def test_a_bundle_gives_the_same_logits(tmp_path: Path) -> None:
+    for name in ("vit_small_patch16_dinov3", "beit_base_patch16_224", "vit_so400m_patch14_siglip_384"):
+        theirs = small(name, **MODELS[name])
+        ours, pixels = vit.from_timm(theirs), pixels_of(theirs).float()
+        ours.save(tmp_path / name)
+        with torch.no_grad():
+            assert torch.equal(vit.load_model(tmp_path / name)(pixels), ours(pixels))
+
+
+def test_a_pool_of_all_tokens_can_be_explained() -> None:
+    """The row of its pool holds the prefix too."""
+    theirs = small("vit_pe_core_tiny_patch16_384")
+    ours, pixels = vit.from_timm(theirs), pixels_of(theirs).float()
+    with torch.no_grad(), vit.record_attention(ours) as tape:
+        ours(pixels)
+    assert tape.pool_weights().shape == (2, 8, 1, ours.prefix + 6)
+    for method in ("rollout", "relevance", "legrad"):
+        maps = vit.attend(ours, pixels, method=method)
+        assert maps.shape == (2, 2, 3)
+        assert maps.isfinite().all()
+
+
+def test_a_file_of_another_class_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    torch.save({"blocks.0.norm1.weight": torch.zeros(3)}, file)
+    with pytest.raises(VitError, match="eva02_tiny_patch14_224, of class Eva: files of weights are read for"):
+        vit.load_model(file, like="timm:eva02_tiny_patch14_224")

@@ -7,6 +7,7 @@ example:
   vit train --config finetune --model.init cifar10 --data.root my_pictures --data.image_size 64
   vit train --config probe --model.init hf:FOLDER --data.root my_pictures
   vit train --config text_sst2 --data.name text --data.root reviews.tsv
+  vit train --config text_lm --data.root my_texts
 """
 
 import argparse

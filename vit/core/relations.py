@@ -66,6 +66,6 @@ def causal_mask(queries: Tensor, keys: Tensor) -> Tensor:
     return (keys[:, None, :] <= queries[:, :, None])[:, None]
 
 
-def window_mask(queries: Tensor, keys: Tensor, reach: int) -> Tensor:
-    """A token may attend to those at most `reach` positions away, on both sides; shapes as `causal_mask`."""
-    return ((keys[:, None, :] - queries[:, :, None]).abs() <= reach)[:, None]
+def window_mask(queries: Tensor, keys: Tensor, window: int) -> Tensor:
+    """A token may attend to those at most `window` positions away, on both sides; shapes as `causal_mask`."""
+    return ((keys[:, None, :] - queries[:, :, None]).abs() <= window)[:, None]

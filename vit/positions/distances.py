@@ -1,4 +1,4 @@
-"""Keys of distances, which queries are compared with beside the keys of tokens."""
+"""Relative-position keys, as in Transformer-XL and XLNet."""
 
 from functools import partial
 
@@ -22,8 +22,8 @@ class DistanceKeys(nn.Module):
         head_width: K.
         depth: L.
         scale: Factor on the scores; None: 1 / sqrt(K).
-        furthest: Greater distances count as this one; None: all are told apart.
-        reach: Positions to each side that a token attends to; None: all.
+        max_distance: Greater distances count as this one; None: all are told apart.
+        window: Positions to each side that a token attends to; None: all.
         segments: Whether segments are read.
 
     Raises:
@@ -38,14 +38,19 @@ class DistanceKeys(nn.Module):
         depth: int,
         *,
         scale: float | None = None,
-        furthest: int | None = None,
-        reach: int | None = None,
+        max_distance: int | None = None,
+        window: int | None = None,
         segments: bool = False,
     ):
         super().__init__()
         if width % 2:
             raise ValueError(f"width is {width}, expected an even number for sines and cosines")
-        self.width, self.furthest, self.reach, self.reads_segments = width, furthest, reach, segments
+        self.width, self.max_distance, self.window, self.reads_segments = (
+            width,
+            max_distance,
+            window,
+            segments,
+        )
         self.scale = head_width**-0.5 if scale is None else scale
         self.keys = nn.ModuleList(nn.Linear(width, heads * head_width, bias=False) for _ in range(depth))
         self.query = nn.Parameter(torch.zeros(depth, heads, head_width))
@@ -55,7 +60,7 @@ class DistanceKeys(nn.Module):
 
     def extra_repr(self) -> str:
         """See `torch.nn.Module`; what a digest of the model must tell apart."""
-        return f"scale={self.scale}, furthest={self.furthest}, reach={self.reach}"
+        return f"scale={self.scale}, max_distance={self.max_distance}, window={self.window}"
 
     def forward(
         self, queries: Tensor, keys: Tensor, segments: tuple[Tensor, Tensor] | None = None
@@ -67,29 +72,33 @@ class DistanceKeys(nn.Module):
             keys: Positions, int64 (B or 1, M), likewise.
             segments: Of queries and of keys, int64 (B or 1, N) and (B or 1, M); None: all of one segment.
         """
-        furthest = keys.shape[1] - 1 if self.furthest is None else min(keys.shape[1] - 1, self.furthest)
+        max_distance = (
+            keys.shape[1] - 1 if self.max_distance is None else min(keys.shape[1] - 1, self.max_distance)
+        )
         distance = queries[:, :, None] - keys[:, None, :]
-        index = (distance.clamp(-furthest, furthest) + furthest)[:, None]  # (B or 1, 1, N, M)
+        index = (distance.clamp(-max_distance, max_distance) + max_distance)[:, None]  # (B or 1, 1, N, M)
         apart = None if segments is None else (segments[0][:, :, None] != segments[1][:, None, :])[:, None]
-        waves = self._waves(furthest, keys.device)
-        mask = None if self.reach is None else window_mask(queries, keys, self.reach)
+        sinusoids = self._sinusoids(max_distance, keys.device)
+        mask = None if self.window is None else window_mask(queries, keys, self.window)
         return [
-            Relation(bias=partial(self._scores, layer, waves, index, apart), mask=mask)
+            Relation(bias=partial(self._scores, layer, sinusoids, index, apart), mask=mask)
             for layer in range(len(self.keys))
         ]
 
-    def _waves(self, furthest: int, device: torch.device) -> Tensor:
-        """Sines, then cosines, of the distances from -furthest to furthest: float32 (2 furthest + 1, D)."""
-        distances = torch.arange(-furthest, furthest + 1, device=device).float()
+    def _sinusoids(self, max_distance: int, device: torch.device) -> Tensor:
+        """Sines, then cosines, of the distances from -`max_distance` to it: float32 (distances, D)."""
+        distances = torch.arange(-max_distance, max_distance + 1, device=device).float()
         angle = distances[:, None] * frequencies(self.width // 2, 10_000.0).to(device)
         return torch.cat([angle.sin(), angle.cos()], -1)
 
     def _scores(
-        self, layer: int, waves: Tensor, index: Tensor, apart: Tensor | None, query: Tensor
+        self, layer: int, sinusoids: Tensor, index: Tensor, apart: Tensor | None, query: Tensor
     ) -> Tensor:
         """What is added to the scores: queries (B, H, N, K) -> (B, H, N, M)."""
         heads = query.shape[1]
-        keys = self.keys[layer](waves.to(self.query.dtype)).unflatten(-1, (heads, -1))  # (distances, H, K)
+        keys = self.keys[layer](sinusoids.to(self.query.dtype)).unflatten(
+            -1, (heads, -1)
+        )  # (distances, H, K)
         by_distance = (query + self.query[layer][:, None]) @ keys.permute(1, 2, 0).to(query.dtype)
         scores = by_distance.gather(-1, index.expand(*query.shape[:2], -1, -1))
         if apart is not None and self.segment_keys is not None and self.segment_query is not None:

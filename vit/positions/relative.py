@@ -17,12 +17,12 @@ class BucketBias(nn.Module):
         heads: H.
         depth: L.
         buckets: Number of buckets, of both directions together.
-        furthest: Distance from which on all are in the last bucket.
-        both: Whether keys after the query have buckets of their own; otherwise they count as distance 0.
+        max_distance: Distance from which on all are in the last bucket.
+        bidirectional: Whether keys after the query have buckets of their own; otherwise their distance is 0.
         shared: Whether all layers share one table.
 
     Raises:
-        ValueError: Too few buckets for one distance each, or `furthest` is a distance that has its own.
+        ValueError: Too few buckets for one distance each, or `max_distance` is a distance that has its own.
     """
 
     def __init__(
@@ -31,23 +31,28 @@ class BucketBias(nn.Module):
         depth: int,
         *,
         buckets: int = 32,
-        furthest: int = 128,
-        both: bool = True,
+        max_distance: int = 128,
+        bidirectional: bool = True,
         shared: bool = True,
     ):
         super().__init__()
-        self.depth, self.buckets, self.furthest, self.both = depth, buckets, furthest, both
-        own = buckets // (4 if both else 2)  # distances of a direction with a bucket of their own
-        if not 0 < own < furthest:
+        self.depth, self.buckets, self.max_distance, self.bidirectional = (
+            depth,
+            buckets,
+            max_distance,
+            bidirectional,
+        )
+        own = buckets // (4 if bidirectional else 2)  # distances of a direction with a bucket of their own
+        if not 0 < own < max_distance:
             raise ValueError(
-                f"buckets are {buckets} up to distance {furthest}, expected at least {4 if both else 2}, "
-                f"and a distance above {own}"
+                f"buckets are {buckets} up to distance {max_distance}, expected at least "
+                f"{4 if bidirectional else 2}, and a distance above {own}"
             )
         self.tables = nn.ModuleList(nn.Embedding(buckets, heads) for _ in range(1 if shared else depth))
 
     def extra_repr(self) -> str:
         """See `torch.nn.Module`; what a digest of the model must tell apart."""
-        return f"furthest={self.furthest}, both={self.both}"
+        return f"max_distance={self.max_distance}, bidirectional={self.bidirectional}"
 
     def forward(self, queries: Tensor, keys: Tensor) -> list[Relation]:
         """Positions of queries, int64 (B or 1, N), and of keys (B or 1, M) -> one relation per layer."""
@@ -59,14 +64,14 @@ class BucketBias(nn.Module):
         """Key minus query, int64 -> bucket, int64 of the same shape."""
         buckets = self.buckets
         first = torch.zeros_like(distance)
-        if self.both:
+        if self.bidirectional:
             buckets //= 2
             first = (distance > 0).long() * buckets
             distance = distance.abs()
         else:
             distance = (-distance).clamp(min=0)
         exact = buckets // 2
-        growth = torch.log(distance.float() / exact) / log(self.furthest / exact) * (buckets - exact)
+        growth = torch.log(distance.float() / exact) / log(self.max_distance / exact) * (buckets - exact)
         large = (exact + growth.clamp(min=0).long()).clamp(max=buckets - 1)
         return first + torch.where(distance < exact, distance, large)
 

@@ -28,7 +28,7 @@ class SequenceRotary(nn.Module):
         head_width: K.
         depth: L.
         temperature: The largest wavelength over 2 pi: one for all layers, or one per layer.
-        reach: Positions to each side that a token attends to, for all layers or one per layer; None: all.
+        window: Positions to each side that a token attends to, for all layers or one per layer; None: all.
 
     Raises:
         ValueError: `head_width` is odd, or a number of values that is not `depth`.
@@ -40,30 +40,30 @@ class SequenceRotary(nn.Module):
         depth: int,
         *,
         temperature: float | Sequence[float] = 10_000.0,
-        reach: int | Sequence[int | None] | None = None,
+        window: int | Sequence[int | None] | None = None,
     ):
         super().__init__()
         if head_width % 2:
             raise ValueError(f"head_width is {head_width}, expected an even number for rotary positions")
         temperatures = list(temperature) if isinstance(temperature, Sequence) else [temperature] * depth
-        reaches = list(reach) if isinstance(reach, Sequence) else [reach] * depth
-        for name, values in (("temperature", temperatures), ("reach", reaches)):
+        windows = list(window) if isinstance(window, Sequence) else [window] * depth
+        for name, values in (("temperature", temperatures), ("window", windows)):
             if len(values) != depth:
                 raise ValueError(f"{name} has {len(values)} values, expected {depth}: one per layer")
-        self.pairs, self.layers = head_width // 2, list(zip(temperatures, reaches, strict=True))
+        self.pairs, self.layers = head_width // 2, list(zip(temperatures, windows, strict=True))
 
     def extra_repr(self) -> str:
         """See `torch.nn.Module`; what a digest of the model must tell apart."""
-        return f"(temperature, reach)={self.layers}"
+        return f"(temperature, window)={self.layers}"
 
     def forward(self, queries: Tensor, keys: Tensor) -> list[Relation]:
         """Positions of queries, int64 (B or 1, N), and of keys (B or 1, M) -> one relation per layer."""
         kinds = {kind: self._relation(*kind, queries, keys) for kind in dict.fromkeys(self.layers)}
         return [kinds[kind] for kind in self.layers]
 
-    def _relation(self, temperature: float, reach: int | None, queries: Tensor, keys: Tensor) -> Relation:
+    def _relation(self, temperature: float, window: int | None, queries: Tensor, keys: Tensor) -> Relation:
         frequency = frequencies(self.pairs, temperature).to(queries.device)
-        mask = None if reach is None else window_mask(queries, keys, reach)
+        mask = None if window is None else window_mask(queries, keys, window)
         return Relation(rotation_by(queries.float()[:, None, :, None] * frequency), mask=mask)
 
 

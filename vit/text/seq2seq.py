@@ -219,7 +219,7 @@ def _one_way(relative: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Relative positions of a decoder: no buckets for keys after the query, which it does not see."""
     if relative is None or relative.get("kind") != "buckets":
         return relative
-    return {**relative, "both": False}
+    return {**relative, "bidirectional": False}
 
 
 def _check(vocabulary: int, head: str, ids: Mapping[str, Sequence[int]]) -> None:

@@ -93,21 +93,18 @@ class Augment(nn.Module):
             float32 (B, C, height, width), normalised.
         """
         pixels, indices = match_channels(pixels, len(self.mean)), indices.to(pixels.device)
-        sizes = [4, 5] + [3] * self.operations
-        u_crop, u_erase, *u_policy = uniforms(self.seed, epoch, indices, sum(sizes)).split(sizes, dim=1)
+        sizes = [4, 5, 3 * self.operations]
+        u_crop, u_erase, u_policy = uniforms(self.seed, epoch, indices, sum(sizes)).split(sizes, dim=1)
         in_even_epochs = uniforms(self.seed, NO_EPOCH, indices, 1)[:, 0] < 0.5
         mirror = (in_even_epochs ^ (epoch % 2 == 1)) & self.flip
         if self.crop != "resized" and not self.operations:
             levels = shift_and_flip(pixels, *self._shift(u_crop, pixels), mirror)
         else:
-            operations = [draw_operations(u, self.strength) for u in u_policy]
-            levels = self._warp_and_color(pixels, u_crop, mirror, operations)
+            levels = self._warp_and_color(pixels, u_crop, mirror, u_policy)
         images = normalise(levels, self.mean, self.std)
         return random_erasing(images, u_erase, self.erase) if self.erase else images
 
-    def _warp_and_color(
-        self, pixels: Tensor, u_crop: Tensor, mirror: Tensor, operations: list[tuple[Tensor, Tensor]]
-    ) -> Tensor:
+    def _warp_and_color(self, pixels: Tensor, u_crop: Tensor, mirror: Tensor, u_policy: Tensor) -> Tensor:
         size = (pixels.shape[-2], pixels.shape[-1])
         one, zero = torch.ones_like(u_crop[:, 0]), torch.zeros_like(u_crop[:, 0])
         if self.crop == "resized":
@@ -116,10 +113,11 @@ class Augment(nn.Module):
             dy, dx = self._shift(u_crop, pixels)
             maps = affine(one, zero, zero, one, dx.to(one.dtype), dy.to(one.dtype))
         maps = compose(maps, affine(torch.where(mirror, -one, one), zero, zero, one, zero, zero))
-        for operation, strength in operations:
-            maps = compose(maps, geometric_maps(operation, strength, size, self.limits))
+        operations, strengths = draw_operations(u_policy.unflatten(1, (self.operations, 3)), self.strength)
+        for map_ in geometric_maps(operations, strengths, size, self.limits).unbind(1):
+            maps = compose(maps, map_)
         levels = warp(pixels.to(torch.float32), maps)
-        for operation, strength in operations:
+        for operation, strength in zip(operations.unbind(1), strengths.unbind(1), strict=True):
             levels = apply_photometric(levels, operation, strength, self.limits)
         return levels
 

@@ -12,9 +12,9 @@ LOG_RATIO = torch.tensor(4 / 3).log().item()  # in float32
 
 
 def affine(xx: Tensor, xy: Tensor, yx: Tensor, yy: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
-    """The map x' = xx x + xy y + dx, y' = yx x + yy y + dy; each coefficient (B,). -> (B, 3, 3)."""
+    """The map x' = xx x + xy y + dx, y' = yx x + yy y + dy; each coefficient (...). -> (..., 3, 3)."""
     zero, one = torch.zeros_like(xx), torch.ones_like(xx)
-    return torch.stack((xx, xy, dx, yx, yy, dy, zero, zero, one), dim=1).view(-1, 3, 3)
+    return torch.stack((xx, xy, dx, yx, yy, dy, zero, zero, one), dim=-1).unflatten(-1, (3, 3))
 
 
 def compose(first: Tensor, second: Tensor) -> Tensor:

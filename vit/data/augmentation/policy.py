@@ -46,22 +46,24 @@ RAND = Limits(
 
 
 def draw_operations(u: Tensor, strength: float | None) -> tuple[Tensor, Tensor]:
-    """One operation and its signed strength for each image.
+    """Operations and their signed strengths.
 
     Args:
-        u: (B, 3) in [0, 1): operation, strength, sign.
+        u: (..., 3) in [0, 1): operation, strength, sign.
         strength: 0 to 1 for all; None: draw one of `BINS` strengths.
 
     Returns:
-        int64 (B,), the index in `OPERATIONS`, and float32 (B,), -1 to 1.
+        int64 (...), the index in `OPERATIONS`, and float32 (...), -1 to 1.
     """
-    operation = (u[:, 0] * len(OPERATIONS)).long()
-    size = (u[:, 1] * BINS).floor() / (BINS - 1) if strength is None else torch.full_like(u[:, 1], strength)
-    return operation, torch.where(u[:, 2] < 0.5, size, -size)
+    operation = (u[..., 0] * len(OPERATIONS)).long()
+    size = (
+        (u[..., 1] * BINS).floor() / (BINS - 1) if strength is None else torch.full_like(u[..., 1], strength)
+    )
+    return operation, torch.where(u[..., 2] < 0.5, size, -size)
 
 
 def geometric_maps(operation: Tensor, strength: Tensor, size: tuple[int, int], limits: Limits) -> Tensor:
-    """The maps (B, 3, 3) of the geometric operations, about the centre; for others the identity."""
+    """The maps (..., 3, 3) of operations (...), about the centre; of those that are not geometric the identity."""
     height, width = size
 
     def where(name: str, limit: float) -> Tensor:
@@ -79,7 +81,10 @@ def geometric_maps(operation: Tensor, strength: Tensor, size: tuple[int, int], l
 
 
 def apply_photometric(levels: Tensor, operation: Tensor, strength: Tensor, limits: Limits) -> Tensor:
-    """Apply the photometric operations to levels 0 to 255, float32 (B, C, height, width); ignore others."""
+    """Apply the photometric operations to levels 0 to 255, float32 (B, C, height, width); ignore others.
+
+    `levels` may be overwritten.
+    """
 
     def own(name: str) -> Tensor:  # bool (B, 1, 1, 1)
         return (operation == OPERATIONS.index(name)).view(-1, 1, 1, 1)
@@ -88,7 +93,7 @@ def apply_photometric(levels: Tensor, operation: Tensor, strength: Tensor, limit
     factor, size = 1 + strength * limits.enhance, strength.abs()
     color = own("color")
     levels = _change(levels, color | own("sharpness"), _blend_pixels, color, factor)
-    # The others change each level by itself. Of each, the parameter that changes nothing, unless it is chosen.
+    # The others change each level by itself. Where one is not chosen, its parameter changes nothing.
     contrast, autocontrast, equalize = own("contrast"), own("autocontrast"), own("equalize")
     blended, posterized, solarized = contrast | own("brightness"), own("posterize"), own("solarize")
     factor = torch.where(blended, factor, 1.0)
@@ -102,7 +107,8 @@ def _change(values: Tensor, chosen: Tensor, change: Callable[..., Tensor], *othe
     """What belongs to the chosen images replaced by `change(values, *others)`, which treats each by itself.
 
     On a CPU that is computed for the chosen images only. Elsewhere, and in a compiled step, for all of them:
-    to learn which they are, the host would have to wait for the device. The result is the same.
+    to learn which they are, the host would have to wait for the device. The result is the same, and `values`
+    may be overwritten by it.
 
     Args:
         values: (B, ...).
@@ -113,7 +119,7 @@ def _change(values: Tensor, chosen: Tensor, change: Callable[..., Tensor], *othe
     if not values.is_cpu or torch.compiler.is_compiling():
         return torch.where(chosen, change(values, *others), values)
     picked = chosen.flatten().nonzero().flatten()
-    return values.index_copy(0, picked, change(values[picked], *(other[picked] for other in others)))
+    return values.index_copy_(0, picked, change(values[picked], *(other[picked] for other in others)))
 
 
 def _blend_pixels(levels: Tensor, color: Tensor, factor: Tensor) -> Tensor:

@@ -30,11 +30,22 @@ class ProgressiveResize:
 
     def __call__(self, images: Tensor, progress: float) -> Tensor:
         """float (B, C, height, width) -> the same images, smaller while `progress`, 0 to 1, is low."""
+        return resize(images, self.size(progress, (images.shape[-2], images.shape[-1])))
+
+    def size(self, progress: float, full: tuple[int, int]) -> tuple[int, int]:
+        """Height and width at `progress` of images of a full size; a run has few, so a step few graphs."""
         if progress >= self.until:
-            return images
+            return full
         ratio = self.start + (1 - self.start) * progress / self.until
-        size = [
+        height, width = (
             max(patch, int(side // patch * ratio + 1e-6) * patch)
-            for side, patch in zip(images.shape[-2:], self.patch_size, strict=True)
-        ]
-        return interpolate(images, size, mode="bilinear", antialias=True)
+            for side, patch in zip(full, self.patch_size, strict=True)
+        )
+        return height, width
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """float (B, C, height, width) -> images of `size`, antialiased; unchanged if they have it."""
+    if tuple(images.shape[-2:]) == size:
+        return images
+    return interpolate(images, size, mode="bilinear", antialias=True)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit.data.randomness import uniforms
 
 
-class TokenMasking:
+class TokenMasking(nn.Module):
     """Word dropout (Iyyer et al. 2015): tokens replaced by the mask token, at random.
 
     Args:
@@ -19,10 +19,12 @@ class TokenMasking:
     """
 
     def __init__(self, seed: int, probability: float, mask_id: int, keep: Sequence[int]):
+        super().__init__()
         self.seed, self.probability, self.mask_id = seed, probability, mask_id
-        self.keep = torch.tensor(list(keep))
+        self.keep: Tensor
+        self.register_buffer("keep", torch.tensor(list(keep)), persistent=False)
 
-    def __call__(self, ids: Tensor, indices: Tensor, epoch: int) -> Tensor:
+    def forward(self, ids: Tensor, indices: Tensor, epoch: int | Tensor) -> Tensor:
         """int64 (B, N) and indices (B,) -> ids, int64 (B, N); a function of (seed, epoch, index)."""
         if not self.probability:
             return ids

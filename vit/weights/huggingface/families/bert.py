@@ -128,7 +128,7 @@ def build_mpnet(
         )
     table = "relative.tables.0.weight"
     state[table] = state[table][:BUCKETS]
-    relative = {"kind": "buckets", "buckets": BUCKETS, "furthest": 128}
+    relative = {"kind": "buckets", "buckets": BUCKETS, "max_distance": 128}
     arguments = {"relative": relative, "count_from": MPNET_PADDING, "padding": MPNET_PADDING}
     return build_text(family, config, state, {**arguments, **changes})
 

@@ -63,7 +63,9 @@ def build_modernbert(
         "relative": {
             "kind": "rotary",
             "temperature": [_base(family, config, kind) for kind in kinds],
-            "reach": [config.get("local_attention", 128) // 2 if kind == SLIDING else None for kind in kinds],
+            "window": [
+                config.get("local_attention", 128) // 2 if kind == SLIDING else None for kind in kinds
+            ],
         },
         "padding": 0 if padding is None else padding,
         "first_norm": False,

@@ -126,13 +126,13 @@ def _mlp(kind: str, config: dict[str, Any]) -> tuple[str, bool]:
 
 def _relative(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     buckets = config.get("relative_attention_num_buckets", 32)
-    furthest = config.get("relative_attention_max_distance", 128)
-    if buckets < 4 or furthest <= buckets // 2:
+    max_distance = config.get("relative_attention_max_distance", 128)
+    if buckets < 4 or max_distance <= buckets // 2:
         raise VitError(
             f"cannot import this {kind}: relative_attention_num_buckets is {buckets} and "
-            f"relative_attention_max_distance {furthest}, expected at least 4, and more than half of it"
+            f"relative_attention_max_distance {max_distance}, expected at least 4, and more than half of it"
         )
-    return {"kind": "buckets", "buckets": buckets, "furthest": furthest, "shared": kind != "umt5"}
+    return {"kind": "buckets", "buckets": buckets, "max_distance": max_distance, "shared": kind != "umt5"}
 
 
 def _decoder(kind: str, config: dict[str, Any], state: dict[str, Tensor], width: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def build_xlnet(
     depth, one_way = config["n_layer"], config.get("attn_type") == "uni"
     _reshape(state, depth)
     head = _language(state) if LANGUAGE in state else _summary(family, config, state)
-    furthest, padding = config.get("clamp_len", -1), config.get("pad_token_id", 5)
+    max_distance, padding = config.get("clamp_len", -1), config.get("pad_token_id", 5)
     arguments: dict[str, Any] = {
         "classes": num_classes(state),
         "vocabulary": vocabulary,
@@ -74,9 +74,9 @@ def build_xlnet(
         "relative": {
             "kind": "distances",
             "segments": True,
-            "furthest": furthest if furthest > 0 else None,
+            "max_distance": max_distance if max_distance > 0 else None,
             # Without memories, a window as long as a text leaves a token itself alone.
-            "reach": 0 if one_way and config.get("same_length") else None,
+            "window": 0 if one_way and config.get("same_length") else None,
         },
         "padding": 0 if padding is None else padding,
         "embedding_norm": False,
