@@ -41,7 +41,7 @@ def same_turn(ours: Tensor, theirs: Tensor, tolerance: float = 1e-6) -> None:
             lambda index, length, size: (index + 0.5) / length * size,
         ),
     ],
-    ids=str,
+    ids=["unit", "index", "offset", "grid"],
 )
 def test_angles_are_those_of_the_formula(options: dict[str, Any], place: Any) -> None:
     """Su et al. 2021, section 3.2, with half of the pairs for each axis."""

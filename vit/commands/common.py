@@ -22,8 +22,12 @@ def require_positive(option: str, value: float) -> None:
 
 def require_labels(model: Any, name: str) -> Any:
     """Refuse a model that does not know the names of its classes."""
+    from vit.text.matching import predicts_next
+
     if not model.labels:
-        raise VitError(f"{name} has no names of classes: it gives features, not labels; see vit embed")
+        writes = predicts_next(model) or hasattr(model, "decode")
+        gives, verb = ("texts", "generate") if writes else ("features", "embed")
+        raise VitError(f"{name} has no names of classes: it gives {gives}, not labels; see vit {verb}")
     return model
 
 

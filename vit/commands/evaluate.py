@@ -98,15 +98,15 @@ def run(arguments: "Namespace") -> int:
     from vit.commands.probe import run_probe
     from vit.device import best_device
     from vit.evaluation.results import check_folder, write_evaluation
-    from vit.recipes.data import is_language_model
     from vit.recipes.evaluation.data import evaluation_data
     from vit.recipes.evaluation.model import evaluate_maps, evaluate_model
+    from vit.text.matching import predicts_next
     from vit.weights.models import load_model
 
     if arguments.output is not None:
         check_folder(Path(arguments.output), overwrite=arguments.overwrite)
     model = load_model(arguments.model).to(best_device())
-    if arguments.probe is None and is_language_model(model):
+    if arguments.probe is None and predicts_next(model):
         return _run_language(model, arguments)
     if arguments.image_size is not None:
         model.preprocess = _other_size(model, arguments.image_size)

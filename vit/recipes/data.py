@@ -115,14 +115,6 @@ def next_tokens(texts: RawTexts, tokenizer: Tokenizer, ends: Sequence[int], leng
     )
 
 
-def is_language_model(model: Any) -> bool:
-    """Whether a tower is causal and its head gives a logit for each id of its vocabulary."""
-    if model.reads != "text" or model.labels or not getattr(model, "causal", False):
-        return False
-    classes = model.architecture["classes"]
-    return bool(model.pool_kind == "last" and classes == model.token_embedding.num_embeddings)
-
-
 def named_data(name_or_path: str, reads: Kind | None = None, *, labelled: bool = True) -> DataConfig:
     """The config of a dataset's name, a folder of class folders, a manifest, parquet, or tables of texts.
 

@@ -17,8 +17,8 @@ from vit.data.preprocess import Preprocess
 from vit.data.roster import DATASETS
 from vit.errors import UsageError, VitError
 from vit.recipes.checks import NOISES, WEIGHTS, shown, usual
-from vit.recipes.data import is_language_model
 from vit.text import Tokenizer
+from vit.text.matching import predicts_next
 from vit.training.checkpoints import read_frozen
 from vit.weights.models import described_tower, load_model, make_tower, weights_card
 from vit.weights.unfinished import read_outline
@@ -236,8 +236,8 @@ def start_language(start: Start, config: ModelConfig) -> Initial:
         VitError: It is no causal language model, or does not say which token ends a text.
     """
     old = start.model
-    if not is_language_model(old) or not old.ends:
-        lacks = "say which token ends a text" if is_language_model(old) else "predict the next token"
+    if not predicts_next(old) or not old.ends:
+        lacks = "say which token ends a text" if predicts_next(old) else "predict the next token"
         raise VitError(
             f"model.init is {start.word}, which does not {lacks}: expected a causal language model, such as "
             "a run of text_lm, or hf:FOLDER with a GPT-2"

@@ -1,8 +1,8 @@
 """Whether a tokenizer, or a batch of ids, fits a model, and which ids are tokens."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit.errors import VitError
 from vit.text.tokenizer import Tokenizer
@@ -84,3 +84,15 @@ def token_mask(ids: Tensor, padding: int, end: End | None = None) -> Tensor:
         return ends.cumsum(-1) - ends == 0
     token = (ids != padding).int()
     return (token.cumsum(-1) > 0) & (token.flip(-1).cumsum(-1).flip(-1) > 0)
+
+
+def predicts_next(model: Any) -> bool:
+    """Whether a tower is a language model: causal, and its head has a logit for each id as the next token."""
+    return bool(
+        getattr(model, "causal", False)
+        and model.pool_kind == "last"
+        and not model.labels
+        and getattr(model, "query_token", None) is None  # otherwise a second stream predicts it
+        and isinstance(model.head, nn.Linear)
+        and model.head.out_features == model.token_embedding.num_embeddings
+    )

@@ -14,9 +14,10 @@ from vit.attribution.query import Query
 from vit.core import record_attention
 from vit.errors import VitError
 from vit.inference.reading import Reading
-from vit.inference.words.vocabulary import class_names, predicts_next
+from vit.inference.words.vocabulary import class_names
 from vit.inference.words.words import Words, added_text, joined, text_words, written_words
 from vit.text.generation import generate_ids
+from vit.text.matching import predicts_next
 
 TARGET_TOKENS = 20  # that an encoder-decoder writes, if nothing else is said
 

@@ -2,22 +2,9 @@
 
 from typing import Any, Protocol
 
-from torch import nn
-
 from vit.errors import UsageError
 from vit.text import Pieces, Tokenizer
-
-
-def predicts_next(model: Any) -> bool:
-    """Whether a model's classes are the next token: it is causal, and has a class for each id."""
-    return (
-        getattr(model, "causal", False)
-        and model.pool_kind == "last"
-        and not model.labels
-        and getattr(model, "query_token", None) is None  # otherwise a second stream predicts it
-        and isinstance(model.head, nn.Linear)
-        and model.head.out_features == model.token_embedding.num_embeddings
-    )
+from vit.text.matching import predicts_next
 
 
 class Names(Protocol):
