@@ -114,7 +114,7 @@ def test_attention_of_such_texts(tmp_path: Path, family: str) -> None:
 
 
 def test_a_map_of_such_a_text_has_a_word_for_each_special_token(tmp_path: Path) -> None:
-    from vit.inference.reading import read_text
+    from vit.inference.words.reading import read_text
 
     model = vit.load_model(f"hf:{bert(tmp_path)}")
     shown = read_text(model, "the [PAD] cat[SEP] unbelievable").shown
@@ -123,7 +123,7 @@ def test_a_map_of_such_a_text_has_a_word_for_each_special_token(tmp_path: Path) 
 
 
 def test_words_of_a_prompt_are_words(tmp_path: Path) -> None:
-    from vit.inference.reading import read_text
+    from vit.inference.words.reading import read_text
 
     model = vit.load_model(f"hf:{bert(tmp_path)}")
     before = model.preprocess
