@@ -17,8 +17,8 @@ from torch import Tensor
 
 from vit.data.windows import NextTokens
 from vit.evaluation.language import LanguageEvaluation, evaluate_language
-from vit.recipes.data import is_language_model
 from vit.recipes.evaluation.data import evaluation_data
+from vit.text.matching import predicts_next
 from vit.weights.models import load_model
 
 DISCOUNTS = [step / 20 for step in range(1, 20)]
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", help="where the texts are, if not where the run says")
     arguments = parser.parse_args(argv)
     model = load_model(arguments.run)
-    if not is_language_model(model):
+    if not predicts_next(model):
         parser.error(f"{arguments.run} is no language model")
     data = evaluation_data(model, arguments.run, arguments.data, labelled=False)
     if lacking := [part for part in ("train", "val", "test") if part not in data.parts]:

@@ -5,9 +5,9 @@ python scripts/count_operations.py --config cifar10_2h --kinds 12
 python scripts/count_operations.py --output counts.json
 
 Every operation is a call that the host of a GPU makes, if the step is not compiled. For some the host has to
-wait until the device is done: these are named. The model is counted on the CPU, under autocast as it trains on a
-GPU. Augmentation, mixing and growth are counted on tensors without data, which take the way of a GPU; what needs
-data there could not run at all.
+wait until the device is done: these are named. The model is counted on the CPU, under autocast as it trains
+on a GPU. Augmentation, mixing and growth are counted on tensors without data, which take the way of a GPU;
+what needs data there could not run at all.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Operations(TorchDispatchMode):
     Attributes:
         kinds: Number of calls by name.
         waiting: Of these, calls for which the host waits: those of `WAITING`, look-ups by a boolean mask,
-            and copies to the CPU.
+            and copies between devices.
     """
 
     def __init__(self) -> None:
@@ -73,10 +73,9 @@ def _waits(name: str, args: Any, result: Any) -> str | None:
     if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
         masks = [index for index in args[1] if index is not None and index.dtype in (torch.bool, torch.uint8)]
         return f"{name} by a mask" if masks else None
-    if name in ("_to_copy", "copy_") and isinstance(result, Tensor):
-        tensors = [tensor for tensor in args if isinstance(tensor, Tensor)]
-        if result.is_cpu and not all(tensor.is_cpu for tensor in tensors):
-            return f"{name} to the CPU"
+    if name in ("_to_copy", "copy_"):
+        devices = {tensor.device.type for tensor in (*args, result) if isinstance(tensor, Tensor)}
+        return f"{name} between devices" if len(devices) > 1 else None
     return None
 
 

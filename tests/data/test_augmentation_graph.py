@@ -1,6 +1,8 @@
-"""Augmentation, mixing and growth make no device wait, are one graph, and give the pictures of earlier versions."""
+"""Augmentation, mixing and growth wait for no device, are one graph, and give earlier versions' pictures."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +17,15 @@ from vit.data.augmentation.augment import NO_EPOCH, Augment
 from vit.data.augmentation.erasing import random_erasing
 from vit.data.augmentation.geometry import affine, compose, random_box
 from vit.data.augmentation.mix import Mix
-from vit.data.augmentation.policy import OPERATIONS, RAND, WIDE, Limits, draw_operations, geometric_maps
+from vit.data.augmentation.policy import (
+    OPERATIONS,
+    RAND,
+    WIDE,
+    Limits,
+    apply_photometric,
+    draw_operations,
+    geometric_maps,
+)
 from vit.data.augmentation.resize import ProgressiveResize, resize
 from vit.data.augmentation.tokens import TokenMasking
 from vit.data.preprocess import normalise
@@ -154,8 +164,6 @@ def test_pictures_are_those_of_earlier_versions(
 def test_each_operation_is_that_of_earlier_versions_in_a_graph_and_outside(
     pixels: Tensor, name: str, limits: Limits
 ) -> None:
-    from vit.data.augmentation.policy import apply_photometric
-
     operation, strength = torch.full((BATCH,), OPERATIONS.index(name)), torch.linspace(-1, 1, BATCH)
     levels = pixels.float()
     expected = [old_photometric(levels[i : i + 1], name, strength[i : i + 1], limits) for i in range(BATCH)]
@@ -179,6 +187,16 @@ def test_mixtures_are_torchvisions(pixels: Tensor, mixup: float, cutmix: float, 
         torch.manual_seed(derive_seed(3, epoch, 17))
         for found, expected in zip(mix(images, targets, epoch, 17), theirs(images, targets), strict=True):
             assert torch.equal(found.nan_to_num(-1), expected.nan_to_num(-1))
+
+
+@with_settings
+def test_half_precision_of_the_model_does_not_reach_the_pictures(
+    pixels: Tensor, settings: dict[str, Any]
+) -> None:
+    augment = Augment(7, MEAN, STD, **settings)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = augment(pixels, INDICES, 3)
+    assert torch.equal(found, augment(pixels, INDICES, 3))
 
 
 # --- one graph ---
@@ -212,16 +230,18 @@ def test_mixing_and_growth_are_one_graph_for_each_size(pixels: Tensor) -> None:
         mixed, soft = mix(images, targets, epoch, 17)
         assert torch.equal(found[0], grow(mixed, progress))
         assert torch.equal(found[1], soft)
-    assert len(sizes) == counter.frame_count == 6
+    assert len(sizes) == counter.frame_count == 5
 
 
 @pytest.mark.slow
 @with_settings
-def test_compiled_pictures_differ_by_a_level_in_few_pixels(pixels: Tensor, settings: dict[str, Any]) -> None:
+def test_compiled_pictures_differ_in_few_pixels(pixels: Tensor, settings: dict[str, Any]) -> None:
     augment = Augment(7, (0.0,) * 3, (1 / 255,) * 3, **settings)
     graph = torch.compile(augment, fullgraph=True, dynamic=False)
     difference = graph(pixels, INDICES, torch.tensor(3)) - augment(pixels, INDICES, 3)
-    assert (difference.abs() > 0.5).float().mean() < 1e-3
+    # Where interpolation is half-way between two levels, it may round otherwise; `equalize` spreads levels.
+    assert (difference.abs() > 0.5).float().mean() < 0.005
+    assert difference.abs().mean() < 0.02
 
 
 # --- no waiting ---
@@ -245,17 +265,32 @@ def test_nothing_waits_for_a_device(script: Callable[[str], ModuleType], setting
     counted = counting.count(step)
     assert counted.kinds.total() > 50
     assert not counted.waiting
-    assert not any("copy" in kind for kind in counted.kinds if kind != "_to_copy")
 
 
 def test_waiting_is_found(script: Callable[[str], ModuleType]) -> None:
-    ones = torch.ones(3)
-    for wait in (
-        lambda: ones.nonzero(),
-        lambda: ones[ones > 0],
-        lambda: bool(ones[0]),
-        lambda: ones.tolist(),
-    ):
-        counted = script("count_operations").count(wait)
-        assert counted.waiting or wait is None
-    assert not script("count_operations").count(lambda: ones[torch.tensor([0])]).waiting
+    count, ones = script("count_operations").count, torch.ones(3)
+    waits: dict[str, Callable[[], Any]] = {
+        "nonzero": ones.nonzero,
+        "index by a mask": lambda: ones[ones > 0],
+        "_local_scalar_dense": lambda: bool(ones[0]),
+        "masked_select": lambda: ones.masked_select(ones > 0),
+        "_to_copy between devices": lambda: ones.to("meta"),
+    }
+    for name, wait in waits.items():
+        assert name in count(wait).waiting
+    assert not count(lambda: ones[torch.tensor([0])].to(torch.float64)).waiting
+    assert count(lambda: ones.view(1, 3).t() + 1).kinds == {"add": 1}
+
+
+def test_the_table_of_operations(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    output = tmp_path / "counts.json"
+    arguments = ["--config", "cifar10_plain_30min", "--batch-size", "2", "--output", str(output)]
+    assert script("count_operations").main(arguments) == 0
+    counts = json.loads(output.read_text())
+    assert set(counts["vit"]) == {
+        "forward", "backward", "optimiser", "augmentation", "mixing", "growth",
+    }  # fmt: skip
+    assert set(counts["timm"]) == {"forward", "backward", "optimiser"}
+    layers = counts["timm"]["forward"]["kinds"]["native_layer_norm"]
+    assert layers == 2 * 6 + 1
+    assert not any(part["waiting"] for parts in counts.values() for part in parts.values())

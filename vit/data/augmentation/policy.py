@@ -63,7 +63,7 @@ def draw_operations(u: Tensor, strength: float | None) -> tuple[Tensor, Tensor]:
 
 
 def geometric_maps(operation: Tensor, strength: Tensor, size: tuple[int, int], limits: Limits) -> Tensor:
-    """The maps (..., 3, 3) of operations (...), about the centre; of those that are not geometric the identity."""
+    """The maps (..., 3, 3) of operations (...), about the centre; the identity for those of colors."""
     height, width = size
 
     def where(name: str, limit: float) -> Tensor:
