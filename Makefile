@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-all fuzz check format clean
+.PHONY: help install quickstart test test-all test-gpu fuzz check format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test: $(VENV)/installed check  ## the checks and the fast tests
 
 test-all: $(VENV)/installed check  ## the checks and all tests, including the slow ones
 	$(BIN)/python -m pytest $(PARALLEL) -m ''
+
+test-gpu: $(VENV)/installed  ## tests of a GPU against the CPU; skipped where there is none
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 fuzz: $(VENV)/installed  ## fuzz the readers of images and bundles, two minutes each
 	$(BIN)/python -m pip install --quiet atheris

@@ -109,27 +109,17 @@ def compare(name: str, parts: list[Path], place: Path, rounds: int, workers: int
     device = best_device()
     ours = from_timm(theirs).eval().to(device)
     settings = timm.data.resolve_model_data_config(theirs)
-    channels, height, width = settings["input_size"]
-    ours.labels = [str(index) for index in range(theirs.num_classes)]
-    ours.preprocess = Preprocess(
-        height,
-        width,
-        channels,
-        settings["mean"],
-        settings["std"],
-        crop=settings["crop_pct"],
-        interpolation=settings["interpolation"],
-    )
+    ours = with_preprocess(ours, settings)
     pipeline = _pipeline(theirs, device)
     candidates: dict[str, Callable[[Path], list[int] | None]] = {
-        REFERENCE: lambda part: _theirs(theirs.to(device), part, settings, workers),
+        REFERENCE: lambda part: labels_of_theirs(theirs.to(device), part, settings, workers),
         "transformers, float32": lambda part: _piped(pipeline, part),
-        "vit, float32": lambda part: _ours(ours, None, part, place / "exact.csv"),
+        "vit, float32": lambda part: write_ours(ours, None, part, place / "exact.csv"),
     }
     half = autocast_dtype("auto", multiplications(ours))
     if half is not None:
         label = f"vit, {str(half).removeprefix('torch.')} (auto)"
-        candidates[label] = lambda part: _ours(ours, half, part, place / "half.csv")
+        candidates[label] = lambda part: write_ours(ours, half, part, place / "half.csv")
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     labels: dict[str, dict[Path, list[int] | None]] = {name: {} for name in candidates}
     for _ in range(rounds):
@@ -166,6 +156,22 @@ def compare(name: str, parts: list[Path], place: Path, rounds: int, workers: int
     return {"device": str(device), "rows": rows}
 
 
+def with_preprocess(model: VisionTransformer, settings: dict[str, Any]) -> VisionTransformer:
+    """The model with the preprocessing of timm's, and a name for each class."""
+    channels, height, width = settings["input_size"]
+    model.labels = [str(index) for index in range(model.head.out_features)]
+    model.preprocess = Preprocess(
+        height,
+        width,
+        channels,
+        settings["mean"],
+        settings["std"],
+        crop=settings["crop_pct"],
+        interpolation=settings["interpolation"],
+    )
+    return model
+
+
 def timm_loader(
     photographs: Path, settings: dict[str, Any], workers: int, device: torch.device
 ) -> tuple[Any, Any]:
@@ -188,7 +194,9 @@ def timm_loader(
 
 
 @torch.inference_mode()
-def _theirs(model: nn.Module, photographs: Path, settings: dict[str, Any], workers: int) -> list[int]:
+def labels_of_theirs(
+    model: nn.Module, photographs: Path, settings: dict[str, Any], workers: int
+) -> list[int]:
     """Top classes by timm's dataset, loader and loop, in the order of the names."""
     device = next(model.parameters()).device
     dataset, loader = timm_loader(photographs, settings, workers, device)
@@ -227,7 +235,9 @@ def _piped(pipeline: Any, photographs: Path) -> None:
         pass
 
 
-def _ours(model: VisionTransformer, half: torch.dtype | None, photographs: Path, output: Path) -> list[int]:
+def write_ours(
+    model: VisionTransformer, half: torch.dtype | None, photographs: Path, output: Path
+) -> list[int]:
     """Top classes by `vit predict`, in the order of its table."""
     model.autocast = half
     write_rows(labeller(model), [str(photographs)], output, {"half": str(half)}, overwrite=True)

@@ -19,6 +19,7 @@ MODEL_HELP = (
 
 # As Lightning's: of the weights, and of the matrix products.
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+Compile = bool | Literal["auto"]
 
 
 @dataclass
@@ -234,7 +235,10 @@ class TrainerConfig:
             a language model, perplexity), or as good a one with a lower loss, after which training ends; 0 is
             off. The schedule stays.
         save_every: Seconds between checkpoints within an epoch, at most; each epoch ends with one, too.
-        compile: Compile the model with torch.compile.
+        compile: Compile the training step with torch.compile, one graph for each size of the images. `auto`:
+            on a GPU, in runs of more than a few minutes.
+        on_cpu: The shipped config that is made for a machine without a GPU; where this one runs on such, it
+            is named, with the time that this one takes. None: this one.
         progress: Show the progress bar (on a terminal; a line per epoch elsewhere).
         overlays: Validation images whose attention is drawn after each epoch, to `overlays/`; 0 is none.
         overlay_method: Attribution method of these overlays, see `vit attend --help`.
@@ -250,7 +254,8 @@ class TrainerConfig:
     accumulate: int = 1
     patience: int = 0
     save_every: float = 300.0
-    compile: bool = False
+    compile: Compile = "auto"
+    on_cpu: str | None = None
     progress: bool = True
     overlays: int = 8
     overlay_method: str = "relevance"

@@ -97,7 +97,7 @@ def run(arguments: "Namespace") -> int:
     warm_up()  # beside the imports below, which take seconds
     from vit.attribution.query import parse_query
     from vit.commands.common import summary, ticker
-    from vit.device import best_device
+    from vit.device import best_device, memory_advice
     from vit.inference.attend import token_query
     from vit.inference.draw import Request, check_folder, draw_maps
     from vit.weights.models import fingerprint, load_model
@@ -114,7 +114,8 @@ def run(arguments: "Namespace") -> int:
         if images
         else _text_drawer(model, arguments, request, columns)
     )
-    with ticker("pictures" if images else "texts") as on_progress:
+    batch_size = arguments.batch_size if images else 1
+    with memory_advice(batch_size), ticker("pictures" if images else "texts") as on_progress:
         counts = draw_maps(
             drawer,
             arguments.inputs,

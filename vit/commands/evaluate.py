@@ -93,7 +93,14 @@ def add_arguments(parser: "ArgumentParser") -> None:
 def run(arguments: "Namespace") -> int:
     """Print the figures."""
     methods, images, steps = _check(arguments)
+    from vit.device import memory_advice
 
+    with memory_advice(arguments.batch_size):
+        return _measure(arguments, methods, images, steps)
+
+
+def _measure(arguments: "Namespace", methods: list[str], images: int, steps: int) -> int:
+    """Measure, print and write; returns the exit code."""
     from vit.commands.common import require_labels
     from vit.commands.probe import run_probe
     from vit.device import best_device

@@ -1,17 +1,24 @@
-"""Batches of images or texts: the sampler, which decides their order, and the DataLoader."""
+"""Batches of images or texts: the sampler, which decides their order, and what makes them."""
 
+import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vit.data.balance import draw_with_replacement
+from vit.data.found import Examples
 from vit.data.images import Batch, Images
 from vit.data.randomness import generator
 from vit.data.texts import TokenizedTexts
 from vit.data.windows import NextTokens
 from vit.errors import VitError
+
+RESIDENT = 0.25  # of the free memory of a device: the rest is for the model and its activations
 
 
 class EpochSampler:
@@ -112,7 +119,7 @@ class _Draws:
         examples: n of them.
     """
 
-    def __init__(self, examples: Images | TokenizedTexts | NextTokens):
+    def __init__(self, examples: "Images | TokenizedTexts | NextTokens | DeviceExamples"):
         self.examples = examples
 
     def __len__(self) -> int:
@@ -126,7 +133,7 @@ class _Draws:
 
 
 def loader(
-    examples: Images | TokenizedTexts | NextTokens,
+    examples: "Images | TokenizedTexts | NextTokens | DeviceExamples",
     batch_size: int,
     *,
     seed: int = 0,
@@ -164,3 +171,81 @@ def loader(
         pin_memory=pin_memory,
         generator=torch.Generator(),  # draws the base seed of workers: not from the generator of training
     )
+
+
+class Feed:
+    """The batches of a loader, as Lightning reads them, and how long it waits for them.
+
+    Args:
+        batches: From `loader`.
+        ahead: Batches that a thread makes, and pins, while earlier ones are trained on; 0: each is made when
+            it is asked for. It does not change what they hold.
+
+    Attributes:
+        waited: Seconds, over all passes, in which the reader waited for a batch.
+    """
+
+    def __init__(self, batches: DataLoader[Batch], ahead: int = 0):
+        self.batches, self.ahead = batches, ahead
+        self.sampler, self.batch_sampler = batches.sampler, batches.batch_sampler  # which Lightning looks at
+        self.waited = 0.0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A pass begins at its first batch, as that of a sampler: Lightning sets the epoch before.
+        batches = _made_ahead(self.batches, self.ahead) if self.ahead else iter(self.batches)
+        while True:
+            begun = time.perf_counter()
+            batch = next(batches, None)
+            self.waited += time.perf_counter() - begun
+            if batch is None:
+                return
+            yield batch
+
+
+def _made_ahead(loader: DataLoader[Batch], count: int) -> Iterator[Batch]:
+    """The same batches in the same order; the next `count` are made in a thread meanwhile."""
+    batches = iter(loader)
+    with ThreadPoolExecutor(1) as thread:
+        pending = deque(thread.submit(next, batches, None) for _ in range(count))
+        while (batch := pending.popleft().result()) is not None:
+            pending.append(thread.submit(next, batches, None))
+            yield batch
+
+
+class DeviceExamples:
+    """Pixels or features that live on the device that trains: a batch is a look-up there.
+
+    Args:
+        examples: n examples in memory.
+        inputs: Theirs, (n, ...).
+        device: Where they are copied to.
+    """
+
+    def __init__(self, examples: Examples, inputs: Tensor, device: torch.device):
+        self.inputs, self.targets = inputs.to(device), examples.targets.to(device)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, indices: list[int] | Tensor) -> Batch:
+        """Inputs and targets on the device; the indices stay on the CPU, where their order is decided."""
+        numbers = torch.as_tensor(indices, dtype=torch.int64)
+        rows = numbers.to(self.inputs.device, non_blocking=True)
+        return self.inputs.index_select(0, rows), self.targets.index_select(0, rows), numbers
+
+
+def on_device(examples: Any, device: torch.device, free: int) -> DeviceExamples | None:
+    """The examples on a device, if they are held in memory and take at most `RESIDENT` of what is free there.
+
+    Args:
+        examples: Of any kind; texts have lengths of their own, and stay.
+        device: That trains.
+        free: Bytes of its memory that are free.
+    """
+    inputs = getattr(examples, "pixels", getattr(examples, "features", None))
+    if inputs is None or inputs.nbytes + examples.targets.nbytes > RESIDENT * free:
+        return None
+    return DeviceExamples(examples, inputs, device)

@@ -117,7 +117,7 @@ def window_losses(model: Any, ids: Tensor, targets: Tensor) -> Tensor:
     losses = cross_entropy(logits, targets[chosen], reduction="none")
     return (
         torch.zeros(targets.shape, dtype=torch.float64)
-        .masked_scatter(chosen.cpu(), losses.double().cpu())
+        .masked_scatter(chosen.cpu(), losses.cpu().double())
         .sum(1)
     )
 

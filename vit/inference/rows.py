@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vit.atomic import temporary_path
 from vit.core import Tower
+from vit.device import memory_advice
 from vit.inference.forward import Forward, reader_for, run_batch
 from vit.inputs.decoding import Limits
 from vit.inputs.files import absolute_inputs, can_list_again, list_files
@@ -54,7 +55,7 @@ class Pipeline:
         batch_size: Most inputs in a forward pass.
         limits: Limits for the decoding of each image.
         uncertain: Maps outputs to bool (B,): which of those in half precision are computed again in the
-            weights' dtype. None: none.
+            weights' dtype, besides those that are not finite. None: none.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Pipeline:
         for batch in self.reader.batches(inputs):
             results: list[Row] = [{}] * len(batch)
             if any(item.status == "ok" for item in batch):
-                with torch.inference_mode():
+                with torch.inference_mode(), memory_advice(self.batch_size):
                     results = list(self.postprocess(self._outputs(batch)))
             rows = []
             for item, result in zip(batch, results, strict=True):
@@ -103,11 +104,14 @@ class Pipeline:
             yield rows
 
     def _outputs(self, batch: list[Any]) -> Tensor:
-        """Float32 (B, ...)."""
+        """Float32 (B, ...); those that half precision leaves uncertain, or that exceed it, computed again."""
         outputs = run_batch(self.model, self.forward, batch, self.batch_size).float()
-        if self.model.autocast is None or self.uncertain is None:
+        if self.model.autocast is None:
             return outputs
-        indices = self.uncertain(outputs).nonzero()[:, 0].tolist()
+        doubtful = ~outputs.isfinite().flatten(1).all(1)  # float16 ends at 65,504
+        if self.uncertain is not None:
+            doubtful |= self.uncertain(outputs)
+        indices = doubtful.nonzero()[:, 0].tolist()
         indices = [index for index in indices if batch[index].status == "ok"]
         if indices:
             again = [batch[index] for index in indices]

@@ -72,6 +72,11 @@ def _check_combinations(config: Config) -> None:
             f"0 where trainer.strategy is {trainer.strategy}: sharded weights are not averaged",
         ),
         (
+            "trainer.compile", shown(trainer.compile),
+            trainer.compile is not True or not trainer.strategy.startswith("fsdp"),
+            f"auto or false where trainer.strategy is {trainer.strategy}: sharded weights are not compiled",
+        ),
+        (
             "trainer.max_epochs", trainer.max_epochs,
             trainer.max_time is not None if trainer.max_epochs is None else trainer.max_epochs >= 1,
             "a number, or trainer.max_time: one of them ends the run",

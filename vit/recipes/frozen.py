@@ -58,7 +58,7 @@ def head_classifier(config: Config, tower: Tower, objective: Objective) -> Class
     return build_classifier(config, HeadAlone(tower), objective, augment=as_they_are, normalise=unchanged)
 
 
-def as_they_are(features: Tensor, indices: Tensor, epoch: int) -> Tensor:
+def as_they_are(features: Tensor, indices: Tensor, epoch: int | Tensor) -> Tensor:
     """Features are not augmented."""
     return features
 

@@ -83,7 +83,6 @@ def _to_inputs(pixels: Tensor, *, preprocess: Preprocess) -> Tensor:
 def image_classifier(config: Config, model: Any, objective: Objective, preprocess: Preprocess) -> Classifier:
     """The Lightning module around any image model, with the augmentation of a config."""
     settings = config.augment
-    augment = _augment(settings, config.seed, preprocess)
     grow = None
     if settings.grow_from < 1:
         patch_size = getattr(model, "patch_size", None) or _pair(config.model.patch_size)
@@ -92,14 +91,10 @@ def image_classifier(config: Config, model: Any, objective: Objective, preproces
         config,
         model,
         objective,
-        augment=partial(_augmented, augment=augment, channels=preprocess.channels),
+        augment=_augment(settings, config.seed, preprocess),
         normalise=partial(_to_inputs, preprocess=preprocess),
         grow=grow,
     )
-
-
-def _augmented(pixels: Tensor, indices: Tensor, epoch: int, *, augment: Augment, channels: int) -> Tensor:
-    return augment(match_channels(pixels, channels), indices, epoch)
 
 
 def overlays(config: Config, run: PreparedRun, folder: Path) -> Sequence[Callback]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vit.config import Config, DataConfig, ModelConfig, OptimConfig
 from vit.core import Tower
 from vit.data.augmentation.mix import Mix
+from vit.data.augmentation.resize import ProgressiveResize
 from vit.data.balance import class_weights, positive_weights
 from vit.data.loader import loader
 from vit.data.preprocess import Preprocess
@@ -133,9 +134,9 @@ def build_classifier(
     model: nn.Module,
     objective: Objective,
     *,
-    augment: Callable[[Tensor, Tensor, int], Tensor],
+    augment: Callable[[Tensor, Tensor, Any], Tensor],
     normalise: Callable[[Tensor], Tensor],
-    grow: Callable[[Tensor, float], Tensor] | None = None,
+    grow: ProgressiveResize | None = None,
 ) -> Classifier:
     """The Lightning module around a model, with the optimiser and schedule of a config.
 

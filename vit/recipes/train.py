@@ -21,6 +21,7 @@ from vit.device import best_device, resolve_precision
 from vit.errors import VitError
 from vit.evaluation.results import read_metrics, write_results
 from vit.evaluation.several.metrics import MultilabelEvaluation
+from vit.recipes.duration import cpu_notice
 from vit.recipes.features import weights_without_head
 from vit.recipes.frozen import feature_splits
 from vit.recipes.image import overlays, prepare_images
@@ -29,10 +30,10 @@ from vit.recipes.recorded import recorded_yaml
 from vit.recipes.resume import find_checkpoint, record_to_resume
 from vit.recipes.run import PreparedRun
 from vit.recipes.text import prepare_texts
-from vit.training.accelerator import require_accelerator
 from vit.training.callbacks.resume import DataGuard
 from vit.training.checkpoints import write_frozen
 from vit.training.datamodule import RunDataModule
+from vit.training.distributed import require_accelerator
 from vit.training.environment import environment
 from vit.training.fit import best_weights, fit
 from vit.training.run_folder import RunFolder, is_rank_zero
@@ -41,7 +42,7 @@ from vit.weights.models import from_bundle
 from vit.weights.unfinished import write_outline
 
 # Keys of `trainer` that are not arguments of `fit`.
-NOT_FOR_FIT = ("compile", "overlays", "overlay_method")
+NOT_FOR_FIT = ("on_cpu", "overlays", "overlay_method")
 
 log = logging.getLogger("vit")
 
@@ -107,8 +108,8 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
                 log.info(line)
             if run.initial.note and checkpoint is None:
                 _report(console, run.initial.note)
-            if warning:
-                _report(console, warning)
+            for line in filter(None, (warning, cpu_notice(config, run))):
+                _report(console, line)
         run, trainer = _fit_within_memory(config, run, run_folder, console, checkpoint)
         if not trainer.is_global_zero:
             return None
@@ -187,9 +188,6 @@ def _is_only_process() -> bool:
 def _fit(
     config: Config, run: PreparedRun, folder: Path, console: Console, checkpoint: Path | None
 ) -> L.Trainer:
-    if config.trainer.compile:
-        # A language model is trained by its `encode`; `compile` is for what is called.
-        (run.model.encoder if run.writes else run.module.model).compile()
     options = {name: value for name, value in vars(config.trainer).items() if name not in NOT_FOR_FIT}
     options["precision"] = resolve_precision(config.trainer.precision, config.trainer.accelerator)
     splits = run.splits

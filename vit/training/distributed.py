@@ -1,13 +1,41 @@
-"""Runs of several processes, beyond what Lightning does: torchrun's devices, and sharded weights (FSDP2)."""
+"""The devices of a run, beyond what Lightning does: refused kinds, torchrun's, sharded weights (FSDP2)."""
 
 import os
 
 import torch
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
+
+from vit.config import nearest
+from vit.errors import UsageError, VitError
+
+GPUS = ("cuda", "mps")  # what Lightning takes for `gpu`
+
+
+def require_accelerator(name: str) -> None:
+    """Refuse an accelerator that this machine does not have, before anything else is done.
+
+    Args:
+        name: As Lightning's: `auto`, `gpu`, or a kind of device.
+
+    Raises:
+        UsageError: Lightning knows no such accelerator.
+        VitError: The machine has none; the message names what it has.
+    """
+    known = sorted(AcceleratorRegistry.available_accelerators())
+    if name not in ("auto", "gpu", *known):
+        raise UsageError(f"trainer.accelerator is {name!r}{nearest(name, ['auto', 'gpu', *known])}")
+    there = [kind for kind in known if AcceleratorRegistry[kind]["accelerator"].is_available()]
+    wanted = {"auto": there, "gpu": GPUS}.get(name, (name,))
+    if not set(wanted) & set(there):
+        raise VitError(
+            f"trainer.accelerator is {name}, and this machine has {', '.join(there)} only: "
+            "--trainer.accelerator auto takes the best that there is"
+        )
 
 
 def torchrun_devices(devices: int | str, num_nodes: int) -> tuple[int | str, int]:

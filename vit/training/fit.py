@@ -15,10 +15,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
+from vit.config import Compile
 from vit.cores import limit_torch_threads
 from vit.errors import VitError, one_line_message
-from vit.training.callbacks.averaging import averaging
+from vit.training.callbacks.averaging import Averaging
 from vit.training.callbacks.best_epoch import BestCheckpoint, Patience
+from vit.training.callbacks.compile_step import CompileStep
 from vit.training.callbacks.latest_checkpoint import LatestCheckpoint
 from vit.training.callbacks.logs import EpochLog, StepLog
 from vit.training.callbacks.nonfinite_guard import NonFiniteGuard
@@ -51,6 +53,7 @@ def fit(
     clip: float = 0.0,
     ema: float = 0.0,
     patience: int = 0,
+    compile: Compile = False,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
     save_every: float = 300.0,
@@ -75,6 +78,7 @@ def fit(
         clip: Largest gradient norm; 0 is off.
         ema: Decay of the averaged weights; 0 is off.
         patience: Epochs without a better one, after which training ends; 0 is off.
+        compile: Whether the training step is compiled, as in `vit.config.TrainerConfig`.
         progress: Show the progress bar if the console is a terminal; elsewhere print a line per epoch.
         callbacks: Further callbacks. After a validation they see the averaged weights.
         save_every: Longest training time between two checkpoints, in seconds.
@@ -94,6 +98,7 @@ def fit(
         folder,
         console,
         callbacks,
+        compile=compile,
         progress=progress,
         max_time=max_time,
         ema=ema,
@@ -155,6 +160,7 @@ def _all_callbacks(
     console: Console,
     extra_callbacks: Sequence[Callback],
     *,
+    compile: Compile,
     progress: bool,
     max_time: str | None,
     ema: float,
@@ -180,6 +186,7 @@ def _all_callbacks(
         RNGState(),
         ResumePosition(),
         NonFiniteGuard(),
+        CompileStep(compile),
         StepLog(folder / "steps.csv"),
     ]
     if progress:
@@ -189,7 +196,7 @@ def _all_callbacks(
         limit = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         callbacks.append(Timer(limit, interval="step", verbose=False))
     if ema:
-        callbacks.append(averaging(ema))
+        callbacks.append(Averaging(ema))
     callbacks.append(LatestCheckpoint(checkpoints / LAST, save_every))
     return callbacks
 
@@ -201,7 +208,7 @@ def quiet_lightning() -> Iterator[None]:
     levels = [logging.getLogger(name).level for name in names]
     with warnings.catch_warnings():
         for text in (
-            ".*overridden `on_after_batch_transfer`.*",
+            ".*overridden `on_(before|after)_batch_transfer`.*",
             ".*smaller than the logging interval.*",
             ".*does not have many workers.*",
             ".*exists and is not empty.*",

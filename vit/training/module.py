@@ -2,19 +2,23 @@
 
 from collections.abc import Callable
 from math import inf
-from typing import cast
+from typing import Any, cast
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 
+from vit.data.augmentation.mix import Mix
+from vit.data.augmentation.resize import ProgressiveResize
 from vit.errors import VitError
 from vit.training.distributed import broadcast_buffers, shard
-from vit.training.objective import Objective
+from vit.training.objective import MeanLoss, Objective
+from vit.training.step import Step, StepResult
 
 # Images as pixels, uint8 (B, C, height, width), or texts as ids, int64 (B, N); targets (B,), or (B, classes)
 # with several labels and (B, N) of next tokens; indices (B,).
@@ -24,20 +28,24 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class Classifier(L.LightningModule):
     """Trains for an objective on augmented inputs; validates on inputs without augmentation.
 
-    Augmentation runs on the device that trains, on whole batches.
+    Augmentation runs on the device that trains, on whole batches. Between two looks at a log the host waits
+    for nothing that the device computes: not for indices, which it keeps, nor for losses and metrics.
 
     Args:
         model: Inputs -> logits (B, classes). Inputs are float images (B, C, height, width) or ids (B, N).
         objective: Loss and metrics.
         augment: (pixels or ids, indices, epoch) -> inputs, for training.
         normalise: Pixels or ids -> inputs, for validation.
-        mix: (inputs, targets, epoch, first index) -> the same, mixed, with targets as (B, classes);
-            unchanged where mixing is off.
+        mix: Mixes inputs and targets.
         make_optimizer: Model -> optimiser.
         lr_factor: Progress, 0 to 1 -> the learning rate as a fraction of its peak.
-        grow: (images, progress, 0 to 1) -> the images resized for that progress. None: no resizing.
+        grow: The size of the images at a progress of 0 to 1. None: their own.
         keep_statistics: Leave the statistics of BatchNorm layers as they are, and normalise by them: for
             weights that exist, which small batches would change whatever the learning rate is.
+
+    Attributes:
+        step: What is computed for a training batch.
+        graph: The same, compiled; None: `step` is called as it is.
     """
 
     def __init__(
@@ -45,12 +53,12 @@ class Classifier(L.LightningModule):
         model: nn.Module,
         objective: Objective,
         *,
-        augment: Callable[[Tensor, Tensor, int], Tensor],
+        augment: Callable[[Tensor, Tensor, Any], Tensor],
         normalise: Callable[[Tensor], Tensor],
-        mix: Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]],
+        mix: Mix,
         make_optimizer: Callable[[nn.Module], Optimizer],
         lr_factor: Callable[[float], float],
-        grow: Callable[[Tensor, float], Tensor] | None = None,
+        grow: ProgressiveResize | None = None,
         keep_statistics: bool = False,
     ):
         super().__init__()
@@ -58,19 +66,19 @@ class Classifier(L.LightningModule):
         self.objective = objective
         self.augment = augment
         self.normalise = normalise
-        self.mix = mix
+        self.step = Step(model, objective, augment, mix)
+        self.graph: Callable[..., StepResult] | None = None
         self.grow = grow
         self.keep_statistics = keep_statistics
         self.make_optimizer = make_optimizer
         self.lr_factor = lr_factor
-        self.train_loss = MeanMetric(nan_strategy="ignore")
+        self.train_loss = MeanLoss()
         # Under their names, `train_accuracy` or `train_map`: a checkpoint stores that of the training.
         self.add_module(f"train_{objective.figure}", objective.train_metric())
         self.add_module(f"val_{objective.figure}", objective.val_metric())
         for metric in (self.train_loss, self.train_metric):
             metric.persistent(True)  # so that a run resumed in the middle of an epoch counts all of it
-        # NaN counts as infinite. ("disable" would keep it, but torchmetrics then drops the weights as well.)
-        self.val_loss = MeanMetric(nan_strategy=inf)
+        self.val_loss = MeanLoss(nan=inf)
 
     @property
     def train_metric(self) -> Metric:
@@ -104,27 +112,38 @@ class Classifier(L.LightningModule):
         if self.device_mesh is not None:
             broadcast_buffers(self.model)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """From a batch of the data loader to inputs and targets, on the device that trains."""
-        raw, targets, indices = batch
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, ...]:
+        """Add the numbers of the mixture: they follow from the first index, which the host still has."""
         if not self.trainer.training:
-            return self.normalise(raw), targets
-        inputs = self.augment(raw, indices, self.current_epoch)
-        inputs, targets = self.mix(inputs, targets, self.current_epoch, int(indices[0]))
-        return inputs if self.grow is None else self.grow(inputs, self.common_progress()), targets
+            return batch
+        raw, _, indices = batch
+        sides = (raw.shape[-2], raw.shape[-1])
+        return *batch, self.step.mix.draw(self.current_epoch, int(indices[0]), sides)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The loss of one batch; targets are (B,), or (B, classes) with several labels or mixed."""
-        inputs, targets = batch
-        logits, targets = self.objective.outputs(self.model, inputs, targets)
-        logits = logits.float()
-        loss = self.objective.loss(logits, targets)
-        self.train_loss.update(loss.detach(), self.objective.count(targets))
-        self.train_metric.update(logits.detach(), self.objective.truth(targets))
+    def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, ...]:
+        """A batch of validation as inputs and targets; one of training is augmented in its step."""
+        if self.trainer.training:
+            return batch
+        raw, targets, _ = batch
+        return self.normalise(raw), targets
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The loss of one batch: pixels or ids, targets, indices, and the numbers of the mixture."""
+        raw = batch[0]
+        size = None
+        if self.grow is not None:
+            size = self.grow.size(self.common_progress(), (raw.shape[-2], raw.shape[-1]))
+        if self.graph is None:
+            result = self.step(*batch, self.current_epoch, size)
+        else:  # the epoch is written on the device: no copy to wait for
+            epoch = torch.full((), self.current_epoch, dtype=torch.int64, device=raw.device)
+            result = self.graph(*batch, epoch, size)
+        self.train_loss.update(result.loss.detach(), result.counted)
+        self.train_metric.update(result.logits.detach(), result.truth)
         # Logged here, not in on_train_epoch_end: EpochLog writes its row before that hook of the module runs.
         self.log("train_loss", self.train_loss, on_step=False, on_epoch=True)
         self.log(f"train_{self.objective.figure}", self.train_metric, on_step=False, on_epoch=True)
-        return loss
+        return result.loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """The loss without label smoothing and weights, and the metric."""

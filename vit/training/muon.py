@@ -29,6 +29,9 @@ class Muon(Optimizer):
         momentum: Decay of the average of the gradient.
         steps: Newton-Schulz iterations.
 
+    Attributes:
+        found_inf: As in `vit.training.optim.CombinedOptimizer`.
+
     Raises:
         ValueError: A parameter has fewer than two dimensions.
     """
@@ -44,6 +47,7 @@ class Muon(Optimizer):
     ):
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps}
         super().__init__(parameters, defaults)
+        self.found_inf: Tensor | None = None
         for parameter in (parameter for group in self.param_groups for parameter in group["params"]):
             if parameter.ndim < 2:
                 raise ValueError(f"Muon got a parameter of shape {tuple(parameter.shape)}, expected a matrix")
@@ -74,13 +78,20 @@ class Muon(Optimizer):
             if "momentum" not in self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
         averages = [self.state[parameter]["momentum"] for parameter in parameters]
+        skipped = None if self.found_inf is None else self.found_inf > 0
+        if skipped is not None:  # an average stays if it is averaged with itself
+            gradients = [torch.where(skipped, *pair) for pair in zip(averages, gradients, strict=True)]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         nesterov = torch._foreach_lerp(gradients, averages, momentum)
         # Only a whole matrix can be orthogonalised: with sharded weights every process gathers and does it.
         matrices = torch.stack([full_tensor(update).flatten(1) for update in nesterov])  # (n, rows, cols)
         scale = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
         updates = newton_schulz(matrices, steps).to(matrices.dtype)
-        torch._foreach_mul_(parameters, 1 - lr * weight_decay)
+        kept: float | Tensor = 1 - lr * weight_decay
+        if skipped is not None:
+            updates = updates.masked_fill(skipped, 0.0)
+            kept = torch.where(skipped, 1.0, kept)
+        torch._foreach_mul_(parameters, kept)
         sharded = [
             shard_like(update.view(parameter.shape), parameter)
             for update, parameter in zip(updates, parameters, strict=True)

@@ -34,9 +34,16 @@ class NextToken(nn.Module):
         self.label_smoothing = label_smoothing
 
     def outputs(self, model: Any, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Ids (B, N), targets (B, N) -> logits (T, classes) and targets (T,) of the T that are no padding."""
+        """Ids (B, N), targets (B, N) -> logits (T, classes) and targets (T,).
+
+        In validation padding is not read. In training, where batches have little of it, it is: to learn how
+        much there is, the host would have to wait for the device.
+        """
+        states = model.encode(inputs)
+        if self.training:
+            return model.read_token(states).flatten(0, 1), targets.flatten()
         chosen = targets != IGNORED
-        return model.read_token(model.encode(inputs)[chosen]), targets[chosen]
+        return model.read_token(states[chosen]), targets[chosen]
 
     def shown(self, value: float, digits: int = 2) -> str:
         """The metric, for a reader."""
@@ -44,15 +51,15 @@ class NextToken(nn.Module):
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Of a training step: float32 (T, classes) and int64 (T,) -> a scalar."""
-        return cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        return cross_entropy(logits, targets, label_smoothing=self.label_smoothing, ignore_index=IGNORED)
 
     def val_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Without label smoothing."""
         return cross_entropy(logits, targets)
 
-    def count(self, targets: Tensor) -> int:
+    def count(self, targets: Tensor) -> Tensor:
         """What a loss is the mean over."""
-        return len(targets)
+        return (targets != IGNORED).sum()
 
     def truth(self, targets: Tensor) -> Tensor:
         """What the metrics compare logits with."""
@@ -87,9 +94,10 @@ class Perplexity(Metric):
         self.add_state("tokens", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
-        """Add tokens: floats (T, classes), int64 (T,)."""
-        self.total += cross_entropy(logits, targets, reduction="sum").to(self.total.dtype)
-        self.tokens += len(targets)
+        """Add tokens: floats (T, classes), int64 (T,), `IGNORED` at padding."""
+        total = cross_entropy(logits, targets, reduction="sum", ignore_index=IGNORED)
+        self.total += total.to(self.total.dtype)
+        self.tokens += (targets != IGNORED).sum()
 
     def compute(self) -> Tensor:
         """A scalar."""

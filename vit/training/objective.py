@@ -70,12 +70,12 @@ class OneLabel(nn.Module):
         return {}
 
     def train_metric(self) -> Metric:
-        """The accuracy."""
-        return MulticlassAccuracy(self.classes, average="micro")
+        """The accuracy; its arguments are not looked at in each step, for which the host would wait."""
+        return MulticlassAccuracy(self.classes, average="micro", validate_args=False)
 
     def val_metric(self) -> Metric:
         """The accuracy."""
-        return MulticlassAccuracy(self.classes, average="micro")
+        return MulticlassAccuracy(self.classes, average="micro", validate_args=False)
 
 
 class SeveralLabels(nn.Module):
@@ -155,6 +155,40 @@ def _mean_of_known(logits: Tensor, targets: Tensor, positive_weights: Tensor | N
     return terms.where(known, 0.0).sum() / known.sum().clamp(min=1)
 
 
+class MeanLoss(Metric):
+    """The mean of losses, each with the number of examples that it is the mean over.
+
+    torchmetrics' `MeanMetric`, whose states these are, looks for NaN in each step: a GPU would be waited for.
+
+    Args:
+        nan: What NaN counts as; None: it is left out.
+    """
+
+    full_state_update = False
+    mean_value: Tensor
+    weight: Tensor
+
+    def __init__(self, nan: float | None = None, **options: Any):
+        super().__init__(**options)
+        self.nan = nan
+        self.add_state("mean_value", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("weight", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, count: Tensor | int) -> None:
+        """Add a scalar, and what it is the mean over."""
+        unknown = loss.isnan()
+        if self.nan is None:
+            self.mean_value += (loss * count).masked_fill(unknown, 0.0)
+            self.weight += ~unknown * count
+        else:
+            self.mean_value += loss.masked_fill(unknown, self.nan) * count
+            self.weight += count
+
+    def compute(self) -> Tensor:
+        """A scalar; NaN before the first one."""
+        return self.mean_value / self.weight
+
+
 class MeanAveragePrecision(Metric):
     """The mean average precision over the labels that some example has; 0 where none has any."""
 
@@ -195,12 +229,8 @@ class BinnedPrecision(Metric):
     def update(self, logits: Tensor, targets: Tensor) -> None:
         """Add examples: floats (B, classes), and targets with NaN for what is unknown."""
         steps = ((logits + 8) * (STEPS / 16)).clamp(0, STEPS - 1).long()
-        label = torch.arange(targets.shape[1], device=targets.device).expand_as(targets)
-        for has in (0, 1):
-            chosen = targets == has
-            self.counts[has].index_put_(
-                (label[chosen], steps[chosen]), self.counts.new_ones(()), accumulate=True
-            )
+        for counts, chosen in zip(self.counts, (targets == 0, targets == 1), strict=True):
+            counts.scatter_add_(1, steps.T, chosen.T.to(torch.int64))
 
     def compute(self) -> Tensor:
         """A scalar."""

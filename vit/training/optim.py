@@ -134,10 +134,15 @@ class CombinedOptimizer(Optimizer):
 
     Args:
         parts: Optimisers over disjoint parameters.
+
+    Attributes:
+        found_inf: float32 (), 1 where the next step must change nothing, as torch's fused optimisers have it:
+            they find out on the device, and the host does not wait. None: a step is a step.
     """
 
     def __init__(self, parts: list[Optimizer]):
         self.parts = parts
+        self.found_inf: Tensor | None = None
         super().__init__([group for part in parts for group in part.param_groups], {})
         self._share()
 
@@ -163,6 +168,7 @@ class CombinedOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for part in self.parts:
+            part.found_inf = self.found_inf  # type: ignore[attr-defined]
             part.step()
         return loss
 

@@ -39,7 +39,7 @@ def normalise(heat: Tensor, mark: tuple[int, int] | None) -> tuple[Tensor, float
     """
     if heat.ndim != 2 or heat.numel() == 0:
         raise VitError(f"heat has shape {tuple(heat.shape)}, expected (rows, cols): one value per patch")
-    heat = heat.detach().double().cpu()
+    heat = heat.detach().cpu().double()  # in this order: Apple's GPU has no float64
     broken = int((~heat.isfinite()).sum())
     if broken:
         raise VitError(

@@ -138,7 +138,7 @@ def _numbers(values: Tensor, digits: int = 6) -> list:
     """Return `values` as nested lists, rounded to `digits` significant digits to keep the file small."""
     if values.ndim > 1:
         return [_numbers(row, digits) for row in values]
-    return [float(f"{value:.{digits}g}") for value in values.detach().double().cpu().tolist()]
+    return [float(f"{value:.{digits}g}") for value in values.detach().cpu().double().tolist()]
 
 
 def _data_uri(picture: Image.Image | None) -> str | None:

@@ -17,7 +17,7 @@ def quantise(weights: Tensor) -> tuple[Tensor, Tensor]:
     largest weight of the row. Each row has its own scale because rows differ by orders of magnitude: with one
     scale for all, a row that is spread over many tokens would round to zeros beside one with a large weight.
     """
-    weights = weights.detach().double().cpu()
+    weights = weights.detach().cpu().double()
     scale = (weights.amax(-1) / LEVELS).float()
     step = scale.double()[..., None]
     levels = torch.where(step > 0, weights / step, 0).round().clamp(0, LEVELS)

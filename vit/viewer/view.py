@@ -111,7 +111,7 @@ def check_view(view: View) -> None:
     else:
         _check_grid(view, tokens, *view.grid)
     _check_values("read", view.read, (tokens,), "one weight per token")
-    total = view.read.double().sum().item()
+    total = view.read.cpu().double().sum().item()
     if abs(total - 1) > 1e-3:
         raise VitError(f"read sums to {total:.6g}, expected 1: it weights the final tokens")
     _check_start(view)

@@ -52,11 +52,12 @@ class Sampling:
             uniform: float64 (B,), random numbers in [0, 1).
 
         Returns:
-            int64 (B,)
+            int64 (B,), on the device of the logits.
         """
         if self.temperature == 0:
             return logits.argmax(-1)
-        scores, order = (logits.double() / self.temperature).sort(dim=-1, descending=True, stable=True)
+        # On the CPU: not every accelerator has float64, and the choice is the same on all of them.
+        scores, order = (logits.cpu().double() / self.temperature).sort(dim=-1, descending=True, stable=True)
         scores, order = scores[:, : self.top_k], order[:, : self.top_k]
         weights = (scores - scores[:, :1]).exp()  # the first is 1
         total = weights.cumsum(-1)
@@ -64,9 +65,9 @@ class Sampling:
             before = (total - weights) / total[:, -1:]
             weights = weights.masked_fill(before >= self.top_p, 0)  # before the first there is nothing
             total = weights.cumsum(-1)
-        at = uniform.to(logits.device)[:, None] * total[:, -1:]
+        at = uniform[:, None] * total[:, -1:]
         place = torch.searchsorted(total, at, right=True).clamp(max=total.shape[-1] - 1)
-        return order.gather(1, place)[:, 0]
+        return order.gather(1, place)[:, 0].to(logits.device)
 
 
 class Streams:

@@ -21,9 +21,14 @@ FLUSH_STEPS = 50  # reading a loss from a GPU waits for it, so losses are read m
 
 log = logging.getLogger("vit")
 
+WORTH_SAYING = 5  # % of the training time that it waits for data
+
 
 class EpochLog(Callback):
     """Appends one row per epoch to `metrics.csv`, and writes one line per epoch to the log.
+
+    `data_wait` is the part of the training time, 0 to 1, that the host waited for the next batch. On a GPU
+    the model may have worked on earlier ones meanwhile: it waited for no more than that.
 
     Args:
         file: The CSV file. A resumed run keeps the rows of the epochs before.
@@ -46,13 +51,14 @@ class EpochLog(Callback):
         figure, more = objective.figure, [f"val_{name}" for name, _ in objective.more]
         self.columns = (
             "epoch", "step", "seconds", "lr", "train_loss", f"train_{figure}", "val_loss", f"val_{figure}",
-            *more, "images_per_second",
+            *more, "images_per_second", "data_wait",
         )  # fmt: skip
         self.print_line = print_line
         self.noun = noun
         self.started = 0.0
         self.epoch_started = 0.0
         self.training_seconds = 0.0
+        self.waited_before = 0.0
         self.images = 0
         self.seconds_before = 0.0
 
@@ -77,6 +83,7 @@ class EpochLog(Callback):
         """Start the epoch's clock."""
         self.epoch_started = time.monotonic()
         self.training_seconds = 0.0
+        self.waited_before = _waited(trainer)
         self.images = 0
 
     def on_train_batch_end(
@@ -89,6 +96,7 @@ class EpochLog(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the row. Lightning has validated the epoch before it calls this."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        seconds = max(self.training_seconds, 1e-9)
         row: dict[str, Any] = dict.fromkeys(self.columns, "")
         row |= {name: f"{metrics[name]:.6g}" for name in self.columns if name in metrics}
         row |= {
@@ -96,7 +104,8 @@ class EpochLog(Callback):
             "step": trainer.global_step,
             "seconds": f"{self._seconds():.1f}",
             "lr": f"{_adamw_lr(trainer):.6g}",
-            "images_per_second": f"{self.images / max(self.training_seconds, 1e-9):.1f}",
+            "images_per_second": f"{self.images / seconds:.1f}",
+            "data_wait": f"{min(1.0, (_waited(trainer) - self.waited_before) / seconds):.4f}",
         }
         if not trainer.is_global_zero:
             return
@@ -104,11 +113,13 @@ class EpochLog(Callback):
             csv.DictWriter(stream, self.columns).writerow(row)
             stream.flush()
             os.fsync(stream.fileno())
+        waited = 100 * float(row["data_wait"])
+        waiting = f", {waited:.0f} % waiting for data" if waited >= WORTH_SAYING else ""
         line = (
             f"epoch {row['epoch']:>3}  train loss {metrics.get('train_loss', float('nan')):.3f}  "
             f"val loss {metrics.get('val_loss', float('nan')):.3f}  "
             f"val {self._figures(metrics)}  "
-            f"{float(row['images_per_second']):.0f} {self.noun}/s  {float(row['seconds']):.0f} s"
+            f"{float(row['images_per_second']):.0f} {self.noun}/s{waiting}  {float(row['seconds']):.0f} s"
         )
         log.info(line)
         self.print_line(line)
@@ -172,10 +183,18 @@ class StepLog(Callback):
             return
         with self.file.open("a", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
-            writer.writerows((step, repr(float(loss)), repr(lr)) for step, loss, lr in self.pending)
+            losses = torch.stack([loss for _, loss, _ in self.pending]).tolist()  # waits once
+            writer.writerows(
+                (step, repr(loss), repr(lr)) for (step, _, lr), loss in zip(self.pending, losses, strict=True)
+            )
             stream.flush()
             os.fsync(stream.fileno())
         self.pending.clear()
+
+
+def _waited(trainer: L.Trainer) -> float:
+    """Seconds that the training has waited for its batches so far."""
+    return getattr(trainer.train_dataloader, "waited", 0.0)
 
 
 def _adamw_lr(trainer: L.Trainer) -> float:

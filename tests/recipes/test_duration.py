@@ -1,0 +1,56 @@
+"""A config that is made for a GPU, on a machine without one."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from vit.config import Config, DataConfig, TrainerConfig
+from vit.recipes import duration
+from vit.recipes.duration import cpu_notice, training_rate
+from vit.recipes.train import prepare
+
+
+def config(**trainer: Any) -> Config:
+    made = Config(data=DataConfig(name="digits"), trainer=TrainerConfig(**trainer))
+    made.model.width, made.model.depth, made.model.heads = 16, 1, 2
+    return made
+
+
+def test_it_says_how_long_and_which_config_is_made_for_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = config(max_epochs=300, on_cpu="cifar10_30min")
+    run = prepare(asked)
+    for rate, said in ((100.0, "1 hours"), (1.0, "4 days"), (1000.0, "6 minutes")):
+        monkeypatch.setattr(duration, "training_rate", lambda run, rate=rate: rate)
+        notice = cpu_notice(asked, run)
+        assert notice is not None
+        assert f"its 300 epochs take about {said}; --config cifar10_30min is made for a CPU" in notice
+    for silent in (
+        config(max_epochs=300),
+        config(max_epochs=None, max_time="00:00:05:00", on_cpu="cifar10_30min"),
+        config(max_epochs=300, on_cpu="cifar10_30min", accelerator="gpu"),
+    ):
+        assert cpu_notice(silent, run) is None
+    monkeypatch.setattr(duration, "best_device", lambda: SimpleNamespace(type="cuda"))
+    assert cpu_notice(asked, run) is None
+
+
+def test_the_trial_changes_nothing() -> None:
+    run = prepare(config(max_epochs=1))
+    before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    assert training_rate(run) > 0
+    assert torch.equal(torch.rand(2), expected)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in run.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in run.model.parameters())
+
+
+def test_the_default_config_names_one_that_exists() -> None:
+    configs = Path(__file__).parents[2] / "configs"
+    named = yaml.safe_load((configs / "cifar10.yaml").read_text())["trainer"]["on_cpu"]
+    assert (configs / f"{named}.yaml").is_file()

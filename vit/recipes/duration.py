@@ -1,0 +1,55 @@
+"""How long a run that is made for a GPU takes without one."""
+
+import time
+from copy import deepcopy
+
+import torch
+
+from vit.config import Config
+from vit.device import best_device
+from vit.recipes.run import PreparedRun
+
+TRIAL = 32  # images of the step that is timed
+
+
+def cpu_notice(config: Config, run: PreparedRun) -> str | None:
+    """One line that says how long a run takes on this CPU, and which config is made for one.
+
+    None where the config does not name such a config, or the run has a GPU or a limit of time.
+
+    Args:
+        config: The run's config.
+        run: What it is made of.
+    """
+    named, epochs = config.trainer.on_cpu, config.trainer.max_epochs
+    if named is None or epochs is None or config.trainer.max_time is not None:
+        return None
+    if config.trainer.accelerator in ("gpu", "cuda", "mps") or best_device().type != "cpu":
+        return None
+    rate = training_rate(run)
+    hours = epochs * len(run.splits.train) / rate / 3600
+    return (
+        f"this config is made for a GPU: here, at about {rate:.0f} images/s, its {epochs} epochs take about "
+        f"{_said(hours)}; --config {named} is made for a CPU"
+    )
+
+
+def training_rate(run: PreparedRun) -> float:
+    """Images per second of forward and backward passes without augmentation, in float32: one step is timed.
+
+    Neither the model nor the random numbers of the run are changed.
+    """
+    model = deepcopy(run.module.model).train()
+    raw, _, _ = run.splits.train[torch.arange(min(TRIAL, len(run.splits.train)))]
+    inputs = run.module.normalise(raw)
+    with torch.random.fork_rng():
+        for _ in range(2):  # the first one allocates
+            begun = time.perf_counter()
+            model(inputs).square().mean().backward()
+    return len(inputs) / (time.perf_counter() - begun)
+
+
+def _said(hours: float) -> str:
+    if hours < 1:
+        return f"{60 * hours:.0f} minutes"
+    return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"
