@@ -51,6 +51,17 @@ def test_lines_of_standard_input(
     assert capfd.readouterr().out == "".join(text + "\n" for text in texts)
 
 
+def test_a_prompt_that_is_refused_ends_no_other(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\n\na dog\n"))
+    assert main(["generate", f"hf:{folder}", "--text", "-", "--max-tokens", "4"]) == 3
+    one, other = vit.load_model(f"hf:{folder}").generate(["the cat", "a dog"], max_tokens=4)
+    written = capfd.readouterr()
+    assert written.out == f"{one}\n\n{other}\n"  # a line for each prompt
+    assert written.err == "vit: prompt 2: the prompt is empty: a prompt needs at least one token\n"
+
+
 def test_the_text_comes_as_it_is_made(folder: Path) -> None:
     """Every piece is written at once, also into a pipe; a reader that closes it ends the command quietly."""
     command = [sys.executable, "-m", "vit.cli", "generate", f"hf:{folder}", "--text", "the", "--text", "-"]

@@ -30,10 +30,12 @@ def test_it_says_how_long_and_which_config_is_made_for_a_cpu(monkeypatch: pytest
         assert f"its 300 epochs take about {said}; --config cifar10_30min is made for a CPU" in notice
     for silent in (
         config(max_epochs=300),
-        config(max_epochs=None, max_time="00:00:05:00", on_cpu="cifar10_30min"),
         config(max_epochs=300, on_cpu="cifar10_30min", accelerator="gpu"),
     ):
         assert cpu_notice(silent, run) is None
+    limited = cpu_notice(config(max_epochs=None, max_time="00:00:05:00", on_cpu="cifar10_30min"), run)
+    assert limited is not None
+    assert f"its 5 minutes are about {300 * 1000 / len(run.splits.train):.2g} epochs; --config" in limited
     monkeypatch.setattr(duration, "best_device", lambda: SimpleNamespace(type="cuda"))
     assert cpu_notice(asked, run) is None
 
@@ -50,7 +52,8 @@ def test_the_trial_changes_nothing() -> None:
     assert all(parameter.grad is None for parameter in run.model.parameters())
 
 
-def test_the_default_config_names_one_that_exists() -> None:
+@pytest.mark.parametrize("name", ["cifar10", "cifar10_gpu_5min"])
+def test_configs_for_a_gpu_name_one_that_exists(name: str) -> None:
     configs = Path(__file__).parents[2] / "configs"
-    named = yaml.safe_load((configs / "cifar10.yaml").read_text())["trainer"]["on_cpu"]
+    named = yaml.safe_load((configs / f"{name}.yaml").read_text())["trainer"]["on_cpu"]
     assert (configs / f"{named}.yaml").is_file()

@@ -10,6 +10,7 @@ with a line break. --temperature 0, the default, takes the most probable token e
 depends on the prompt and the seed alone.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,17 +59,26 @@ def run(arguments: "Namespace") -> int:
     _check(arguments)
     from vit.device import best_device
     from vit.text.generation import stream
+    from vit.text.generation.texts import tokenizer_of
     from vit.weights.models import load_model
 
     model: Any = load_model(arguments.model).to(best_device())
     options = {
         name: getattr(arguments, name) for name in ("max_tokens", "temperature", "top_k", "top_p", "seed")
     }
-    for prompt in _prompts(arguments.text):
-        for piece in stream(model, prompt, stop=arguments.stop or (), **options):
-            print(piece, end="", flush=True)
-        print(flush=True)
-    return 0
+    tokenizer_of(model)  # a model that cannot is one error, not one for each prompt
+    single, bad = len(arguments.text) == 1 and arguments.text[0] != "-", 0
+    for number, prompt in enumerate(_prompts(arguments.text), 1):
+        try:
+            for piece in stream(model, prompt, stop=arguments.stop or (), **options):
+                print(piece, end="", flush=True)
+        except VitError as error:
+            if single:
+                raise
+            print(f"vit: prompt {number}: {error}", file=sys.stderr, flush=True)
+            bad += 1
+        print(flush=True)  # a line for each prompt, also for a bad one
+    return 3 if bad else 0
 
 
 def _check(arguments: "Namespace") -> None:
@@ -94,8 +104,6 @@ def _prompts(texts: Sequence[str]) -> Iterator[str]:
     Raises:
         VitError: Standard input is not UTF-8.
     """
-    import sys
-
     for text in texts:
         if text != "-":
             yield text

@@ -15,22 +15,29 @@ TRIAL = 32  # images of the step that is timed
 def cpu_notice(config: Config, run: PreparedRun) -> str | None:
     """One line that says how long a run takes on this CPU, and which config is made for one.
 
-    None where the config does not name such a config, or the run has a GPU or a limit of time.
+    Of a run with a limit of time it says how many epochs that allows. None where the config does not name
+    such a config, or the run has a GPU.
 
     Args:
         config: The run's config.
         run: What it is made of.
     """
-    named, epochs = config.trainer.on_cpu, config.trainer.max_epochs
-    if named is None or epochs is None or config.trainer.max_time is not None:
-        return None
-    if config.trainer.accelerator in ("gpu", "cuda", "mps") or best_device().type != "cpu":
+    named, trainer = config.trainer.on_cpu, config.trainer
+    if named is None or trainer.accelerator in ("gpu", "cuda", "mps") or best_device().type != "cpu":
         return None
     rate = training_rate(run)
-    hours = epochs * len(run.splits.train) / rate / 3600
+    epoch = len(run.splits.train) / rate  # seconds
+    if trainer.max_time is not None:
+        days, hours, minutes, seconds = map(int, trainer.max_time.split(":"))
+        limit = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        needs = f"its {_said(limit / 3600)} are about {limit / epoch:.2g} epochs"
+    else:
+        needs = (
+            f"its {trainer.max_epochs} epochs take about {_said((trainer.max_epochs or 0) * epoch / 3600)}"
+        )
     return (
-        f"this config is made for a GPU: here, at about {rate:.0f} images/s, its {epochs} epochs take about "
-        f"{_said(hours)}; --config {named} is made for a CPU"
+        f"this config is made for a GPU: here, at about {rate:.0f} images/s, {needs}; --config {named} is "
+        "made for a CPU"
     )
 
 

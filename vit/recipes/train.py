@@ -17,7 +17,7 @@ from vit.config import Config
 from vit.core import Tower
 from vit.data.roster import DATASETS, KIND_NAMES
 from vit.data.splits.record import SplitRecord, record_of, write_record
-from vit.device import best_device, resolve_precision
+from vit.device import best_device, is_out_of_memory, resolve_precision
 from vit.errors import VitError
 from vit.evaluation.results import read_metrics, write_results
 from vit.evaluation.several.metrics import MultilabelEvaluation
@@ -158,7 +158,9 @@ def _fit_within_memory(
     while True:
         try:
             return run, _fit(config, run, run_folder.path, console, checkpoint)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             size, accumulate = config.data.batch_size, config.trainer.accumulate
             if size == 1:
                 raise VitError(
@@ -176,7 +178,8 @@ def _fit_within_memory(
             f"out of memory with batches of {size}: starting over with batches of {size // 2}, "
             f"{2 * accumulate} per step",
         )
-        torch.cuda.empty_cache()
+        if torch.accelerator.is_available():
+            torch.accelerator.empty_cache()
         L.seed_everything(config.seed, verbose=False)
         run = prepare(config)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vit.device import half_dtype
 from vit.training.distributed import full_tensor, shard_like
 
 # Coefficients of the quintic polynomial that moves singular values towards 1 (Jordan et al. 2024).
@@ -102,8 +103,8 @@ class Muon(Optimizer):
 def newton_schulz(matrices: Tensor, steps: int = 5) -> Tensor:
     """Orthogonalise matrices: the same singular vectors, singular values between about 0.7 and 1.2.
 
-    It computes in bfloat16, which is exact enough for a direction; on a CPU in float32, because few CPUs have
-    bfloat16 and the others take four times as long to emulate it.
+    It computes in bfloat16, which is exact enough for a direction; in float32 on a CPU, because few have
+    bfloat16 and the others take four times as long to emulate it, and on devices without bfloat16.
 
     Args:
         matrices: (n, rows, cols).
@@ -113,7 +114,9 @@ def newton_schulz(matrices: Tensor, steps: int = 5) -> Tensor:
         (n, rows, cols), in the dtype that it computes in.
     """
     a, b, c = QUINTIC
-    x = matrices.to(torch.float32 if matrices.device.type == "cpu" else torch.bfloat16)
+    kind = matrices.device.type
+    exact = kind == "cpu" or half_dtype(kind) != torch.bfloat16
+    x = matrices.to(torch.float32 if exact else torch.bfloat16)
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

@@ -137,7 +137,7 @@ def require_room(model: Any, prompts: Sequence[Tensor], max_tokens: int) -> None
     for number, prompt in enumerate(prompts, 1):
         which = name_of(number, len(prompts))
         if not len(prompt):
-            raise VitError(f"{which} is empty: a text begins with one token at least")
+            raise VitError(f"{which} is empty: a prompt needs at least one token")
         if len(prompt) > window:
             raise VitError(f"{which} has {len(prompt)} tokens, and the model reads {window}: shorten it")
         room = window if reads_source(model) else window - len(prompt) + 1  # the last is not read again

@@ -45,12 +45,7 @@ def generate(
         VitError: The model is no language model or has no tokenizer, or a prompt is empty, or does not fit
             into the model together with `max_tokens`; an argument is outside its range.
     """
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    if odd := [each for each in prompts if not isinstance(each, str)]:
-        raise VitError(
-            f"a prompt is a {type(odd[0]).__name__}, expected a text: ids are for "
-            "vit.text.generation.generate_ids"
-        )
+    prompts: list[Any] = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     ids, texts = _begin(model, prompts, stop)
     for _ in new_tokens(model, ids, texts, max_tokens, sampling):
@@ -86,6 +81,23 @@ def stream(
         yield piece
 
 
+def tokenizer_of(model: Any) -> Tokenizer:
+    """The tokenizer of a model that generates texts.
+
+    Raises:
+        VitError: The model is no language model, or has no tokenizer.
+    """
+    require_language_model(model)
+    if model.preprocess is None:
+        raise VitError(
+            "model.preprocess is None, and texts need a tokenizer: load the model with its files, "
+            "vit.load_model('hf:FOLDER'), pass the tokenizer to vit.from_huggingface, or use "
+            "vit.text.generation.generate_ids"
+        )
+    tokenizer: Tokenizer = model.preprocess
+    return tokenizer
+
+
 def _begin(
     model: Any, prompts: Sequence[str], stop: str | Sequence[str]
 ) -> tuple[list[Tensor], list[Writing]]:
@@ -94,17 +106,16 @@ def _begin(
     Raises:
         VitError: As `generate`.
     """
-    require_language_model(model)
+    tokenizer = tokenizer_of(model)
     words = [stop] if isinstance(stop, str) else list(stop)
+    for what, given in (("prompt", prompts), ("stop word", words)):
+        if odd := [each for each in given if not isinstance(each, str)]:
+            raise VitError(
+                f"a {what} is of type {type(odd[0]).__name__}, expected a text: ids are for "
+                "vit.text.generation.generate_ids"
+            )
     if "" in words:
         raise UsageError("a stop word is empty, expected at least one character")
-    tokenizer = model.preprocess
-    if tokenizer is None:
-        raise VitError(
-            "model.preprocess is None, and texts need a tokenizer: load the model with its files, "
-            "vit.load_model('hf:FOLDER'), pass the tokenizer to vit.from_huggingface, or use "
-            "vit.text.generation.generate_ids"
-        )
     ids = [
         _prompt_ids(model, tokenizer, text, name_of(number, len(prompts)))
         for number, text in enumerate(prompts, 1)
@@ -118,8 +129,10 @@ def _prompt_ids(model: Any, tokenizer: Tokenizer, text: str, name: str) -> Tenso
     What a tokenizer puts after a text is left out where the model is to go on with it.
 
     Raises:
-        VitError: It is longer than the tokenizer reads.
+        VitError: It is empty, or longer than the tokenizer reads.
     """
+    if not text:
+        raise VitError(f"{name} is empty: a prompt needs at least one token")
     pieces = tokenizer.pieces(text)
     if len(pieces.ids) < pieces.total:
         raise VitError(f"{name} has {pieces.total} tokens, and the model reads {len(pieces.ids)}: shorten it")

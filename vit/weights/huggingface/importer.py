@@ -146,6 +146,8 @@ def _filled(
         model: VisionTransformer | TextTransformer = family.build(kind, config, state, changes)
     except KeyError as missing:
         raise VitError(f"cannot import this {kind}: its config or weights lack {missing}") from None
+    except VitError:
+        raise
     except ValueError as error:
         raise VitError(f"cannot import this {kind}: {error}") from None
     try:
