@@ -10,7 +10,7 @@ import yaml
 
 from vit.config import Config, DataConfig, TrainerConfig
 from vit.recipes import duration
-from vit.recipes.duration import cpu_notice, training_rate
+from vit.recipes.duration import cpu_notice, mean_area, training_rate
 from vit.recipes.train import prepare
 
 
@@ -38,6 +38,14 @@ def test_it_says_how_long_and_which_config_is_made_for_a_cpu(monkeypatch: pytest
     assert f"its 5 minutes are about {300 * 1000 / len(run.splits.train):.2g} epochs; --config" in limited
     monkeypatch.setattr(duration, "best_device", lambda: SimpleNamespace(type="cuda"))
     assert cpu_notice(asked, run) is None
+
+
+def test_images_that_grow_are_smaller_on_average() -> None:
+    growing = config(max_epochs=1)
+    growing.augment.grow_from, growing.augment.grow_until, growing.model.patch_size = 0.5, 0.5, 2
+    # Of 8 pixels: 4 and 6 for a quarter of the run each, then 8.
+    assert mean_area(prepare(growing)) == pytest.approx((16 + 36 + 2 * 64) / (4 * 64))
+    assert mean_area(prepare(config(max_epochs=1))) == 1
 
 
 def test_the_trial_changes_nothing() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from copy import deepcopy
+from statistics import fmean
 
 import torch
 
@@ -25,7 +26,7 @@ def cpu_notice(config: Config, run: PreparedRun) -> str | None:
     named, trainer = config.trainer.on_cpu, config.trainer
     if named is None or trainer.accelerator in ("gpu", "cuda", "mps") or best_device().type != "cpu":
         return None
-    rate = training_rate(run)
+    rate = training_rate(run) / mean_area(run)
     epoch = len(run.splits.train) / rate  # seconds
     if trainer.max_time is not None:
         days, hours, minutes, seconds = map(int, trainer.max_time.split(":"))
@@ -56,7 +57,18 @@ def training_rate(run: PreparedRun) -> float:
     return len(inputs) / (time.perf_counter() - begun)
 
 
+def mean_area(run: PreparedRun) -> float:
+    """Pixels of an image over those of one in full size: less than 1 where images grow; the mean of a run."""
+    grow, full = run.module.grow, getattr(run.splits.train, "size", None)
+    if grow is None or full is None:
+        return 1.0
+    sizes = [grow.size(percent / 100, full) for percent in range(100)]
+    return fmean(height * width for height, width in sizes) / (full[0] * full[1])
+
+
 def _said(hours: float) -> str:
+    if hours < 1 / 30:
+        return f"{3600 * hours:.0f} seconds"
     if hours < 1:
         return f"{60 * hours:.0f} minutes"
     return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"
