@@ -149,12 +149,10 @@ def test_nothing_after_a_word_counts_in_a_causal_model(method: str) -> None:
 
 def test_a_head_that_reads_the_prefix_reads_a_state_in_each_place() -> None:
     """The logit lens of a head on class token and register, concatenated: both are that state."""
-    from vit.attribution.passes import read_alone
-
     model = related_tower("image tower that reads its prefix")
     states = torch.randn(2, 5, H * 12)
     expected = model.head(torch.cat([states, states], -1))
-    torch.testing.assert_close(read_alone(model, states), expected)
+    torch.testing.assert_close(model.read_token(states), expected)
     assert expected.shape == (2, 5, CLASSES)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 import vit
 from vit.errors import VitError
+from vit.text.generation import generate_ids
 from vit.weights.huggingface.families.text import Dense
 from vit.weights.huggingface.importer import from_folder, from_tensors
 
@@ -134,3 +135,11 @@ def test_all_parameters_learn(system: str) -> None:
     assert without == ({"query_token"} if system == "xlnet" else set())
     for name, parameter in ours.named_parameters():
         assert name in without or parameter.grad.abs().max() > 0, name
+
+
+def test_a_model_of_two_streams_does_not_go_on_with_a_text() -> None:
+    """Also where it sees one way: its head reads the stream of queries, not that of tokens."""
+    ours = vit.from_huggingface(theirs_of("xlnet", kind="XLNetLMHeadModel", attn_type="uni"))
+    assert ours.causal
+    with pytest.raises(VitError, match="a second stream of queries predicts its tokens"):
+        generate_ids(ours, torch.tensor([[6, 7, 8]]))

@@ -10,6 +10,7 @@ from vit.attribution.roster import METHODS, Method, load_method
 from vit.attribution.targets import as_targets
 from vit.core import Tower, attention_slots
 from vit.errors import UsageError, VitError
+from vit.text.matching import is_encoder_decoder
 
 Target = int | str | Tensor | None
 
@@ -101,8 +102,3 @@ def check_method(model: Tower, method: str, target: Target, options: dict[str, A
     elif not isinstance(model.head, nn.Linear):
         raise VitError(f"{method} explains a class, and this model has no head: use rollout or raw")
     return how
-
-
-def is_encoder_decoder(model: Any) -> bool:
-    """Whether the model has a decoder, which attends to the states of its encoder."""
-    return getattr(model, "decoder", None) is not None

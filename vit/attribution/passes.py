@@ -242,18 +242,7 @@ def query_logits(model: Tower, states: Tensor, query: Query, grid: tuple[int, in
     if query == "cls":
         return model.read(states)
     seed = seed_row(query, grid, model.prefix, pool=model.pool_kind)[0]
-    return read_alone(model, torch.einsum("n,bnd->bd", seed.to(states), states))
-
-
-def read_alone(model: Tower, states: Tensor) -> Tensor:
-    """Logits (..., classes) of states (..., D) read one at a time, the "logit lens".
-
-    Where the head reads all tokens of the prefix side by side, a state stands in the place of each.
-    """
-    if model.pool_kind != "prefix":
-        return model.read_token(states)
-    alone = states.reshape(-1, 1, states.shape[-1]).expand(-1, model.prefix, -1)
-    return model.read(alone).unflatten(0, states.shape[:-1])
+    return model.read_token(torch.einsum("n,bnd->bd", seed.to(states), states))
 
 
 def target_logits(logits: Tensor, targets: Tensor) -> Tensor:

@@ -22,10 +22,10 @@ def require_positive(option: str, value: float) -> None:
 
 def require_labels(model: Any, name: str) -> Any:
     """Refuse a model that does not know the names of its classes."""
-    from vit.text.matching import predicts_next
+    from vit.text.matching import is_encoder_decoder, predicts_next
 
     if not model.labels:
-        writes = predicts_next(model) or hasattr(model, "decode")
+        writes = predicts_next(model) or is_encoder_decoder(model)
         gives, verb = ("texts", "generate") if writes else ("features", "embed")
         raise VitError(f"{name} has no names of classes: it gives {gives}, not labels; see vit {verb}")
     return model

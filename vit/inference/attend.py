@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vit.attribution.explain import Target, check_method, explain, is_encoder_decoder
+from vit.attribution.explain import Target, check_method, explain
 from vit.attribution.query import parse_query
 from vit.core import attention_slots
 from vit.errors import VitError
@@ -16,7 +16,7 @@ from vit.inference.words.reading import read_text
 from vit.inference.words.vocabulary import next_token
 from vit.inference.words.words import text_words
 from vit.inputs.texts import require_tokenizer
-from vit.text.matching import predicts_next
+from vit.text.matching import is_encoder_decoder, predicts_next
 
 
 def attend(

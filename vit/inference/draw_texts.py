@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from vit.attribution.explain import check_method, explain, is_encoder_decoder
+from vit.attribution.explain import check_method, explain
 from vit.attribution.roster import METHODS
 from vit.data.tables.records import Record
 from vit.errors import VitError
@@ -18,6 +18,7 @@ from vit.inference.words.matrix import word_matrix
 from vit.inference.words.reading import NoRoom, read_text
 from vit.inference.words.vocabulary import next_token
 from vit.inputs.texts import TextReader, TokenizedText, list_texts, require_tokenizer
+from vit.text.matching import is_encoder_decoder
 from vit.viewer import text_overlay
 
 WRITTEN = "written"  # the column with the words that the model wrote

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from vit.attribution.mass import outlier_patches
-from vit.attribution.passes import ForwardPass, read_alone
+from vit.attribution.passes import ForwardPass
 from vit.attribution.pieces import sum_by_word
 from vit.attribution.query import Query
 from vit.core import probabilities
@@ -84,7 +84,7 @@ class Reading:
 
         Of a word the mean over its pieces; in a language model those of its last piece, what comes next.
         """
-        alone = probabilities(self.model, read_alone(self.model, self.states).float()).cpu()
+        alone = probabilities(self.model, self.model.read_token(self.states).float()).cpu()
         if self.word_ids is None:
             return alone
         if self.next_word:

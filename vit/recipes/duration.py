@@ -9,6 +9,7 @@ import torch
 from vit.config import Config
 from vit.device import best_device
 from vit.recipes.run import PreparedRun
+from vit.training.fit import time_limit
 
 TRIAL = 32  # images of the step that is timed
 
@@ -29,8 +30,7 @@ def cpu_notice(config: Config, run: PreparedRun) -> str | None:
     rate = training_rate(run) / mean_area(run)
     epoch = len(run.splits.train) / rate  # seconds
     if trainer.max_time is not None:
-        days, hours, minutes, seconds = map(int, trainer.max_time.split(":"))
-        limit = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        limit = time_limit(trainer.max_time).total_seconds()
         needs = f"its {_said(limit / 3600)} are about {limit / epoch:.2g} epochs"
     else:
         needs = (

@@ -86,6 +86,11 @@ def token_mask(ids: Tensor, padding: int, end: End | None = None) -> Tensor:
     return (token.cumsum(-1) > 0) & (token.flip(-1).cumsum(-1).flip(-1) > 0)
 
 
+def is_encoder_decoder(model: Any) -> bool:
+    """Whether a model has a decoder, which attends to the states of its encoder."""
+    return getattr(model, "decoder", None) is not None
+
+
 def predicts_next(model: Any) -> bool:
     """Whether a tower is a language model: causal, and its head has a logit for each id as the next token."""
     return bool(

@@ -1,4 +1,4 @@
-"""What the attention of a text tower knows of the positions of its tokens."""
+"""What the attention of a stack of text tokens knows of their positions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,28 +16,34 @@ def reads_segments(relative: Any) -> bool:
 
 
 def relations_between(
-    model: Any, queries: Tensor, keys: Tensor, segments: Tensor | None = None
+    relative: Any,
+    queries: Tensor,
+    keys: Tensor,
+    segments: Tensor | None = None,
+    *,
+    causal: bool,
+    depth: int,
 ) -> Sequence[Relation] | None:
-    """What each layer of a text tower knows of these positions; None: nothing.
+    """What each layer of a stack knows of these positions; None: nothing.
 
     Args:
-        model: The tower, with `relative` and `causal`.
+        relative: The stack's relative positions (`vit.positions.SEQUENCES`), or None.
         queries: Positions of queries, int64 (B or 1, N).
         keys: Positions of keys, int64 (B or 1, M).
         segments: Of the keys, int64 (B, M), for relative positions that read them; None: all in one.
+        causal: Whether a token attends to itself and to those before it alone.
+        depth: L.
     """
     relations = None
-    if model.relative is not None and segments is not None and reads_segments(model.relative):
+    if relative is not None and segments is not None and reads_segments(relative):
         of_queries = segments.gather(1, queries.expand(len(segments), -1))
-        relations = model.relative(queries, keys, (of_queries, segments))
-    elif model.relative is not None:
-        relations = model.relative(queries, keys)
-    if not model.causal:
-        return relations
-    return with_mask(relations, causal_mask(queries, keys), len(model.encoder.blocks))
+        relations = relative(queries, keys, (of_queries, segments))
+    elif relative is not None:
+        relations = relative(queries, keys)
+    return with_mask(relations, causal_mask(queries, keys), depth) if causal else relations
 
 
-def last_and_all(ids: Tensor, total: int | None) -> tuple[Tensor, Tensor]:
-    """Positions of ids (B, N), the last of `total`, and of all: int64 (1, N) and (1, M)."""
+def last_and_all(ids: Tensor, total: int | None = None) -> tuple[Tensor, Tensor]:
+    """Positions of ids (B, N), the last of `total` (None: N), and of all: int64 (1, N) and (1, M)."""
     keys = torch.arange(ids.shape[1] if total is None else total, device=ids.device)[None]
     return keys[:, -ids.shape[1] :], keys

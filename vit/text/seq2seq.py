@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from vit.bundle import save_model
-from vit.core import BlockSpec, Encoder, LayerCache, Relation
-from vit.core.relations import causal_mask, with_mask
+from vit.core import BlockSpec, Encoder, LayerCache
 from vit.core.tower import initialise, plain_arguments
 from vit.errors import VitError
 from vit.positions import SEQUENCES, SequencePositions, make_relative
 from vit.text.generation import generate
 from vit.text.matching import require_fit, require_ids, token_mask
+from vit.text.places import last_and_all, relations_between
 from vit.text.tokenizer import Tokenizer
 
 HEADS = ("tied", "own", "none")
@@ -142,8 +142,9 @@ class EncoderDecoder(nn.Module):
             IndexError: Ids outside the vocabulary.
         """
         mask = self.mask(ids) if mask is None else mask
-        places = torch.arange(ids.shape[1], device=ids.device)[None]
-        relations = None if self.encoder_relative is None else self.encoder_relative(places, places)
+        depth = len(self.encoder.blocks)
+        places = last_and_all(ids)
+        relations = relations_between(self.encoder_relative, *places, causal=False, depth=depth)
         states = self.encoder(self.encoder_embedding_norm(self._embed(ids)), mask, relations)
         return states if target is None else self.decode(target, states, mask)
 
@@ -166,15 +167,10 @@ class EncoderDecoder(nn.Module):
             caches: From `vit.core.new_cache`; they grow by N.
         """
         tokens = self.decoder_embedding_norm(self._embed(target, known))
-        relations = self.decoder_relations(target, known)
+        depth = len(self.decoder.blocks)
+        places = last_and_all(target, known + target.shape[1])
+        relations = relations_between(self.decoder_relative, *places, causal=True, depth=depth)
         return self.decoder(tokens, None, relations, source=states, source_mask=mask, caches=caches)
-
-    def decoder_relations(self, target: Tensor, known: int = 0) -> Sequence[Relation]:
-        """What the decoder's layers know of positions: causality, and distances where it has them."""
-        keys = torch.arange(known + target.shape[1], device=target.device)[None]
-        queries = keys[:, known:]
-        relations = None if self.decoder_relative is None else self.decoder_relative(queries, keys)
-        return with_mask(relations, causal_mask(queries, keys), len(self.decoder.blocks))
 
     def read_token(self, states: Tensor) -> Tensor:
         """States of the target (..., D) -> logits (..., vocabulary)."""

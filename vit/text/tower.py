@@ -257,7 +257,8 @@ class TextTransformer(nn.Module):
             segments: int64 (B, M), as in `encode`.
         """
         queries, keys = last_and_all(ids, total)
-        return relations_between(self, queries, keys, segments)
+        depth = len(self.encoder.blocks)
+        return relations_between(self.relative, queries, keys, segments, causal=self.causal, depth=depth)
 
     def mask(self, ids: Tensor) -> Tensor:
         """Bool (B, N), `True` = a token, `False` = padding, as `vit.text.matching.token_mask` finds them."""

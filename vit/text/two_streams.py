@@ -1,6 +1,7 @@
 """Two streams through one encoder: one of tokens, and one that predicts tokens without reading them."""
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -60,12 +61,14 @@ def two_streams(
     _require_shapes(ids, targets, visible)
     visible = visible & mask[:, None, :]
 
-    of_content: Any = relations_between(model, places, places, segments)
+    depth = len(model.encoder.blocks)
+    between = partial(relations_between, model.relative, causal=model.causal, depth=depth)
+    of_content = between(places, places, segments)
     layers = model.encoder.layers(tokens, (visible | itself)[:, None], relations=of_content)
     contents = [tokens, *layers]
 
     rows = visible.gather(1, targets[:, :, None].expand(-1, -1, ids.shape[1]))  # (B, T, N)
-    of_queries: Any = relations_between(model, targets, places, segments)
+    of_queries = between(targets, places, segments)
     query = model.dropout(model.query_token.expand(*targets.shape, -1))
     layers = model.encoder.layers(query, rows[:, None], relations=of_queries, contexts=contents[:-1])
     queries = [query, *layers]

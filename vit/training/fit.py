@@ -155,6 +155,12 @@ def _trainer(**options: Any) -> L.Trainer:
         ) from None
 
 
+def time_limit(max_time: str) -> timedelta:
+    """A wall clock as DD:HH:MM:SS."""
+    days, hours, minutes, seconds = (int(part) for part in max_time.split(":"))
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
 def _all_callbacks(
     folder: Path,
     console: Console,
@@ -192,9 +198,7 @@ def _all_callbacks(
     if progress:
         callbacks.append(ProgressBar(console, noun, figure, objective.shown))
     if max_time is not None:
-        days, hours, minutes, seconds = (int(part) for part in max_time.split(":"))
-        limit = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-        callbacks.append(Timer(limit, interval="step", verbose=False))
+        callbacks.append(Timer(time_limit(max_time), interval="step", verbose=False))
     if ema:
         callbacks.append(Averaging(ema))
     callbacks.append(LatestCheckpoint(checkpoints / LAST, save_every))

@@ -177,8 +177,10 @@ class VisionTransformer(nn.Module):
 
     def read_token(self, tokens: Tensor) -> Tensor:
         """Logits of states that are read one at a time (the "logit lens"): (..., D) -> (..., classes)."""
-        alone = self.pool(tokens.reshape(-1, 1, tokens.shape[-1]), 0)  # each a sequence of its own
-        return self.head(self._after_pool(alone)).unflatten(0, tokens.shape[:-1])
+        alone, prefix = tokens.reshape(-1, 1, tokens.shape[-1]), 0  # each a sequence of its own
+        if self.pool_kind == "prefix":  # read side by side: a state stands in the place of each
+            alone, prefix = alone.expand(-1, self.prefix, -1), self.prefix
+        return self.head(self._after_pool(self.pool(alone, prefix))).unflatten(0, tokens.shape[:-1])
 
     def mask(self, images: Tensor) -> None:
         """None: images have no padding."""

@@ -14,6 +14,7 @@ from vit.data.preprocess import Preprocess
 from vit.device import autocast_dtype
 from vit.errors import UsageError, VitError
 from vit.text import TextTransformer, Tokenizer
+from vit.text.matching import is_encoder_decoder
 from vit.text.seq2seq import EncoderDecoder
 from vit.vision import VisionTransformer
 from vit.weights.files import ENDINGS, model_from_file
@@ -246,7 +247,7 @@ def describe(word: str | Path) -> dict[str, Any]:
         "width": model.architecture["width"],
         "depth": len(blocks),
         "heads": blocks[0].attention.heads,
-        **({"decoder_depth": len(model.decoder.blocks)} if hasattr(model, "decoder") else {}),
+        **({"decoder_depth": len(model.decoder.blocks)} if is_encoder_decoder(model) else {}),
         **({"pool": model.architecture["pool"]} if "pool" in model.architecture else {}),
         "labels": model.labels,
         **({"thresholds": model.thresholds} if model.thresholds else {}),

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from vit.attribution.explain import is_encoder_decoder
 from vit.attribution.joint import joint_layers
 from vit.attribution.passes import ForwardPass
 from vit.attribution.pieces import in_words
@@ -17,7 +16,7 @@ from vit.inference.reading import Reading
 from vit.inference.words.vocabulary import class_names
 from vit.inference.words.words import Words, added_text, joined, text_words, written_words
 from vit.text.generation import generate_ids
-from vit.text.matching import predicts_next
+from vit.text.matching import is_encoder_decoder, predicts_next
 
 TARGET_TOKENS = 20  # that an encoder-decoder writes, if nothing else is said
 

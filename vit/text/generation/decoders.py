@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vit.core import LayerCache, new_cache
 from vit.errors import VitError
+from vit.text.matching import is_encoder_decoder, predicts_next
 
 
 class Decoder(Protocol):
@@ -119,14 +120,9 @@ class EncodedSource:
 
 def decoder_for(model: Any, prompts: Sequence[Tensor], *, cached: bool = True) -> Decoder:
     """The decoder of a model's kind; see `require_language_model`."""
-    kind = EncodedSource if reads_source(model) else Causal
+    kind = EncodedSource if is_encoder_decoder(model) else Causal
     device = weight_of(model).device
     return kind(model, [prompt.to(device) for prompt in prompts], cached=cached)
-
-
-def reads_source(model: Any) -> bool:
-    """Whether a model is an encoder-decoder: the prompt is then no part of the text that it writes."""
-    return hasattr(model, "decode")
 
 
 def require_language_model(model: Any) -> None:
@@ -135,16 +131,19 @@ def require_language_model(model: Any) -> None:
     Raises:
         VitError: With the reason.
     """
-    if reads_source(model):
+    if is_encoder_decoder(model):
         reason = "" if isinstance(model.head, torch.nn.Linear) else "it has no head"
     elif getattr(model, "reads", None) != "text":
         reason = "it reads images"
     elif not model.causal:
         reason = "its tokens see those after them"
-    else:
+    elif model.query_token is not None:
+        reason = "a second stream of queries predicts its tokens"
+    elif not predicts_next(model):
         classes, vocabulary = model.architecture["classes"], model.token_embedding.num_embeddings
-        plain = model.pool_kind == "last" and classes == vocabulary
-        reason = "" if plain else f"its head gives {classes} classes, and its vocabulary has {vocabulary} ids"
+        reason = f"its head gives {classes} classes, and its vocabulary has {vocabulary} ids"
+    else:
+        reason = ""
     if reason:
         raise VitError(
             f"this model does not generate texts ({reason}): expected a causal language model such as GPT-2, "

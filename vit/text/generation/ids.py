@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from vit.errors import UsageError, VitError
-from vit.text.generation.decoders import decoder_for, reads_source, require_language_model
+from vit.text.generation.decoders import decoder_for, require_language_model
 from vit.text.generation.sampling import Sampling, Streams
+from vit.text.matching import is_encoder_decoder
 
 
 class Row(Protocol):
@@ -140,9 +141,9 @@ def require_room(model: Any, prompts: Sequence[Tensor], max_tokens: int) -> None
             raise VitError(f"{which} is empty: a prompt needs at least one token")
         if len(prompt) > window:
             raise VitError(f"{which} has {len(prompt)} tokens, and the model reads {window}: shorten it")
-        room = window if reads_source(model) else window - len(prompt) + 1  # the last is not read again
+        room = window if is_encoder_decoder(model) else window - len(prompt) + 1  # the last is not read again
         if max_tokens > room:
-            taken = "" if reads_source(model) else f" after the {len(prompt)} of {which}"
+            taken = "" if is_encoder_decoder(model) else f" after the {len(prompt)} of {which}"
             raise VitError(
                 f"max_tokens is {max_tokens}, and the model, which reads {window} tokens, has room for "
                 f"{room}{taken}: give at most {room}"

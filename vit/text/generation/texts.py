@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from vit.errors import UsageError, VitError
-from vit.text.generation.decoders import reads_source, require_language_model
+from vit.text.generation.decoders import require_language_model
 from vit.text.generation.ids import name_of, new_tokens
 from vit.text.generation.sampling import Sampling
 from vit.text.generation.writing import Writing
+from vit.text.matching import is_encoder_decoder
 from vit.text.tokenizer import Tokenizer
 
 
@@ -137,7 +138,7 @@ def _prompt_ids(model: Any, tokenizer: Tokenizer, text: str, name: str) -> Tenso
     if len(pieces.ids) < pieces.total:
         raise VitError(f"{name} has {pieces.total} tokens, and the model reads {len(pieces.ids)}: shorten it")
     stop = len(pieces.ids)
-    if not reads_source(model):
+    if not is_encoder_decoder(model):
         while stop and pieces.words[stop - 1] is None and pieces.ids[stop - 1] in model.ends:
             stop -= 1
     return torch.tensor(pieces.ids[:stop], dtype=torch.int64)
@@ -148,7 +149,7 @@ def _decoder(model: Any, tokenizer: Tokenizer, prompt: Tensor) -> Callable[[Sequ
 
     After a prompt, tokens are decoded together with it: a tokenizer may drop the space before a first word.
     """
-    if reads_source(model):
+    if is_encoder_decoder(model):
         return tokenizer.decode
     before = prompt.tolist()
     known = tokenizer.decode(before)
