@@ -1,7 +1,7 @@
 """One row for each input, in sorted order: what `vit predict` and `vit embed` share."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,19 +91,22 @@ class Pipeline:
         Args:
             inputs: The fields of each, as a job has them.
         """
-        for batch in self.reader.batches(inputs):
-            results: list[Row] = [{}] * len(batch)
-            if any(item.status == "ok" for item in batch):
-                with torch.inference_mode(), memory_advice(self.batch_size):
-                    results = list(self.postprocess(self._outputs(batch)))
-            rows = []
-            for item, result in zip(batch, results, strict=True):
-                row = dict.fromkeys(self.columns)
-                row |= {"path": item.name, "status": item.status, "error": item.error}
-                rows.append(row | result if item.status == "ok" else row)
-            yield rows
+        return map(self.compute, self.reader.batches(inputs))
 
-    def _outputs(self, batch: list[Any]) -> Tensor:
+    def compute(self, batch: Sequence[Any]) -> list[Row]:
+        """The rows of a batch, as the reader yields it; no reader needs to be open."""
+        results: list[Row] = [{}] * len(batch)
+        if any(item.status == "ok" for item in batch):
+            with torch.inference_mode(), memory_advice(self.batch_size):
+                results = list(self.postprocess(self._outputs(batch)))
+        rows = []
+        for item, result in zip(batch, results, strict=True):
+            row = dict.fromkeys(self.columns)
+            row |= {"path": item.name, "status": item.status, "error": item.error}
+            rows.append(row | result if item.status == "ok" else row)
+        return rows
+
+    def _outputs(self, batch: Sequence[Any]) -> Tensor:
         """Float32 (B, ...); those that half precision leaves uncertain, or that exceed it, computed again."""
         outputs = run_batch(self.model, self.forward, batch, self.batch_size).float()
         if self.model.autocast is None:

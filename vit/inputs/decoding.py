@@ -38,6 +38,18 @@ class Limits(NamedTuple):
 DEFAULT_LIMITS = Limits()
 
 
+class Content(NamedTuple):
+    """A file that has been read, such as the body of a request.
+
+    Args:
+        name: In its row; a format may be known by its suffix.
+        content: The bytes.
+    """
+
+    name: str
+    content: bytes
+
+
 class Decoder:
     """Sends files to processes and receives their pixels.
 
@@ -50,11 +62,11 @@ class Decoder:
     def __init__(self, pool: ProcessPool, preprocess: Preprocess, limits: Limits):
         self.pool, self.preprocess, self.limits = pool, preprocess, limits
 
-    def submit(self, entry: Entry) -> Future[np.ndarray]:
+    def submit(self, entry: Entry | Content) -> Future[np.ndarray]:
         """Begin to decode a file; `result` waits for it."""
         return self.pool.schedule(_decode, (entry, self.preprocess, self.limits.seconds))
 
-    def result(self, entry: Entry, future: Future[np.ndarray]) -> np.ndarray:
+    def result(self, entry: Entry | Content, future: Future[np.ndarray]) -> np.ndarray:
         """The pixels that the model sees: uint8 (C, height, width).
 
         Raises:
@@ -110,8 +122,8 @@ def _prepare_process(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _decode(entry: Entry, preprocess: Preprocess, seconds: float) -> np.ndarray:
-    if entry.failure is not None:
+def _decode(entry: Entry | Content, preprocess: Preprocess, seconds: float) -> np.ndarray:
+    if isinstance(entry, Entry) and entry.failure is not None:
         raise DecodeError(entry.name, *entry.failure)
     # The signal ends this process, and `Decoder.result` raises what that means.
     if HAS_ALARM:
@@ -123,10 +135,13 @@ def _decode(entry: Entry, preprocess: Preprocess, seconds: float) -> np.ndarray:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _source(entry: Entry) -> Path | BinaryIO:
-    if entry.member is None:
+def _source(entry: Entry | Content) -> Path | BinaryIO:
+    if isinstance(entry, Content):
+        file = io.BytesIO(entry.content)
+    elif entry.member is None:
         return entry.path
-    file = io.BytesIO(read_member(entry.path, entry.member, entry.name))
+    else:
+        file = io.BytesIO(read_member(entry.path, entry.member, entry.name))
     file.name = entry.name  # a format may be known by its suffix
     return file
 

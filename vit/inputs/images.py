@@ -18,7 +18,7 @@ from torch import Tensor
 from vit.data.decode import DecodeError
 from vit.data.preprocess import Preprocess
 from vit.errors import one_line_message
-from vit.inputs.decoding import DEFAULT_LIMITS, Decoder, Limits, decoder
+from vit.inputs.decoding import DEFAULT_LIMITS, Content, Decoder, Limits, decoder
 from vit.inputs.files import Entry
 
 BATCHES_AHEAD = 2  # that are decoded while a model on an accelerator computes
@@ -34,7 +34,7 @@ class DecodedImage(NamedTuple):
         pixels: uint8 (C, height, width), what the model sees; zeros where it could not be decoded.
     """
 
-    entry: Entry
+    entry: Entry | Content
     status: str
     error: str
     pixels: Tensor
@@ -81,9 +81,13 @@ class ImageReader:
         Args:
             inputs: The fields of each `Entry`, possibly as JSON types.
         """
-        entries = (Entry.from_fields(*fields) for fields in inputs)
+        return self.read(Entry.from_fields(*fields) for fields in inputs)
+
+    def read(self, entries: Iterable[Entry | Content]) -> Iterator[list[DecodedImage]]:
+        """The images in order, `batch_size` at a time; entries are taken as they are needed."""
+        entries = iter(entries)
         at_once = 1 if self.device.type == "cpu" else 1 + BATCHES_AHEAD
-        waiting: deque[list[tuple[Entry, Future[np.ndarray]]]] = deque()
+        waiting: deque[list[tuple[Entry | Content, Future[np.ndarray]]]] = deque()
         while True:
             while len(waiting) < at_once:
                 batch = [(entry, self._decoder.submit(entry)) for entry in islice(entries, self.batch_size)]
@@ -92,10 +96,11 @@ class ImageReader:
                 waiting.append(batch)
             if not waiting:
                 return
-            yield [_decoded_image(self._decoder, entry, future) for entry, future in waiting.popleft()]
+            yield [decoded_image(self._decoder, entry, future) for entry, future in waiting.popleft()]
 
 
-def _decoded_image(decoding: Decoder, entry: Entry, future: Future[np.ndarray]) -> DecodedImage:
+def decoded_image(decoding: Decoder, entry: Entry | Content, future: Future[np.ndarray]) -> DecodedImage:
+    """What `Decoder.submit` has begun, when it is done; one that cannot be decoded has its status."""
     try:
         pixels = torch.from_numpy(decoding.result(entry, future))
     except DecodeError as error:
