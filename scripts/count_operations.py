@@ -5,9 +5,10 @@ python scripts/count_operations.py --config cifar10_2h --kinds 12
 python scripts/count_operations.py --output counts.json
 
 Every operation is a call that the host of a GPU makes, if the step is not compiled. For some the host has to
-wait until the device is done: these are named. The model is counted on the CPU, under autocast as it trains
-on a GPU. Augmentation, mixing and growth are counted on tensors without data, which take the way of a GPU;
-what needs data there could not run at all.
+wait until the device is done: these are named. The model is counted on the CPU, under autocast and with fused
+attention, as it trains on a GPU; once more with plain patches and without stochastic depth, as timm's is.
+Augmentation, mixing and growth are counted on tensors without data, which take the way of a GPU; what needs
+data there could not run at all.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from timm.models import VisionTransformer
@@ -24,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import vit.core.attention
 from vit.config import Config
 from vit.config_file import config_folder, stored_config
 from vit.data.augmentation.augment import Augment
@@ -144,10 +148,14 @@ def compare(config: Config, batch: int, size: int) -> dict[str, dict[str, Operat
     )
     images = torch.randn(batch, 3, size, size)
     tower = make_tower(_architecture(sizes, CLASSES, preprocess))
-    return {
-        "vit": step_operations(tower, config, images) | input_operations(config, batch, size),
-        "timm": step_operations(peer, config, images),
-    }
+    plain = replace(sizes, patch_size=patch, tokenizer="patch", stem=None, drop_path=0.0)
+    plain_tower = make_tower(_architecture(plain, CLASSES, preprocess))
+    with mock.patch.object(vit.core.attention, "PLAIN_CPU_KEYS", 0):
+        return {
+            "vit": step_operations(tower, config, images) | input_operations(config, batch, size),
+            "vit plain": step_operations(plain_tower, config, images),
+            "timm": step_operations(peer, config, images),
+        }
 
 
 def table(counts: dict[str, dict[str, Operations]], kinds: int) -> str:

@@ -2,13 +2,15 @@
 
 import math
 from threading import get_ident
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vit.core import Attention, Recording, attention_weights
-from vit.core.attention import PLAIN_CPU_KEYS, attend
+from vit.core.attention import PLAIN_CPU_KEYS, attend, project
 
 B, N, M, H, K = 2, 5, 7, 3, 11
 D = H * K
@@ -122,3 +124,42 @@ def test_a_wrong_mask_names_both_shapes(mask: Tensor, error: type[Exception], wo
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="width is 33, expected a multiple of heads = 4"):
         Attention(33, 4)
+
+
+@pytest.mark.parametrize("biases", [(True, True, True), (False, False, False), (True, False, True)])
+def test_one_multiplication_for_several_layers(biases: tuple[bool, ...]) -> None:
+    layers = [nn.Linear(7, 5 + 2 * index, bias=bias).double() for index, bias in enumerate(biases)]
+    tokens = torch.randn(2, 3, 7, dtype=torch.float64)
+    for given, layer in zip(project(tokens, *layers), layers, strict=True):
+        torch.testing.assert_close(given, layer(tokens), rtol=0, atol=1e-12)
+    with OperatorCount() as counted:
+        project(tokens, *layers)
+    assert counted.products == 1
+
+
+@pytest.mark.parametrize("kind", ["subclass", "hook", "pre-hook", "no gradient"])
+def test_layers_that_compute_for_themselves(kind: str) -> None:
+    class Doubled(nn.Linear):
+        def forward(self, tokens: Tensor) -> Tensor:
+            return 2 * super().forward(tokens)
+
+    layers = [nn.Linear(7, 5), (Doubled if kind == "subclass" else nn.Linear)(7, 5), nn.Linear(7, 5)]
+    if kind == "hook":
+        layers[1].register_forward_hook(lambda module, args, result: 2 * result)
+    elif kind == "pre-hook":
+        layers[1].register_forward_pre_hook(lambda module, args: (2 * args[0],))
+    tokens = torch.randn(2, 3, 7)
+    with torch.set_grad_enabled(kind != "no gradient"), OperatorCount() as counted:
+        results = project(tokens, *layers)
+    assert counted.products == 3
+    torch.testing.assert_close(results[1], layers[1](tokens))
+
+
+class OperatorCount(TorchDispatchMode):
+    """Counts matrix products."""
+
+    products = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.products += func.overloadpacket.__name__ in ("mm", "addmm", "bmm", "linear")
+        return func(*args, **(kwargs or {}))

@@ -291,6 +291,9 @@ def test_the_table_of_operations(script: Callable[[str], ModuleType], tmp_path: 
         "forward", "backward", "optimiser", "augmentation", "mixing", "growth",
     }  # fmt: skip
     assert set(counts["timm"]) == {"forward", "backward", "optimiser"}
+    for part in ("forward", "backward"):  # at most a tenth above timm's
+        ours, peer = (sum(counts[model][part]["kinds"].values()) for model in ("vit plain", "timm"))
+        assert ours <= 1.1 * peer
     layers = counts["timm"]["forward"]["kinds"]["native_layer_norm"]
     assert layers == 2 * 6 + 1
     assert not any(part["waiting"] for parts in counts.values() for part in parts.values())

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from vit.core.cache import KeyValues
 from vit.core.masks import broadcast_mask
@@ -135,11 +135,15 @@ class Attention(nn.Module):
             (B, N, D)
         """
         relation = Relation() if relation is None else relation
-        query = self.query(tokens)  # (B, N, H K)
-        query = self.query_norm(self._split(query if packing is None else packing.unpack(query)))
+        if context is None and cache is None:
+            query, key, value = project(tokens, self.query, self.key, self.value)  # (B, N, H K) each
+            key, value = self._keys_values(key, value, packing, relation)
+        else:
+            query = self.query(tokens)
+            key, value = self._context(tokens if context is None else context, relation, cache)
+        query = self.query_norm(self._split(query, packing))
         if relation.rotation is not None:
             query = relation.rotation(query)
-        key, value = self._keys_values(tokens, context, packing, relation, cache)
         allowed = broadcast_mask(mask, query.shape[0], query.shape[2], key.shape[2])
         by_position = broadcast_mask(relation.mask, query.shape[0], query.shape[2], key.shape[2])
         allowed = join_masks(allowed, by_position)
@@ -152,34 +156,45 @@ class Attention(nn.Module):
             joined = packing.pack(joined)
         return self.output(joined if self.mixed_norm is None else self.mixed_norm(joined))
 
-    def _keys_values(
-        self,
-        tokens: Tensor,
-        context: Tensor | None,
-        packing: Packing | None,
-        relation: Relation,
-        cache: KeyValues | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Keys and values, (B, H, M, K) each."""
+    def _context(self, context: Tensor, relation: Relation, cache: KeyValues | None) -> tuple[Tensor, Tensor]:
+        """Keys and values of a context, (B, H, M, K) each, after those in the cache."""
         if cache is not None and (known := cache.known()) is not None:
             return known
-        source = tokens if context is None else context
-        key, value = self.key(source), self.value(source)
-        if packing is not None and context is None:
-            key, value = packing.unpack(key), packing.unpack(value)
-        key, value = self.key_norm(self._split(key)), self._split(value)
-        if relation.rotation is not None:
-            key = relation.rotation(key)
+        key, value = self._keys_values(self.key(context), self.value(context), None, relation)
         return (key, value) if cache is None else cache.extend(key, value)
+
+    def _keys_values(
+        self, key: Tensor, value: Tensor, packing: Packing | None, relation: Relation
+    ) -> tuple[Tensor, Tensor]:
+        """(B, M, H K) twice -> (B, H, M, K) twice: the keys normed and rotated."""
+        key, value = self.key_norm(self._split(key, packing)), self._split(value, packing)
+        return (key if relation.rotation is None else relation.rotation(key)), value
 
     def extra_repr(self) -> str:
         """See `torch.nn.Module`; a factor on the scores that a digest of the model must tell apart."""
         usual = (self.query.out_features // self.heads) ** -0.5
         return "" if self.scale == usual else f"scale={self.scale}"
 
-    def _split(self, tokens: Tensor) -> Tensor:
-        """(B, N, H K) -> (B, H, N, K)."""
+    def _split(self, tokens: Tensor, packing: Packing | None) -> Tensor:
+        """(B, N, H K), or packed (T, H K) -> (B, H, N, K)."""
+        tokens = tokens if packing is None else packing.unpack(tokens)
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def project(tokens: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
+    """What each layer makes of the tokens, (..., D) -> (..., K) each, by one multiplication where that pays.
+
+    It copies the weights, which inference on a CPU does not make up for. Layers of another kind (quantized,
+    with adapters) or with hooks compute for themselves.
+    """
+    cpu_inference = tokens.device.type == "cpu" and not torch.is_grad_enabled()
+    plain = [type(layer) is nn.Linear and not layer._forward_hooks for layer in layers]
+    if cpu_inference or not all(plain) or any(layer._forward_pre_hooks for layer in layers):
+        return tuple(layer(tokens) for layer in layers)
+    weight, sizes = torch.cat([layer.weight for layer in layers]), [layer.out_features for layer in layers]
+    biases = [weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers]
+    bias = None if all(layer.bias is None for layer in layers) else torch.cat(biases)
+    return linear(tokens, weight, bias).split(sizes, -1)
 
 
 def attend(

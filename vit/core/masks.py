@@ -21,20 +21,14 @@ def broadcast_mask(mask: Tensor | None, batch: int, queries: int, keys: int) -> 
         return None
     if mask.dtype is not torch.bool:
         raise TypeError(f"mask has dtype {mask.dtype}, expected torch.bool: True = may be attended to")
+    shape = tuple(mask.shape)
+    if mask.ndim == 2 and shape != (batch, keys):
+        raise ValueError(f"mask has shape {shape}, expected {(batch, keys)}: one entry per token")
     if mask.ndim == 2:
-        if mask.shape != (batch, keys):
-            raise ValueError(
-                f"mask has shape {tuple(mask.shape)}, expected {(batch, keys)}: one entry per token"
-            )
         return mask[:, None, None, :]
-    if (
-        mask.ndim == 4
-        and mask.shape[0] in (1, batch)
-        and mask.shape[2] in (1, queries)
-        and mask.shape[3] == keys
-    ):
+    if mask.ndim == 4 and shape[0] in (1, batch) and shape[2] in (1, queries) and shape[3] == keys:
         return mask
     raise ValueError(
-        f"mask has shape {tuple(mask.shape)}, expected {(batch, keys)} or "
+        f"mask has shape {shape}, expected {(batch, keys)} or "
         f"(batch or 1, heads or 1, queries or 1, keys) = ({batch}, H, {queries}, {keys})"
     )

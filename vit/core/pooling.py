@@ -30,7 +30,7 @@ class LastPool(nn.Module):
         if mask is None:
             return tokens[:, -1]
         last = mask.shape[1] - 1 - mask.int().flip(1).argmax(1)
-        return tokens[torch.arange(len(tokens), device=tokens.device), last]
+        return tokens[torch.arange(tokens.shape[0], device=tokens.device), last]
 
 
 class PrefixPool(nn.Module):
@@ -69,7 +69,7 @@ def first_token(tokens: Tensor, mask: Tensor | None) -> Tensor:
     """The first token that is not padding, which may stand on the left: (B, N, D) -> (B, D)."""
     if mask is None:
         return tokens[:, 0]
-    return tokens[torch.arange(len(tokens), device=tokens.device), mask.int().argmax(1)]
+    return tokens[torch.arange(tokens.shape[0], device=tokens.device), mask.int().argmax(1)]
 
 
 def mean_after(prefix: int, tokens: Tensor, mask: Tensor | None) -> Tensor:
@@ -111,7 +111,7 @@ class AttentionPool(nn.Module):
     def forward(self, tokens: Tensor, prefix: int, mask: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, D)."""
         prefix = 0 if self.whole else prefix
-        query = self.query.expand(len(tokens), -1, -1)
+        query = self.query.expand(tokens.shape[0], -1, -1)
         present = None if mask is None else mask[:, prefix:]
         pooled = self.attention(query, tokens[:, prefix:], present)  # (B, 1, D)
         pooled = pooled + self.mlp(self.mlp_norm(pooled))
