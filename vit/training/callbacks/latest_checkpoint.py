@@ -11,15 +11,18 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+# Several processes agree on saving once in so many steps: to ask each other, they wait for their devices.
+AGREE_EVERY = 10
 SIGHUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class LatestCheckpoint(Callback):
     """Saves `last.ckpt` after each epoch, at intervals within one, and on SIGTERM, SIGINT or SIGHUP.
 
-    A signal ends the run after the current step, with a checkpoint. During validation it ends the run after
-    the validation, because the epoch's last step and its validation belong together. A second signal ends the
-    run at once, except SIGHUP: a terminal that closes sends it twice. Under `nohup` SIGHUP is ignored.
+    A signal ends the run after the current step, of several processes within `AGREE_EVERY` steps, with a
+    checkpoint. During validation it ends the run after the validation, because the epoch's last step and its
+    validation belong together. A second signal ends the run at once, except SIGHUP: a terminal that closes
+    sends it twice. Under `nohup` SIGHUP is ignored.
 
     Args:
         file: The checkpoint.
@@ -64,6 +67,8 @@ class LatestCheckpoint(Callback):
         """
         # A checkpoint holds no gradients that are accumulated for a later step.
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        if trainer.world_size > 1 and (batch_idx + 1) // trainer.accumulate_grad_batches % AGREE_EVERY:
             return
         due = time.monotonic() - self.saved_at >= self.interval
         if _any_process(trainer, due or self.received_signal is not None):
