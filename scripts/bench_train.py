@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         figures["attention"] = attention(arguments.rounds)
         print(attention_table(figures["attention"]))
     else:
-        figures |= compare(figures["shape"], arguments.rounds, arguments.compile)
+        figures |= compare(figures["shape"], arguments.rounds, arguments.compile, arguments.precision)
         print(table(figures["rows"]))
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -75,6 +75,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--patch-size", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=9, help="measured steps of each candidate")
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--compile", action="store_true", help="add torch.compile of both (needs a compiler)")
     parser.add_argument("--attention", action="store_true", help="measure plain and fused attention instead")
     parser.add_argument("--growth", metavar="PNG", help="measure growth instead, and draw it")
@@ -116,8 +117,9 @@ def theirs(shape: dict[str, Any], fused: bool) -> nn.Module:
     return model
 
 
-def compare(shape: dict[str, Any], rounds: int, compiled: bool) -> dict[str, Any]:
+def compare(shape: dict[str, Any], rounds: int, compiled: bool, precisions: list[str]) -> dict[str, Any]:
     """Rows of the table: images/s of each candidate in each precision, and its ratio to the reference."""
+    dtypes = {name: PRECISIONS[name] for name in precisions}
     device = best_device()
     models: dict[str, Callable[[], nn.Module]] = {
         REFERENCE: lambda: theirs(shape, True),
@@ -130,7 +132,7 @@ def compare(shape: dict[str, Any], rounds: int, compiled: bool) -> dict[str, Any
     steps = {
         (name, precision): stepper(make().to(device), shape, device, dtype)
         for name, make in models.items()
-        for precision, dtype in PRECISIONS.items()
+        for precision, dtype in dtypes.items()
     }
     seconds = interleaved(steps, rounds)
     rows = []
@@ -146,7 +148,7 @@ def compare(shape: dict[str, Any], rounds: int, compiled: bool) -> dict[str, Any
                 "ratio": statistics.median(b / a for a, b in zip(taken, against, strict=True)),
             }
         )
-    for precision, dtype in PRECISIONS.items():
+    for precision, dtype in dtypes.items():
         if device.type == "cpu":
             bound = shape["batch_size"] / seconds_of_products(shape, dtype or torch.float32)
             rows.append({"candidate": "bound", "precision": precision, "n": 0, "median": bound})
