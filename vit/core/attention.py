@@ -192,7 +192,7 @@ def project(tokens: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
     if cpu_inference or not all(plain) or any(layer._forward_pre_hooks for layer in layers):
         return tuple(layer(tokens) for layer in layers)
     weight, sizes = torch.cat([layer.weight for layer in layers]), [layer.out_features for layer in layers]
-    biases = [weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias for layer in layers]
+    biases = tuple(weight.new_zeros(one.out_features) if one.bias is None else one.bias for one in layers)
     bias = None if all(layer.bias is None for layer in layers) else torch.cat(biases)
     return linear(tokens, weight, bias).split(sizes, -1)
 
