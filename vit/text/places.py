@@ -36,7 +36,7 @@ def relations_between(
     """
     relations = None
     if relative is not None and segments is not None and reads_segments(relative):
-        of_queries = segments.gather(1, queries.expand(len(segments), -1))
+        of_queries = segments.gather(1, queries.expand(segments.shape[0], -1))
         relations = relative(queries, keys, (of_queries, segments))
     elif relative is not None:
         relations = relative(queries, keys)

@@ -6,7 +6,7 @@ its versions; all spellings are brought to ours by one table (`names.py`).
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from vit.text import TextTransformer
 from vit.vision import VisionTransformer
 from vit.weights.huggingface.checkpoint import license_of, read_config, read_json, read_tensors, source_of
 from vit.weights.huggingface.config import with_generation
-from vit.weights.huggingface.families import FAMILIES, Family
+from vit.weights.huggingface.families import FAMILIES, Family, Task
 from vit.weights.huggingface.inputs import add_preprocess
 from vit.weights.huggingface.loaded import check_whole, class_of, folder_of
 from vit.weights.huggingface.names import without_base
@@ -105,6 +105,33 @@ def from_tensors(
     Raises:
         VitError: As `from_huggingface`.
     """
+    model, state, task = described(config, tensors, dtype=dtype, changes=changes, architecture=architecture)
+    _load(config["model_type"], model.to(dtype), state)
+    if task == "classifier":
+        classes = len(state["head.weight"])
+        model.labels, model.thresholds = label_names(config, classes), thresholds(config, classes)
+    if task == "pretraining":
+        model.source["head"] = f"left out, that of {architecture or config['architectures'][0]}"
+    return model.eval()
+
+
+class Described(NamedTuple):
+    """A tower with initial weights, the tensors that belong into it under our names, and what it is for."""
+
+    model: VisionTransformer | TextTransformer
+    state: dict[str, Tensor]
+    task: Task
+
+
+def described(
+    config: dict[str, Any],
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: torch.dtype = torch.float32,
+    changes: Mapping[str, Any] | None = None,
+    architecture: str | None = None,
+) -> Described:
+    """What `from_tensors` makes, before its weights are loaded; arguments and errors are the same."""
     kind = config.get("model_type")
     if kind not in FAMILIES:
         why = "vit.from_timm(model.timm_model) imports it" if kind == "timm_wrapper" else reason(kind)
@@ -124,24 +151,13 @@ def from_tensors(
         state.setdefault("head.weight", state[EMBEDDING])  # files have it once
     if task in ("classifier", "language"):
         check_head(kind, family, state, task)
-    model = _filled(kind, family, config, state, changes or {}, dtype)
-    if task == "classifier":
-        classes = len(state["head.weight"])
-        model.labels, model.thresholds = label_names(config, classes), thresholds(config, classes)
-    if task == "pretraining":
-        model.source["head"] = f"left out, that of {architecture}"
-    return model.eval()
+    return Described(_built(kind, family, config, state, changes or {}), state, task)
 
 
-def _filled(
-    kind: str,
-    family: Family,
-    config: dict[str, Any],
-    state: dict[str, Tensor],
-    changes: Mapping[str, Any],
-    dtype: torch.dtype,
+def _built(
+    kind: str, family: Family, config: dict[str, Any], state: dict[str, Tensor], changes: Mapping[str, Any]
 ) -> VisionTransformer | TextTransformer:
-    """The tower with its weights; `state`, under our names, is changed to fit it."""
+    """The tower without its weights; `state`, under our names, is changed to fit it."""
     try:
         model: VisionTransformer | TextTransformer = family.build(kind, config, state, changes)
     except KeyError as missing:
@@ -150,8 +166,17 @@ def _filled(
         raise
     except ValueError as error:
         raise VitError(f"cannot import this {kind}: {error}") from None
+    return model
+
+
+def _load(kind: str, model: VisionTransformer | TextTransformer, state: dict[str, Tensor]) -> None:
+    """Fill the tower.
+
+    Raises:
+        VitError: Tensors are missing, too many, or of other sizes.
+    """
     try:
-        found = model.to(dtype).load_state_dict(state, strict=False)
+        found = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # sizes that do not fit
         raise VitError(f"cannot import this {kind}: {error}") from None
     if found.missing_keys or found.unexpected_keys:
@@ -159,4 +184,3 @@ def _filled(
         raise VitError(
             f"cannot import this {kind}: weights missing: {lacking}; weights without a place: {odd}"
         )
-    return model

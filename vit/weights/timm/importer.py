@@ -53,7 +53,7 @@ def from_timm(model: Any) -> VisionTransformer:
     first = next(model.parameters())
     ours = ours.to(device=first.device, dtype=first.dtype)
     try:
-        ours.load_state_dict({name: tensor.detach() for name, tensor in tower_tensors(model)})
+        ours.load_state_dict({name: held.read().detach() for name, held in tower_tensors(model)})
     except RuntimeError as error:
         reason = one_line_message(error)
         raise VitError(

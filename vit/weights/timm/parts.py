@@ -4,7 +4,7 @@ This module and those that import it load timm, which takes seconds: `vit.weight
 a timm model is asked for.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import timm.layers
@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from vit.errors import VitError
 from vit.weights.wrappers import unwrapped
-
-Named = Iterator[tuple[str, Tensor]]  # our name of each tensor
 
 DROPS = (nn.Dropout, nn.Identity, timm.layers.DropPath, timm.layers.PatchDropout)  # identities in eval mode
 
@@ -63,13 +61,6 @@ def expect_linear(model: nn.Module, path: str, size: tuple[int, int]) -> nn.Line
             f"{size}, as in the plain transformer",
         )
     return layer
-
-
-def linear_tensors(layer: nn.Linear, name: str) -> Named:
-    """Weight and bias under our name."""
-    yield f"{name}.weight", layer.weight
-    if layer.bias is not None:
-        yield f"{name}.bias", layer.bias
 
 
 def only_value(values: dict[str, Any]) -> Any:

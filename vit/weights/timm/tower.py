@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from vit.errors import VitError
 from vit.weights.timm.families.roster import FAMILIES, REASONS
-from vit.weights.timm.parts import Named
+from vit.weights.timm.held import Named
 
 
 def require_kind(model: Any) -> None:
@@ -59,7 +59,7 @@ def converted(tensors: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
 
 
 def tower_tensors(model: Any) -> Named:
-    """Yield our names and timm's tensors.
+    """Yield our names, and where timm's model has each tensor: to read it, or to write it.
 
     Args:
         model: A model that `tower_arguments` takes.

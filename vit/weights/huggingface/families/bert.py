@@ -12,11 +12,10 @@ from vit.weights.huggingface.config import activation, hidden_width, num_classes
 from vit.weights.huggingface.families.family import Family, Task
 from vit.weights.huggingface.families.text import (
     layer_after_pooling,
-    names_by,
     require_encoder,
     text_tower,
 )
-from vit.weights.huggingface.names import our_name
+from vit.weights.huggingface.names import Names, our_name
 
 ROBERTAS = ("roberta", "xlm-roberta", "camembert")
 
@@ -90,15 +89,17 @@ CAMEMBERT = Family(prefix="Camembert", reads="text", tasks=TASKS, build=build_te
 DISTILBERT = Family(prefix="DistilBert", reads="text", tasks=TASKS, build=build_text, head=HEAD)
 
 
+ELECTRA_LAYERS = {"embeddings_project": "widen", "classifier.dense": "projections.0"}
+
+
 def electra_name(name: str) -> str | None:
     """Their name of a tensor -> ours: as of a BERT, but for the layers before and after the blocks."""
     name = name.removeprefix("electra.")
     if name.startswith(("discriminator_predictions.", "generator_predictions.", "generator_lm_head.")):
         return None
-    theirs = {"embeddings_project.": "widen.", "classifier.dense.": "projections.0."}
-    for before, ours in theirs.items():
-        if name.startswith(before):
-            return ours + name.removeprefix(before)
+    for theirs, ours in ELECTRA_LAYERS.items():
+        if name.startswith(f"{theirs}."):
+            return ours + name.removeprefix(theirs)
     return our_name(name)
 
 
@@ -134,34 +135,35 @@ def build_mpnet(
 
 
 BUCKETS, MPNET_PADDING = 32, 1
+MPNET_NAMES = Names(
+    "mpnet",
+    "encoder.layer.",
+    {
+        "attention.attn.q": "attention.query",
+        "attention.attn.k": "attention.key",
+        "attention.attn.v": "attention.value",
+        "attention.attn.o": "attention.output",
+        "attention.LayerNorm": "attention_post_norm",
+        "intermediate.dense": "mlp.expand",
+        "output.dense": "mlp.contract",
+        "output.LayerNorm": "mlp_post_norm",
+    },
+    {
+        "embeddings.word_embeddings": "token_embedding",
+        "embeddings.position_embeddings.weight": "positions.table",
+        "embeddings.LayerNorm": "embedding_norm",
+        "encoder.relative_attention_bias": "relative.tables.0",
+        "pooler.dense": "pooler.0",
+        "classifier.dense": "pooler.0",
+        "classifier.out_proj": "head",
+    },
+    dropped=r"lm_head\.|embeddings\.position_ids",
+)
 MPNET = Family(
     prefix="MPNet",
     reads="text",
     tasks=TASKS,
     build=build_mpnet,
-    name=names_by(
-        "mpnet",
-        r"encoder\.layer\.",
-        {
-            "attention.attn.q": "attention.query",
-            "attention.attn.k": "attention.key",
-            "attention.attn.v": "attention.value",
-            "attention.attn.o": "attention.output",
-            "attention.LayerNorm": "attention_post_norm",
-            "intermediate.dense": "mlp.expand",
-            "output.dense": "mlp.contract",
-            "output.LayerNorm": "mlp_post_norm",
-        },
-        {
-            "embeddings.word_embeddings": "token_embedding",
-            "embeddings.position_embeddings.weight": "positions.table",
-            "embeddings.LayerNorm": "embedding_norm",
-            "encoder.relative_attention_bias": "relative.tables.0",
-            "pooler.dense": "pooler.0",
-            "classifier.dense": "pooler.0",
-            "classifier.out_proj": "head",
-        },
-        dropped=r"lm_head\.|embeddings\.position_ids",
-    ),
+    name=MPNET_NAMES.ours,
     head=HEAD,
 )

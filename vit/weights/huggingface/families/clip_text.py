@@ -10,7 +10,8 @@ from vit.errors import VitError
 from vit.text import TextTransformer
 from vit.weights.huggingface.config import hidden_width, named_activation
 from vit.weights.huggingface.families.family import Family, Task
-from vit.weights.huggingface.families.text import layer_after_pooling, names_by, text_tower
+from vit.weights.huggingface.families.text import layer_after_pooling, text_tower
+from vit.weights.huggingface.names import Names
 
 LEGACY_END = 2  # of configs before transformers 4.31, whose models read the highest id of a text
 
@@ -58,31 +59,32 @@ def build_clip_text(
 
 
 TASKS: dict[str, Task] = {"TextModel": "encoder", "TextModelWithProjection": "encoder"}
+NAMES = Names(
+    "text_model",
+    "encoder.layers.",
+    {
+        "self_attn.q_proj": "attention.query",
+        "self_attn.k_proj": "attention.key",
+        "self_attn.v_proj": "attention.value",
+        "self_attn.out_proj": "attention.output",
+        "layer_norm1": "attention_norm",
+        "layer_norm2": "mlp_norm",
+        "mlp.fc1": "mlp.expand",
+        "mlp.fc2": "mlp.contract",
+    },
+    {
+        "embeddings.token_embedding": "token_embedding",
+        "embeddings.position_embedding.weight": "positions.table",
+        "final_layer_norm": "encoder.norm",
+        "text_projection": "projections.0",
+    },
+    dropped=r"embeddings\.position_ids",
+)
 CLIP_TEXT = Family(
     prefix="CLIP",
     reads="text",
     tasks=TASKS,
     build=build_clip_text,
-    name=names_by(
-        "text_model",
-        r"encoder\.layers\.",
-        {
-            "self_attn.q_proj": "attention.query",
-            "self_attn.k_proj": "attention.key",
-            "self_attn.v_proj": "attention.value",
-            "self_attn.out_proj": "attention.output",
-            "layer_norm1": "attention_norm",
-            "layer_norm2": "mlp_norm",
-            "mlp.fc1": "mlp.expand",
-            "mlp.fc2": "mlp.contract",
-        },
-        {
-            "embeddings.token_embedding": "token_embedding",
-            "embeddings.position_embedding.weight": "positions.table",
-            "final_layer_norm": "encoder.norm",
-            "text_projection": "projections.0",
-        },
-        dropped=r"embeddings\.position_ids",
-    ),
+    name=NAMES.ours,
     heads=(),
 )

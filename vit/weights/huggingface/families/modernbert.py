@@ -13,10 +13,10 @@ from vit.weights.huggingface.families.family import Family
 from vit.weights.huggingface.families.text import (
     activation_after_pooling,
     layer_after_pooling,
-    names_by,
     require,
     text_tower,
 )
+from vit.weights.huggingface.names import Names
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 BASES = {FULL: ("global_rope_theta", 160_000.0), SLIDING: ("local_rope_theta", 10_000.0)}
@@ -117,30 +117,32 @@ def _base(family: str, config: dict[str, Any], kind: str) -> float:
     return float(usual if base is None else base)
 
 
+NAMES = Names(
+    "model",
+    "layers.",
+    {
+        "attn.Wqkv": "attention.qkv",
+        "attn.Wo": "attention.output",
+        "attn_norm": "attention_norm",
+        "mlp_norm": "mlp_norm",
+        "mlp.Wi": "mlp.gate_and_expand",
+        "mlp.Wo": "mlp.contract",
+    },
+    {
+        "embeddings.tok_embeddings": "token_embedding",
+        "embeddings.norm": "embedding_norm",
+        "final_norm": "encoder.norm",
+        "head.dense": "projections.0",
+        "head.norm": "head_norm",
+        "classifier": "head",
+    },
+)
 MODERNBERT = Family(
     prefix="ModernBert",
     reads="text",
     tasks={"Model": "encoder", "ForMaskedLM": "pretraining", "ForSequenceClassification": "classifier"},
     build=build_modernbert,
-    name=names_by(
-        "model",
-        r"layers\.",
-        {
-            "attn.Wqkv": "attention.qkv",
-            "attn.Wo": "attention.output",
-            "attn_norm": "attention_norm",
-            "mlp.Wi": "mlp.gate_and_expand",
-            "mlp.Wo": "mlp.contract",
-        },
-        {
-            "embeddings.tok_embeddings": "token_embedding",
-            "embeddings.norm": "embedding_norm",
-            "final_norm": "encoder.norm",
-            "head.dense": "projections.0",
-            "head.norm": "head_norm",
-            "classifier": "head",
-        },
-    ),
+    name=NAMES.ours,
     pooler=(),
     head=("head.weight", "head_norm.weight"),
     heads=("classifier.", "head.", "decoder."),

@@ -1,7 +1,6 @@
 """What the importers of text encoders share: refusals by field, names by tables, layers after pooling."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -114,33 +113,3 @@ def require_encoder(family: str, config: Mapping[str, Any]) -> None:
             f"cannot import this {family}: it is a decoder (is_decoder is True), and vit reads encoders"
         )
     require(family, config, "add_cross_attention", False, None)
-
-
-def names_by(
-    base: str,
-    layer: str,
-    in_block: Mapping[str, str],
-    around: Mapping[str, str],
-    *,
-    dropped: str = r"(?!)",
-) -> Callable[[str], str | None]:
-    """A function from their names of tensors to ours.
-
-    Args:
-        base: The prefix of the base model, a regular expression, without its dot.
-        layer: What stands before the number of a layer, a regular expression.
-        in_block: Of one block: their names and ours, both with or both without `.weight` or `.bias`.
-        around: Of all else, likewise.
-        dropped: What is not needed: a regular expression that matches the beginning of a name.
-    """
-    pattern = re.compile(rf"^(?:(?:{base})\.)?(?:{layer}(\d+)\.)?(.*?)(\.weight|\.bias)?$")
-
-    def name(theirs: str) -> str | None:
-        index, stem, ending = pattern.fullmatch(theirs).groups()  # type: ignore[union-attr]
-        if index is None and re.match(dropped, stem + (ending or "")):
-            return None
-        table, whole = around if index is None else in_block, stem + (ending or "")
-        ours = table.get(whole) or table.get(stem, stem) + (ending or "")
-        return ours if index is None else f"encoder.blocks.{index}.{ours}"
-
-    return name

@@ -14,10 +14,10 @@ from vit.weights.huggingface.families.family import Family
 from vit.weights.huggingface.families.text import (
     activation_after_pooling,
     layer_after_pooling,
-    names_by,
     require,
     text_tower,
 )
+from vit.weights.huggingface.names import Names
 
 # No config says a limit, and there is none but memory; a tokenizer's own goes before it.
 LENGTH = 4096
@@ -135,28 +135,29 @@ def _reshape(state: dict[str, Tensor], depth: int) -> None:
 
 PARTS = ("q", "k", "v", "o", "r", "r_w_bias", "r_r_bias", "r_s_bias", "seg_embed")
 LANGUAGE = "lm_loss.bias"  # what only a language model has
+NAMES = Names(
+    "transformer",
+    "layer.",
+    {
+        "rel_attn.layer_norm": "attention_post_norm",
+        "ff.layer_1": "mlp.expand",
+        "ff.layer_2": "mlp.contract",
+        "ff.layer_norm": "mlp_post_norm",
+    },
+    {
+        "word_embedding": "token_embedding",
+        "mask_emb": "query_token",
+        "sequence_summary.summary": "projections.0",
+        "logits_proj": "head",
+        "lm_loss.weight": "head.weight",
+    },
+)
 XLNET = Family(
     prefix="XLNet",
     reads="text",
     tasks={"Model": "encoder", "LMHeadModel": "language", "ForSequenceClassification": "classifier"},
     build=build_xlnet,
-    name=names_by(
-        "transformer",
-        r"layer\.",
-        {
-            "rel_attn.layer_norm": "attention_post_norm",
-            "ff.layer_1": "mlp.expand",
-            "ff.layer_2": "mlp.contract",
-            "ff.layer_norm": "mlp_post_norm",
-        },
-        {
-            "word_embedding": "token_embedding",
-            "mask_emb": "query_token",
-            "sequence_summary.summary": "projections.0",
-            "logits_proj": "head",
-            "lm_loss.weight": "head.weight",
-        },
-    ),
+    name=NAMES.ours,
     pooler=(),
     heads=("logits_proj.", "sequence_summary.", "lm_loss."),
 )

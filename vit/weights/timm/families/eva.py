@@ -5,9 +5,9 @@ from typing import Any
 from timm.models.eva import EvaBlock, EvaBlockPostNorm
 
 from vit.weights.timm.families.family import body_tensors, tower_arguments_of
+from vit.weights.timm.held import Named
 from vit.weights.timm.layers.embedding import embedding_tensors, read_embedding
 from vit.weights.timm.layers.rotary import read_rotary, rotary_tensors, rotated_channels
-from vit.weights.timm.parts import Named
 
 BLOCKS = (EvaBlock, EvaBlockPostNorm)
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
+from vit.weights.timm.held import Named
 from vit.weights.timm.layers.blocks import blocks_tensors, read_blocks
 from vit.weights.timm.layers.embedding import EmbeddingPart
 from vit.weights.timm.layers.norms import Norm, norm_tensors, norms_at, only_norm
 from vit.weights.timm.layers.pools import head_layer, head_tensors, pool_tensors, read_pool
-from vit.weights.timm.parts import DROPS, Named, expect, find
+from vit.weights.timm.parts import DROPS, expect, find
 
 NORMS = {"norm_pre": "embedding_norm", "norm": "encoder_norm", "fc_norm": "pool_norm"}
 NORM_NAMES = {"norm_pre": "embedding_norm", "norm": "encoder.norm", "fc_norm": "pool_norm"}
@@ -23,7 +24,7 @@ class Family:
     Args:
         systems: Which models have it, for messages.
         arguments: Its model -> the arguments of `vit.vision.VisionTransformer`; every part is looked at.
-        tensors: Its model -> timm's tensors under our names.
+        tensors: Its model -> our names of tensors, and where it has them.
         convert: timm's own: (tensors of a file, model) -> tensors with the model's names and shapes.
     """
 

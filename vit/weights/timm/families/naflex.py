@@ -8,10 +8,11 @@ from timm.models.vision_transformer import Block
 from torch import nn
 
 from vit.weights.timm.families.family import body_tensors, tower_arguments_of
+from vit.weights.timm.held import Named, flat, linear_tensors, same
 from vit.weights.timm.layers.embedding import EmbeddingPart, prefix_tensors, read_prefix
 from vit.weights.timm.layers.norms import norm_tensors, norms_at
 from vit.weights.timm.layers.rotary import read_rotary, rotary_tensors, rotated_channels
-from vit.weights.timm.parts import DROPS, Named, expect, expect_linear, find, linear_tensors, refuse
+from vit.weights.timm.parts import DROPS, expect, expect_linear, find, refuse
 
 # Settings of the positions, and what they must be where they are learned.
 POSITIONS = {
@@ -50,12 +51,12 @@ def arguments(model: Any) -> dict[str, Any]:
 def tensors(model: Any) -> Named:
     """timm's tensors under our names."""
     embeds, project = find(model, "embeds"), find(model, "embeds.proj")
-    for name, tensor in linear_tensors(project, "tokenizer.project"):
-        yield name, _channels_first(embeds, tensor) if name.endswith("weight") else tensor
+    for name, held in linear_tensors(project, "tokenizer.project"):
+        yield name, flat(_channels_first(embeds, project.weight)) if name.endswith("weight") else held
     yield from norm_tensors(find(model, "embeds.norm"), "patch_norm")
     yield from prefix_tensors(embeds, None)
     if embeds.pos_embed is not None:
-        yield "positions.table", embeds.pos_embed[0]
+        yield "positions.table", same(embeds.pos_embed[0])
     yield from rotary_tensors(model)
     yield from body_tensors(model, rotated_channels(model))
 
@@ -73,7 +74,7 @@ def _channels_first(embeds: Any, weight: Any) -> Any:
     """Columns for the pixels of a patch: channel by channel, as ours are."""
     if not embeds.channels_last:
         return weight
-    return weight.unflatten(1, (*embeds.patch_size, embeds.in_chans)).permute(0, 3, 1, 2).flatten(1)
+    return weight.unflatten(1, (*embeds.patch_size, embeds.in_chans)).permute(0, 3, 1, 2)
 
 
 def _positions(embeds: Any) -> str:

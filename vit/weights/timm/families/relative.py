@@ -6,9 +6,10 @@ from timm.models.beit import Block as BeitBlock
 from timm.models.vision_transformer_relpos import RelPosBlock, ResPostRelPosBlock
 
 from vit.weights.timm.families.family import body_tensors, tower_arguments_of
+from vit.weights.timm.held import Named
 from vit.weights.timm.layers.embedding import embedding_tensors, read_embedding
 from vit.weights.timm.layers.tables import Layers, read_tables, table_tensors
-from vit.weights.timm.parts import Named, find
+from vit.weights.timm.parts import find
 
 
 def beit_arguments(model: Any) -> dict[str, Any]:

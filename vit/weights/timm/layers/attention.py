@@ -8,18 +8,10 @@ from timm.models.beit import Attention as BeitAttention
 from timm.models.eva import EvaAttention
 from torch import Tensor, nn
 
+from vit.weights.timm.held import Named, linear_tensors, ordered
 from vit.weights.timm.layers.mlp import stacked_parts
 from vit.weights.timm.layers.norms import Norm, norm_tensors, norms_at
-from vit.weights.timm.parts import (
-    DROPS,
-    Named,
-    expect,
-    expect_linear,
-    find,
-    linear_tensors,
-    only_value,
-    refuse,
-)
+from vit.weights.timm.parts import DROPS, expect, expect_linear, find, only_value, refuse
 
 PARTS = ("query", "key", "value")
 # Attention with these has a bias on queries and values apart from the stacked layer, and none on keys.
@@ -143,9 +135,9 @@ def attention_tensors(model: nn.Module, at: str, ours: str, order: Tensor | None
     attention = find(model, at)
     for part, weight, bias in projections(model, at):
         rows = None if order is None or part == "value" else _in_every_head(order, attention.num_heads)
-        yield f"{ours}.{part}.weight", weight if rows is None else weight[rows]
+        yield f"{ours}.{part}.weight", ordered(weight, rows)
         if bias is not None:
-            yield f"{ours}.{part}.bias", bias if rows is None else bias[rows]
+            yield f"{ours}.{part}.bias", ordered(bias, rows)
     for theirs, norm in {"q_norm": "query_norm", "k_norm": "key_norm"}.items():
         yield from norm_tensors(find(model, f"{at}.{theirs}"), f"{ours}.{norm}", order)
     yield from norm_tensors(find(model, f"{at}.norm"), f"{ours}.mixed_norm")

@@ -13,11 +13,12 @@ from timm.models.vision_transformer_relpos import RelPosAttention, RelPosBlock, 
 from torch import Tensor, nn
 
 from vit.core import BlockSpec
+from vit.weights.timm.held import Named, same
 from vit.weights.timm.layers.attention import attention_tensors, read_attention
 from vit.weights.timm.layers.mlp import mlp_tensors, read_mlp
 from vit.weights.timm.layers.norms import norm_tensors, norms_at, only_norm
 from vit.weights.timm.layers.parallel import parallel_tensors, read_parallel
-from vit.weights.timm.parts import DROPS, Named, expect, find, kind_name, only_value, refuse
+from vit.weights.timm.parts import DROPS, expect, find, kind_name, only_value, refuse
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _block_tensors(model: nn.Module, theirs: str, ours: str, order: Tensor | Non
     for name, scale in zip(layout.scales, SCALES, strict=False):
         factor = _scale(model, f"{theirs}.{name}")
         if factor is not None:
-            yield f"{ours}.{scale}.factor", factor
+            yield f"{ours}.{scale}.factor", same(factor)
 
 
 def _scale(model: nn.Module, path: str) -> Tensor | None:

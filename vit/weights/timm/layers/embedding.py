@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 import timm.layers
-import torch
 from torch import Tensor, nn
 
+from vit.weights.timm.held import Held, Named, flat, same, total
 from vit.weights.timm.layers.norms import Norm, norm_tensors, norms_at
-from vit.weights.timm.parts import Named, expect, find, refuse
+from vit.weights.timm.parts import expect, find, refuse
 
 
 class EmbeddingPart(NamedTuple):
@@ -67,9 +67,9 @@ def embedding_tensors(model: Any) -> Named:
     timm may add a position to the tokens of the prefix too; for us that is a part of the tokens themselves.
     """
     project = find(model, "patch_embed.proj")
-    yield "tokenizer.project.weight", project.weight.flatten(1)
+    yield "tokenizer.project.weight", flat(project.weight)
     if project.bias is not None:
-        yield "tokenizer.project.bias", project.bias
+        yield "tokenizer.project.bias", same(project.bias)
     yield from norm_tensors(find(model, "patch_embed.norm"), "patch_norm")
     positions = getattr(model, "pos_embed", None)  # (1, N or patches, D)
     length = 0 if getattr(model, "no_embed_class", False) else model.num_prefix_tokens
@@ -80,22 +80,24 @@ def embedding_tensors(model: Any) -> Named:
             refuse(
                 "the length of pos_embed", positions.shape[1], f"{length + grid[0] * grid[1]}, one per token"
             )
-        yield "positions.table", positions[0, length:].unflatten(0, grid)
+        yield "positions.table", same(positions[0, length:].unflatten(0, grid))
 
 
 def prefix_tensors(model: Any, positions: Tensor | None) -> Named:
     """Class token and registers, with their positions (1, prefix or 0, D) added; None: they have none."""
-    more = _more_tokens(model)
-    tokens = [token for token in (model.cls_token, more) if token is not None]
-    if not tokens:
-        return
-    prefix = torch.cat(tokens, 1)
-    if positions is not None and positions.shape[1]:
-        prefix = prefix + positions
-    if model.cls_token is not None:
-        yield "class_token", prefix[:, :1]
-    if more is not None:
-        yield "registers", prefix[:, int(model.cls_token is not None) :]
+    begin = 0
+    for name, token in (("class_token", model.cls_token), ("registers", _more_tokens(model))):
+        if token is not None:
+            end = begin + token.shape[1]
+            yield name, _placed(token, None if positions is None else positions[:, begin:end])
+            begin = end
+
+
+def _placed(token: Tensor, positions: Tensor | None) -> Held:
+    """Tokens of the prefix with their positions, of as many or of none."""
+    return (
+        same(token) if positions is None or not positions.shape[1] else total([same(token), same(positions)])
+    )
 
 
 def _more_tokens(model: Any) -> Tensor | None:

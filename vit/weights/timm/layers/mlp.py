@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import timm.layers
 from torch import Tensor, nn
 
+from vit.weights.timm.held import Named, linear_tensors, same
 from vit.weights.timm.layers.norms import Norm, norm_tensors, norms_at
-from vit.weights.timm.parts import DROPS, Named, expect, expect_linear, find, linear_tensors, only_value
+from vit.weights.timm.parts import DROPS, expect, expect_linear, find, only_value
 
 ACTIVATIONS: dict[type, str] = {
     nn.GELU: "gelu",
@@ -105,9 +106,9 @@ def mlp_tensors(model: nn.Module, at: str, ours: str) -> Named:
     for name, parts in KINDS[type(mlp)].layers(mlp).items():
         layer = find(model, f"{at}.{name}")
         for part, weight, bias in zip(parts, *stacked_parts(layer, len(parts)), strict=True):
-            yield f"{ours}.{part}.weight", weight
+            yield f"{ours}.{part}.weight", same(weight)
             if bias is not None:
-                yield f"{ours}.{part}.bias", bias
+                yield f"{ours}.{part}.bias", same(bias)
     yield from norm_tensors(find(model, f"{at}.norm"), f"{ours}.norm")
     yield from linear_tensors(find(model, f"{at}.fc2"), f"{ours}.contract")
 

@@ -8,7 +8,8 @@ import timm.layers
 import torch
 from torch import Tensor, nn
 
-from vit.weights.timm.parts import Named, expect, only_value, refuse
+from vit.weights.timm.held import Named, always, ordered
+from vit.weights.timm.parts import expect, only_value, refuse
 
 KINDS: dict[type, str] = {
     nn.LayerNorm: "layer",
@@ -72,8 +73,6 @@ def norm_tensors(norm: Any, name: str, order: Tensor | None = None) -> Named:
     width = norm.normalized_shape
     if len(width) != 1:
         refuse(f"the shape of {name}", tuple(width), "one axis")
-    weight = torch.ones(width) if norm.weight is None else norm.weight
-    yield f"{name}.weight", weight if order is None else weight[order]
+    yield f"{name}.weight", always(torch.ones(width)) if norm.weight is None else ordered(norm.weight, order)
     if KINDS[type(norm)] == "layer":
-        bias = torch.zeros(width) if norm.bias is None else norm.bias
-        yield f"{name}.bias", bias if order is None else bias[order]
+        yield f"{name}.bias", always(torch.zeros(width)) if norm.bias is None else ordered(norm.bias, order)

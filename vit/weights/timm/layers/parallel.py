@@ -1,14 +1,14 @@
 """Blocks whose attention and MLP read the same tokens in one layer (Dehghani et al. 2023, section 2)."""
 
-import torch
 from timm.models.vision_transformer import LayerScale
 from torch import Tensor, nn
 
 from vit.core import BlockSpec
+from vit.weights.timm.held import Named, always, same, total
 from vit.weights.timm.layers.attention import require_scale
 from vit.weights.timm.layers.mlp import read_activation
 from vit.weights.timm.layers.norms import norm_tensors, norms_at, only_norm
-from vit.weights.timm.parts import DROPS, Named, expect, expect_linear, find, only_value, refuse
+from vit.weights.timm.parts import DROPS, expect, expect_linear, find, only_value, refuse
 
 PARTS = ("mlp.expand", "attention.query", "attention.key", "attention.value")  # of the layer, in its order
 
@@ -52,7 +52,7 @@ def read_parallel(model: nn.Module, at: str, width: int) -> BlockSpec:
         activation=read_activation(model, f"{at}.mlp_act"),
         qkv_bias=block.in_proj.bias is not None,
         output_bias=output[1] is not None,
-        mlp_bias=_mlp_bias(output[1] is not None, _expand_bias(model, at), contract[1]),
+        mlp_bias=_mlp_bias(output[1] is not None, bool(_expand_biases(model, at)), contract[1]),
         qk_norm=qk_norm,
         layer_scale=None if isinstance(scale, nn.Identity) else 1.0,
         **only_norm(norms | qk_norms),
@@ -65,21 +65,21 @@ def parallel_tensors(model: nn.Module, at: str, ours: str) -> Named:
     width = block.in_split[-1]
     enter = find(model, f"{at}.in_proj")
     for name, weight in zip(PARTS, enter.weight.split(block.in_split), strict=True):
-        yield f"{ours}.{name}.weight", weight
+        yield f"{ours}.{name}.weight", same(weight)
     if enter.bias is not None:
         for name, bias in zip(PARTS[1:], enter.bias.split(block.in_split)[1:], strict=True):
-            yield f"{ours}.{name}.bias", bias
+            yield f"{ours}.{name}.bias", same(bias)
     output, contract = _outputs(model, at, width)
-    expand_bias, contract_bias = _expand_bias(model, at), contract[1]
-    if expand_bias is not None or contract_bias is not None:
-        hidden = enter.weight.new_zeros(block.in_split[0])
-        yield f"{ours}.mlp.expand.bias", hidden if expand_bias is None else expand_bias
-        zeros = enter.weight.new_zeros(width)
-        yield f"{ours}.mlp.contract.bias", zeros if contract_bias is None else contract_bias
-    yield f"{ours}.attention.output.weight", output[0]
+    expand_biases, contract_bias = _expand_biases(model, at), contract[1]
+    if expand_biases or contract_bias is not None:
+        none = always(enter.weight.new_zeros(block.in_split[0]))
+        yield f"{ours}.mlp.expand.bias", total([*map(same, expand_biases)]) if expand_biases else none
+        none = always(enter.weight.new_zeros(width))
+        yield f"{ours}.mlp.contract.bias", none if contract_bias is None else same(contract_bias)
+    yield f"{ours}.attention.output.weight", same(output[0])
     if output[1] is not None:
-        yield f"{ours}.attention.output.bias", output[1]
-    yield f"{ours}.mlp.contract.weight", contract[0]
+        yield f"{ours}.attention.output.bias", same(output[1])
+    yield f"{ours}.mlp.contract.weight", same(contract[0])
     for theirs, norm in {
         "in_norm": "attention_norm",
         "q_norm": "attention.query_norm",
@@ -88,8 +88,8 @@ def parallel_tensors(model: nn.Module, at: str, ours: str) -> Named:
         yield from norm_tensors(find(model, f"{at}.{theirs}"), f"{ours}.{norm}")
     scale = find(model, f"{at}.ls")
     if not isinstance(scale, nn.Identity):  # one factor on the sum is the same factor on both branches
-        yield f"{ours}.attention_scale.factor", scale.gamma
-        yield f"{ours}.mlp_scale.factor", scale.gamma
+        yield f"{ours}.attention_scale.factor", same(scale.gamma)
+        yield f"{ours}.mlp_scale.factor", same(scale.gamma)
 
 
 def _outputs(
@@ -103,15 +103,14 @@ def _outputs(
     return (attention.weight, attention.bias), (mlp.weight, mlp.bias)
 
 
-def _expand_bias(model: nn.Module, at: str) -> Tensor | None:
-    """Of the first layer of the MLP: in the common layer, or a parameter of its own, or the sum of both."""
+def _expand_biases(model: nn.Module, at: str) -> list[Tensor]:
+    """Of the first layer of the MLP: in the common layer, a parameter of its own, or both, to be added."""
     block, enter = find(model, at), find(model, f"{at}.in_proj")
     biases = [] if enter.bias is None else [enter.bias.split(block.in_split)[0]]
-    biases += [] if block.mlp_bias is None else [block.mlp_bias]
-    return torch.stack(biases).sum(0) if biases else None
+    return biases + ([] if block.mlp_bias is None else [block.mlp_bias])
 
 
-def _mlp_bias(output: bool, expand: Tensor | None, contract: Tensor | None) -> bool | None:
+def _mlp_bias(output: bool, expand: bool, contract: Tensor | None) -> bool | None:
     """The field of `BlockSpec`: one flag for both layers, None where it is that of the output projection."""
-    has = expand is not None or contract is not None
+    has = expand or contract is not None
     return None if has == output else has

@@ -6,17 +6,16 @@ import timm.layers
 from torch import nn
 
 from vit.core import BlockSpec
+from vit.weights.timm.held import Named, always, linear_tensors, same
 from vit.weights.timm.layers.attention import require_scale
 from vit.weights.timm.layers.mlp import mlp_tensors, read_mlp, stacked_parts
 from vit.weights.timm.layers.norms import norm_tensors, norms_at, only_norm
 from vit.weights.timm.parts import (
     DROPS,
-    Named,
     expect,
     expect_linear,
     find,
     kind_name,
-    linear_tensors,
     refuse,
     unwrapped,
 )
@@ -54,12 +53,12 @@ def pool_tensors(model: Any) -> Named:
     """The tensors of the pool that `read_pool` takes."""
     if getattr(model, "attn_pool", None) is None:
         return
-    yield "pool.query", find(model, "attn_pool").latent
+    yield "pool.query", same(find(model, "attn_pool").latent)
     stacked = find(model, "attn_pool.kv")
     for part, weight, bias in zip(("key", "value"), *stacked_parts(stacked, 2), strict=True):
-        yield f"pool.attention.{part}.weight", weight
+        yield f"pool.attention.{part}.weight", same(weight)
         if bias is not None:
-            yield f"pool.attention.{part}.bias", bias
+            yield f"pool.attention.{part}.bias", same(bias)
     for theirs, ours in POOL_LINEARS.items():
         yield from linear_tensors(find(model, f"attn_pool.{theirs}"), f"pool.{ours}")
     yield from mlp_tensors(model, "attn_pool.mlp", "pool.mlp")
@@ -90,8 +89,9 @@ def head_tensors(model: Any) -> Named:
     """The tensors of the head that `head_layer` gives; zeros where it has no bias."""
     head = head_layer(model)
     if head is not None:
-        yield "head.weight", head.weight
-        yield "head.bias", head.weight.new_zeros(len(head.weight)) if head.bias is None else head.bias
+        yield "head.weight", same(head.weight)
+        none = always(head.weight.new_zeros(len(head.weight)))
+        yield "head.bias", none if head.bias is None else same(head.bias)
 
 
 def _pool_spec(model: Any) -> BlockSpec:

@@ -6,7 +6,8 @@ import torch
 from timm.layers.pos_embed_sincos import RotaryEmbeddingCat, RotaryEmbeddingDinoV3, RotaryEmbeddingMixed
 from torch import Tensor
 
-from vit.weights.timm.parts import Named, expect, find, only_value, refuse
+from vit.weights.timm.held import Named, ordered
+from vit.weights.timm.parts import expect, find, only_value, refuse
 
 KINDS = (RotaryEmbeddingCat, RotaryEmbeddingDinoV3, RotaryEmbeddingMixed)
 INDEXING = ("ij", "xy")  # rows first, columns first
@@ -50,7 +51,8 @@ def rotary_tensors(model: Any) -> Named:
     """The learned frequencies, of rows first; nothing where frequencies are not learned."""
     rope = find(model, "rope")
     if type(rope) is RotaryEmbeddingMixed:
-        yield "relative.frequency", rope.freqs.flip(0) if rope.grid_indexing == "xy" else rope.freqs
+        columns_first = rope.grid_indexing == "xy"
+        yield "relative.frequency", ordered(rope.freqs, torch.tensor([1, 0]) if columns_first else None)
 
 
 def rotated_channels(model: Any) -> Tensor | None:

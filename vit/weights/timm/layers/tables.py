@@ -7,14 +7,14 @@ that reads the logarithms of offsets; here the MLP is computed at every offset o
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from timm.layers import Mlp
 from timm.layers.pos_embed_rel import RelPosBias, RelPosMlp
 from timm.models.beit import Attention as BeitAttention
 from timm.models.beit import RelativePositionBias
-from torch import Tensor, nn
+from torch import nn
 
-from vit.weights.timm.parts import DROPS, Named, expect, expect_linear, find, refuse
+from vit.weights.timm.held import Held, Named, always, same, stacked, total
+from vit.weights.timm.parts import DROPS, expect, expect_linear, find, refuse
 
 FLAT = (RelPosBias, RelativePositionBias, BeitAttention)  # these hold `relative_position_bias_table`
 KINDS = (RelPosBias, RelPosMlp, RelativePositionBias, BeitAttention)
@@ -58,11 +58,11 @@ def table_tensors(model: Any, layers: Layers) -> Named:
     tables, extras = [], []
     for layer in used:
         parts = [_table(model, path, grid) for path in layer]
-        tables.append(torch.stack([table for table, _ in parts]).sum(0))
-        extras.append(torch.stack([extra for _, extra in parts]).sum(0))
-    yield "relative.table", torch.stack(tables)
+        tables.append(total([table for table, _ in parts]))
+        extras.append(total([extra for _, extra in parts]))
+    yield "relative.table", stacked(tables)
     if relative["prefix_bias"]:
-        yield "relative.prefix", torch.stack(extras)
+        yield "relative.prefix", stacked(extras)
 
 
 def _extras(model: Any, path: str, grid: tuple[int, int]) -> bool:
@@ -105,18 +105,19 @@ def _require_mlp(model: Any, path: str, heads: int) -> None:
         refuse(f"{path}.bias_gain", type(bias.bias_gain).__name__, "a number or None")
 
 
-def _table(model: Any, path: str, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _table(model: Any, path: str, grid: tuple[int, int]) -> tuple[Held, Held]:
     """Biases by offset, (H, 2 rows - 1, 2 cols - 1), and of pairs with the prefix, (H, 3); zeros: none."""
     bias = find(model, path)
     size = (2 * grid[0] - 1, 2 * grid[1] - 1)
     if type(bias) is not RelPosMlp:
         flat = bias.relative_position_bias_table.T  # (H, offsets and 3)
-        extra = flat[:, _offsets(grid) :] if flat.shape[1] > _offsets(grid) else flat.new_zeros(len(flat), 3)
-        return flat[:, : _offsets(grid)].unflatten(1, size), extra
+        none = flat.shape[1] == _offsets(grid)
+        extra = always(flat.new_zeros(len(flat), 3)) if none else same(flat[:, _offsets(grid) :])
+        return same(flat[:, : _offsets(grid)].unflatten(1, size)), extra
     hidden = find(model, f"{path}.mlp.fc1")(bias.rel_coords_log).relu()  # (2 rows - 1, 2 cols - 1, hidden)
     values = bias.bias_act(find(model, f"{path}.mlp.fc2")(hidden)).permute(2, 0, 1)
     values = values if bias.bias_gain is None else values * bias.bias_gain
-    return values, values.new_zeros(len(values), 3)
+    return always(values), always(values.new_zeros(len(values), 3))
 
 
 def _offsets(grid: tuple[int, int]) -> int:

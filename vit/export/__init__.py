@@ -1,0 +1,1 @@
+"""Models on their way out: files of ONNX, of `torch.export`, and weights that other libraries load."""

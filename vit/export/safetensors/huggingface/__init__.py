@@ -1,0 +1,1 @@
+"""Towers as folders that transformers loads."""

@@ -1,0 +1,1 @@
+"""Families of transformers, from a tower to their configs and tensors."""

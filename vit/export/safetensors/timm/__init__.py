@@ -1,0 +1,1 @@
+"""Image towers as folders that timm loads."""
