@@ -4,14 +4,14 @@ from collections import Counter
 
 import pytest
 
-from vit.commands.common import ticker
 from vit.jobs.job import Progress
+from vit.progress import RowsBar
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], progress: Progress) -> str:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    with ticker("pictures") as on_progress:
+    with RowsBar("pictures") as on_progress:
         on_progress(progress)
     return capsys.readouterr().err
 
@@ -37,6 +37,6 @@ def test_nothing_is_drawn_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
-    with ticker("pictures") as on_progress:
+    with RowsBar("pictures") as on_progress:
         on_progress(Progress(Counter(ok=1), 1, 1))
     assert capsys.readouterr().err == ""

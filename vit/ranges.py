@@ -83,3 +83,14 @@ def require(key: str, value: float | tuple[float, ...]) -> None:
     if any(number not in RANGES[key] for number in numbers) or list(numbers) != sorted(numbers):
         order = ", ascending" if len(numbers) > 1 else ""
         raise UsageError(f"{key} is {value}, expected {RANGES[key]}{order}")
+
+
+def require_positive(option: str, value: float) -> None:
+    """Refuse zero and negative values of an option.
+
+    Raises:
+        UsageError: The value is one.
+    """
+    if value <= 0:
+        least = "at least 1" if isinstance(value, int) else "more than 0"
+        raise UsageError(f"{option} is {value}, expected {least}")

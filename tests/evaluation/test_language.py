@@ -8,7 +8,12 @@ import torch
 from vit.core import BlockSpec
 from vit.data.texts import RawTexts
 from vit.data.windows import NextTokens
-from vit.evaluation.language import LanguageEvaluation, evaluate_language, language_contents
+from vit.evaluation.language import (
+    LanguageEvaluation,
+    evaluate_language,
+    language_contents,
+    shown_perplexity,
+)
 from vit.text import TextTransformer
 
 VOCABULARY, LENGTH = 23, 5
@@ -83,3 +88,18 @@ def test_a_report_lists_the_least_expected_texts() -> None:
     (rows,) = contents.tables.values()
     assert [row["path"] for row in rows] == ["x:2", "x:1", "x:3"]
     assert contents.files["texts.csv"][1][1] == ["x:2", 2, 2, "9"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1.0, "1.00"),
+        (34.504, "34.50"),
+        (812.49, "812"),
+        (123456.78, "123,457"),
+        (1234567.8, "1.23e+06"),
+        (math.inf, "inf"),
+    ],
+)
+def test_a_perplexity_is_shown_with_few_digits(value: float, shown: str) -> None:
+    assert shown_perplexity(value) == shown

@@ -4,9 +4,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from vit.commands.probe import KINDS
 from vit.errors import UsageError
 from vit.evaluation.probe import PROBES, evaluate_probe, fit_probe
+from vit.recipes.evaluation.options import PROBE_KINDS
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +17,10 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_command_knows_them_all() -> None:
-    assert set(KINDS) == set(PROBES)
+    assert set(PROBE_KINDS) == set(PROBES)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PROBE_KINDS)
 def test_digits(kind: str, digits: tuple[torch.Tensor, torch.Tensor]) -> None:
     features, targets = digits
     probe = fit_probe(kind, features[:307], targets[:307])
@@ -36,7 +36,7 @@ def test_digits(kind: str, digits: tuple[torch.Tensor, torch.Tensor]) -> None:
     assert by_chance.accuracy < 0.3
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PROBE_KINDS)
 def test_one_example_of_a_class(kind: str) -> None:
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     probe = fit_probe(kind, features, torch.tensor([1, 2]))

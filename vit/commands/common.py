@@ -1,34 +1,7 @@
 """What several verbs share."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-
-from vit.errors import UsageError, VitError
-
-if TYPE_CHECKING:
-    from vit.jobs.job import Progress as JobProgress
-    from vit.jobs.job import ProgressCallback
-
-
-def require_positive(option: str, value: float) -> None:
-    """Refuse zero and negative values of an option."""
-    if value <= 0:
-        least = "at least 1" if isinstance(value, int) else "more than 0"
-        raise UsageError(f"{option} is {value}, expected {least}")
-
-
-def require_labels(model: Any, name: str) -> Any:
-    """Refuse a model that does not know the names of its classes."""
-    from vit.text.matching import is_encoder_decoder, predicts_next
-
-    if not model.labels:
-        writes = predicts_next(model) or is_encoder_decoder(model)
-        gives, verb = ("texts", "generate") if writes else ("features", "embed")
-        raise VitError(f"{name} has no names of classes: it gives {gives}, not labels; see vit {verb}")
-    return model
+from typing import Any
 
 
 def summary(counts: Counter[str], noun: str = "file") -> str:
@@ -58,45 +31,3 @@ def faithfulness_table(rows: list[dict[str, Any]]) -> str:
         )
         for line in lines
     )
-
-
-@contextmanager
-def ticker(noun: str) -> Iterator["ProgressCallback"]:
-    """A progress bar on stderr: done, rate, bad, time left; nothing if stderr is not a terminal.
-
-    Args:
-        noun: What is counted, in the plural.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda progress: None
-        return
-    columns = (
-        TextColumn("{task.fields[done]}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[rate]}"),
-        TextColumn("{task.fields[bad]}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
-    )
-    with Progress(*columns, console=console, transient=True, expand=True) as bar:
-        task = bar.add_task(noun, total=None, done=f"0 {noun}", rate="", bad="0 bad", left="ETA -")
-
-        def on_progress(progress: "JobProgress") -> None:
-            done, total = progress.counts.total(), progress.total
-            # The rows of an earlier run do not count for the rate of this one.
-            rate = progress.computed / max(bar.tasks[0].elapsed or 0.0, 1e-9)
-            bar.update(
-                task,
-                total=total,
-                completed=done,
-                done=f"{done:,} {noun}" if total is None else f"{done:,} of {total:,} {noun}",
-                rate=f"{rate:,.0f} {noun}/s",
-                bad=f"{done - progress.counts['ok']:,} bad",
-                left="ETA -" if total is None else f"ETA {timedelta(seconds=int((total - done) / rate))}",
-            )
-
-        yield on_progress

@@ -35,27 +35,19 @@ white space and the ends of the texts, which compares models with other tokenize
 """
 
 import json
-import os
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vit.attribution.roster import METHODS, QUICK_METHODS
-from vit.config import MODEL_HELP, nearest
+from vit.attribution.roster import QUICK_METHODS
+from vit.config import MODEL_HELP
 from vit.data.roster import FOUND_BY_NAME
-from vit.data.roster import SPLITS as DATA_SPLITS
-from vit.errors import UsageError
+from vit.recipes.evaluation.options import SPLITS, EvaluationOptions
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from vit.recipes.evaluation.data import EvaluationData
-
-SPLITS = (*DATA_SPLITS, "new", "all")  # new: what the run has not seen
-ATTRIBUTION_OPTIONS = ("methods", "pictures", "steps")
-FOR_IMAGES = ("flip", "attribution", "corruptions")
-FOR_ONE_LABEL = ("corruptions", "unknown")
-FOR_ONE_PROCESS = ("attribution", "corruptions", "unknown")
-FOR_CLASSES = ("flip", "attribution", "corruptions", "unknown", "image_size", "label_column")
+    from vit.recipes.evaluation.measure import Outcome
 
 
 def add_arguments(parser: "ArgumentParser") -> None:
@@ -92,150 +84,43 @@ def add_arguments(parser: "ArgumentParser") -> None:
 
 def run(arguments: "Namespace") -> int:
     """Print the figures."""
-    methods, images, steps = _check(arguments)
-    from vit.device import memory_advice
-
-    with memory_advice(arguments.batch_size):
-        return _measure(arguments, methods, images, steps)
-
-
-def _measure(arguments: "Namespace", methods: list[str], images: int, steps: int) -> int:
-    """Measure, print and write; returns the exit code."""
-    from vit.commands.common import require_labels
-    from vit.commands.probe import run_probe
+    options = EvaluationOptions(**{field.name: arguments[field.name] for field in fields(EvaluationOptions)})
+    options.check()
     from vit.device import best_device
-    from vit.evaluation.results import check_folder, write_evaluation
-    from vit.recipes.evaluation.data import evaluation_data
-    from vit.recipes.evaluation.model import evaluate_maps, evaluate_model
-    from vit.text.matching import predicts_next
+    from vit.recipes.evaluation.measure import measure
     from vit.weights.models import load_model
 
-    if arguments.output is not None:
-        check_folder(Path(arguments.output), overwrite=arguments.overwrite)
-    model = load_model(arguments.model).to(best_device())
-    if arguments.probe is None and predicts_next(model):
-        return _run_language(model, arguments)
-    if arguments.image_size is not None:
-        model.preprocess = _other_size(model, arguments.image_size)
-    if arguments.probe is None:
-        require_labels(model, arguments.model)
-    if model.reads == "text" and (given := [name for name in FOR_IMAGES if arguments[name]]):
-        raise UsageError(f"--{given[0]} applies to image models only: leave it out")
-    if model.thresholds and (given := [name for name in FOR_ONE_LABEL if arguments[name]]):
-        raise UsageError(f"--{given[0]} applies to models of one label only: leave it out")
-    data = evaluation_data(
-        model,
-        arguments.model,
-        arguments.data,
-        input_column=arguments.column,
-        label_column=arguments.label_column,
-    )
-    if arguments.probe is not None:
-        return run_probe(model, data, arguments)
-    measured = evaluate_model(
-        model,
-        data,
-        arguments.split,
-        batch_size=arguments.batch_size,
-        flip=arguments.flip,
-        temperature=None if arguments.flip else _temperature(arguments.model),
-    )
-    if measured is None:  # the first process prints
+    outcome = measure(load_model(arguments.model).to(best_device()), arguments.model, options)
+    if outcome is None:  # the first process prints
         return 0
-    figures = measured.figures | {"data": arguments.data or data.name, "model": arguments.model}
-    if methods:
-        figures["attribution"] = evaluate_maps(
-            model, data, arguments.split, methods, images=images, steps=steps
-        )
-    if arguments.corruptions:
-        from vit.recipes.evaluation.robustness import IMAGES, evaluate_corruptions
-
-        figures["corruptions"] = evaluate_corruptions(
-            model, data, arguments.split, images=arguments.pictures or IMAGES
-        )
-    if arguments.unknown:
-        figures["unknown"] = _unknown(model, data, arguments)
-    if arguments.output is not None:
-        write_evaluation(
-            Path(arguments.output),
-            labels=model.labels,
-            examples=measured.examples,
-            result=measured.result,
-            figures=figures,
-        )
     if arguments.json:
-        print(json.dumps(figures))
+        print(json.dumps(outcome.figures))
     else:
-        _print(figures, data, arguments.output)
-    return 3 if data.skipped or figures.get("unknown", {}).get("skipped") else 0
+        _print(outcome, arguments.output)
+    return 3 if outcome.data.skipped or outcome.figures.get("unknown", {}).get("skipped") else 0
 
 
-def _run_language(model: Any, arguments: "Namespace") -> int:
-    """Print the figures of a language model."""
-    from vit.commands.figures import print_asides, print_language
-    from vit.evaluation.results import write_evaluation
-    from vit.recipes.evaluation.data import evaluation_data
-    from vit.recipes.evaluation.language import evaluate_texts
-
-    if given := [name for name in FOR_CLASSES if arguments[name]]:
-        option = given[0].replace("_", "-")
-        raise UsageError(f"--{option} applies to models with classes, not to a language model: leave it out")
-    data = evaluation_data(
-        model, arguments.model, arguments.data, labelled=False, input_column=arguments.column
-    )
-    measured = evaluate_texts(model, data, arguments.split, batch_size=arguments.batch_size)
-    if measured is None:  # the first process prints
-        return 0
-    figures = measured.figures | {"data": arguments.data or data.name, "model": arguments.model}
-    if arguments.output is not None:
-        write_evaluation(
-            Path(arguments.output),
-            labels=[],
-            examples=measured.examples,
-            result=measured.result,
-            figures=figures,
-        )
-    if arguments.json:
-        print(json.dumps(figures))
-    else:
-        print_language(figures)
-        print_asides(data)
-        if arguments.output is not None:
-            print(f"report {Path(arguments.output) / 'report.html'}")
-    return 3 if data.skipped else 0
-
-
-def _other_size(model: Any, side: int) -> Any:
-    """The preprocessing of an image model for another size; its positions are interpolated."""
-    from dataclasses import replace
-
-    if model.reads != "image":
-        raise UsageError("--image-size applies to image models only: leave it out")
-    if side < 1 or any(side % patch for patch in model.patch_size):
-        patches = " x ".join(map(str, model.patch_size))
-        raise UsageError(f"--image-size is {side}, expected a multiple of the patches, {patches} pixels")
-    return replace(model.preprocess, height=side, width=side)
-
-
-def _unknown(model: Any, data: "EvaluationData", arguments: "Namespace") -> dict[str, Any]:
-    """The figures of `--unknown`; a run that was measured on its own data gets the threshold."""
-    from vit.recipes.evaluation.robustness import evaluate_unknown, record_threshold
-
-    figures = evaluate_unknown(model, data, arguments.split, [arguments.unknown])
-    if arguments.data is None and figures["threshold"]:
-        recorded = record_threshold(arguments.model, figures["threshold"])
-        figures["recorded"] = None if recorded is None else str(recorded)
-    return figures
-
-
-def _print(figures: dict[str, Any], data: "EvaluationData", output: str | None) -> None:
+def _print(outcome: "Outcome", output: str | None) -> None:
     from rich.console import Console
 
     from vit.commands.common import faithfulness_table
-    from vit.commands.figures import print_asides, print_corruptions, print_figures, print_unknown
+    from vit.commands.figures import (
+        print_asides,
+        print_corruptions,
+        print_figures,
+        print_language,
+        print_probe,
+        print_unknown,
+    )
 
+    figures = outcome.figures
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    print_figures(console, figures)
+    if "perplexity" in figures:
+        print_language(figures)
+    elif "probe" in figures:
+        print_probe(figures)
+    else:
+        print_figures(console, figures)
     if "corruptions" in figures:
         print_corruptions(console, figures["corruptions"])
     if "unknown" in figures:
@@ -244,52 +129,6 @@ def _print(figures: dict[str, Any], data: "EvaluationData", output: str | None) 
         rows = figures["attribution"]
         print(f"faithfulness of maps for the predicted class, {figures['split']}, n = {rows[0]['n']}:")
         print(faithfulness_table(rows))
-    print_asides(data)
+    print_asides(outcome.data)
     if output is not None:
         print(f"report {Path(output) / 'report.html'}")
-
-
-def _temperature(word: str) -> float | None:
-    """The temperature that suited the validation split of a model's run; None where none is recorded."""
-    from vit.weights.models import is_bundled, open_bundle
-
-    return open_bundle(word).scores.get("val", {}).get("temperature") if is_bundled(word) else None
-
-
-def _check(arguments: "Namespace") -> tuple[list[str], int, int]:
-    """Methods, images and steps of `--attribution`; refuse what cannot be before anything is imported.
-
-    Raises:
-        UsageError: Arguments that do not fit each other, or out of range.
-    """
-    from vit.commands.common import require_positive
-    from vit.commands.probe import check_probe
-
-    if arguments.split not in SPLITS:
-        raise UsageError(f"--split is {arguments.split}{nearest(arguments.split, list(SPLITS))}")
-    require_positive("--batch-size", arguments.batch_size)
-    check_probe(arguments)
-    if arguments.overwrite and arguments.output is None:
-        raise UsageError("--overwrite is an option of --output, which is missing")
-    given: dict[str, Any] = {
-        name: arguments[name] for name in ATTRIBUTION_OPTIONS if arguments[name] is not None
-    }
-    if given.keys() == {"pictures"} and arguments.corruptions:
-        require_positive("--pictures", given["pictures"])
-    elif given and not arguments.attribution:
-        raise UsageError(f"--{next(iter(given))} is an option of --attribution, which is missing")
-    images, steps = given.get("pictures", 200), given.get("steps", 16)
-    require_positive("--pictures", images)
-    require_positive("--steps", steps)
-    processes = os.environ.get("WORLD_SIZE", "1")
-    alone = next((name for name in FOR_ONE_PROCESS if arguments[name]), None)
-    if alone and "TORCHELASTIC_RUN_ID" in os.environ and processes != "1":  # under torchrun
-        raise UsageError(f"--{alone} is measured by one process, and here are {processes}")
-    if not arguments.attribution:
-        return [], images, steps
-    names = arguments.methods
-    methods = list(QUICK_METHODS) if names is None else [name.strip() for name in names.split(",")]
-    for method in methods:
-        if method not in METHODS:
-            raise UsageError(f"--methods has {method!r}, expected some of: {', '.join(METHODS)}")
-    return methods, images, steps

@@ -21,9 +21,9 @@ label of 95 % of the validation inputs.
 
 from typing import TYPE_CHECKING, Any
 
-from vit.commands.common import require_positive
 from vit.commands.rows import add_rows_arguments, run_rows
 from vit.errors import UsageError
+from vit.ranges import require_positive
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -64,7 +64,6 @@ def _threshold(word: str, model: str) -> float:
         if not 0 < number <= 1:
             raise UsageError(f"--unknown is {word}, expected auto or a probability above 0 and at most 1")
         return number
-    from vit.inference.predict import recorded_threshold
-    from vit.weights.models import is_bundled, open_bundle
+    from vit.inference.pipelines import stored_threshold
 
-    return recorded_threshold(open_bundle(model).scores if is_bundled(model) else {}, model)
+    return stored_threshold(model)

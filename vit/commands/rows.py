@@ -1,7 +1,6 @@
 """What the verbs share that write one row for each input."""
 
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,10 +11,6 @@ from vit.jobs.table import WRITERS, check_output
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
-
-    from vit.inference.kept import KeptColumns
-    from vit.inference.rows import Pipeline
-    from vit.inputs.decoding import Limits
 
 
 def add_rows_arguments(parser: "ArgumentParser", *, precision: str, precision_help: str) -> None:
@@ -105,8 +100,9 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
         arguments: The parsed ones of `add_rows_arguments`.
         options: The verb's own; the rows depend on them.
     """
-    from vit.commands.common import require_positive, summary, ticker
+    from vit.commands.common import summary
     from vit.inputs.processes import warm_up
+    from vit.ranges import require_positive
 
     require_positive("--batch-size", arguments.batch_size)
     require_positive("--timeout", arguments.timeout)
@@ -122,10 +118,12 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
     check_output(output, overwrite=arguments.overwrite)
     if arguments.engine == "local":
         warm_up()  # during the imports below, which take seconds
+    from vit.inference.pipelines import load_pipeline
     from vit.inference.rows import write_rows
     from vit.inputs.decoding import Limits
     from vit.jobs.ranks import find_ranks
     from vit.jobs.ray import ray_engine
+    from vit.progress import RowsBar
 
     limits = Limits(arguments.timeout, arguments.memory * 2**20)
     load = partial(
@@ -133,16 +131,16 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
         verb,
         arguments.model,
         arguments.precision,
-        arguments.batch_size,
-        limits,
-        options,
-        columns.get("keep", []),
         arguments.fast_jpeg,
+        batch_size=arguments.batch_size,
+        limits=limits,
+        keep=columns.get("keep", []),
+        **options,
     )
     with ray_engine(load, arguments.actors) if arguments.engine == "ray" else nullcontext(load()) as engine:
         require_texts(columns, engine.reads, arguments.model)
         reads_texts = engine.reads == "text"
-        with ticker("texts" if reads_texts else "pictures") as on_progress:
+        with RowsBar("texts" if reads_texts else "pictures") as on_progress:
             counts = write_rows(
                 engine,
                 arguments.inputs,
@@ -158,34 +156,3 @@ def run_rows(verb: str, arguments: "Namespace", **options: Any) -> int:
         return 0
     print(f"{summary(counts, 'text' if reads_texts else 'file')} -> {arguments.output}")
     return 3 if counts.total() > counts["ok"] else 0
-
-
-def load_pipeline(
-    verb: str,
-    model_argument: str,
-    precision: Precision,
-    batch_size: int,
-    limits: "Limits",
-    options: dict[str, Any],
-    keep: list[str],
-    fast_jpeg: bool = False,
-) -> "Pipeline | KeptColumns":
-    """A verb's pipeline with its model; the processes of a cluster call it too."""
-    from vit.commands.common import require_labels
-    from vit.device import best_device
-    from vit.inference.embed import embedder
-    from vit.inference.kept import KeptColumns
-    from vit.inference.predict import labeller
-    from vit.weights.models import load_model
-
-    model = load_model(model_argument, precision=precision).to(best_device())
-    if fast_jpeg:
-        if model.reads != "image":
-            raise UsageError(f"--fast-jpeg applies to image models only, and {model_argument} reads texts")
-        model.preprocess = replace(model.preprocess, fast_jpeg=True)
-    if verb == "embed":
-        pipeline = embedder(model, batch_size=batch_size, limits=limits)
-    else:
-        labelled = require_labels(model, model_argument)
-        pipeline = labeller(labelled, batch_size=batch_size, limits=limits, **options)
-    return KeptColumns(pipeline, keep) if keep else pipeline

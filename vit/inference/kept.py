@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from vit.data.tables.records import Record
 from vit.errors import UsageError
 from vit.inference.rows import Pipeline
 from vit.jobs.job import Job, ProgressCallback
@@ -54,10 +53,12 @@ class KeptColumns:
 
     def rows(self, inputs: list[list[Any]]) -> Iterator[list[Row]]:
         """As `Pipeline.rows`."""
-        records = (Record(*fields) for fields in inputs)
+        return map(self.compute, self.reader.batches(inputs))
+
+    def compute(self, batch: Sequence[Any]) -> list[Row]:
+        """As `Pipeline.compute`."""
         nothing = dict.fromkeys(self.keep)
-        for rows in self.pipeline.rows(inputs):
-            yield [
-                row | (nothing if record.kept is None else dict(zip(self.keep, record.kept, strict=True)))
-                for row, record in zip(rows, records, strict=False)
-            ]
+        return [
+            row | (nothing if text.kept is None else dict(zip(self.keep, text.kept, strict=True)))
+            for row, text in zip(self.pipeline.compute(batch), batch, strict=True)
+        ]

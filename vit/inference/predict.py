@@ -13,6 +13,7 @@ from vit.evaluation.several.metrics import at_least
 from vit.inference.rows import BASE_COLUMNS, Pipeline
 from vit.inputs.decoding import DEFAULT_LIMITS, Limits
 from vit.jobs.table import Columns, Row
+from vit.text.matching import is_encoder_decoder, predicts_next
 
 COLUMNS: Columns = BASE_COLUMNS | {"label": str, "index": int, "score": float, "topk": list[dict]}
 SEVERAL_COLUMNS: Columns = COLUMNS | {"labels": list[str]}  # of a model that gives several labels
@@ -95,6 +96,19 @@ def labeller(
     return Pipeline(
         model, model, columns, postprocess, batch_size=batch_size, limits=limits, uncertain=uncertain
     )
+
+
+def require_labels(model: Any, name: str) -> Any:
+    """Refuse a model that does not know the names of its classes.
+
+    Raises:
+        VitError: With what the model is good for.
+    """
+    if not model.labels:
+        writes = predicts_next(model) or is_encoder_decoder(model)
+        gives, verb = ("texts", "generate") if writes else ("features", "embed")
+        raise VitError(f"{name} has no names of classes: it gives {gives}, not labels; see vit {verb}")
+    return model
 
 
 def nearly_tied(logits: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 from pebble import ProcessExpired, ProcessPool
+from PIL import Image
 
 from vit.cores import available_cores
 from vit.data.decode import DecodeError
@@ -19,7 +20,9 @@ from vit.data.preprocess import Preprocess, levels
 from vit.inputs.archives import read_member
 from vit.inputs.files import Entry
 from vit.inputs.processes import process_context
+from vit.inputs.shown import Shown, shown
 
+Result = TypeVar("Result")
 HAS_ALARM = hasattr(signal, "setitimer")  # not on Windows
 
 
@@ -66,8 +69,12 @@ class Decoder:
         """Begin to decode a file; `result` waits for it."""
         return self.pool.schedule(_decode, (entry, self.preprocess, self.limits.seconds))
 
-    def result(self, entry: Entry | Content, future: Future[np.ndarray]) -> np.ndarray:
-        """The pixels that the model sees: uint8 (C, height, width).
+    def submit_shown(self, entry: Entry | Content, side: int) -> Future[tuple[np.ndarray, Shown]]:
+        """The same with the whole picture for display, at most `side` pixels wide and high."""
+        return self.pool.schedule(_decode_shown, (entry, self.preprocess, self.limits.seconds, side))
+
+    def result(self, entry: Entry | Content, future: Future[Result]) -> Result:
+        """The pixels that the model sees: uint8 (C, height, width); of `submit_shown`, also the picture.
 
         Raises:
             DecodeError: It cannot be decoded, or not within its limits.
@@ -123,13 +130,29 @@ def _prepare_process(memory: int) -> None:
 
 
 def _decode(entry: Entry | Content, preprocess: Preprocess, seconds: float) -> np.ndarray:
+    with _open(entry, preprocess, seconds) as image:
+        return levels(preprocess.window(image)).numpy()
+
+
+def _decode_shown(
+    entry: Entry | Content, preprocess: Preprocess, seconds: float, side: int
+) -> tuple[np.ndarray, Shown]:
+    with _open(entry, preprocess, seconds) as image:
+        return levels(preprocess.window(image)).numpy(), shown(image, side)
+
+
+@contextmanager
+def _open(entry: Entry | Content, preprocess: Preprocess, seconds: float) -> Iterator[Image.Image]:
+    """A picture of which everything is computed within the limit of time."""
     if isinstance(entry, Entry) and entry.failure is not None:
         raise DecodeError(entry.name, *entry.failure)
     # The signal ends this process, and `Decoder.result` raises what that means.
     if HAS_ALARM:
         signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        return levels(preprocess.read(_source(entry))).numpy()
+        yield preprocess.open(_source(entry))
+    except MemoryError:
+        raise DecodeError(entry.name, "too_large", "it takes more memory than is allowed") from None
     finally:
         if HAS_ALARM:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -45,6 +45,7 @@ def list_texts(
     exclude: Iterable[Path] = (),
     column: str | None = None,
     keep: Sequence[str] = (),
+    alone: bool | None = None,
 ) -> Iterator[tuple[Any, ...]]:
     """Every line of the .txt files, and every row of the tables, file by file in sorted order.
 
@@ -55,6 +56,7 @@ def list_texts(
         exclude: As `list_files` takes it.
         column: The column with the texts; None: a usual name.
         keep: Columns whose values the records have in `kept`.
+        alone: One file is all, and an error if it cannot be read. None: where `inputs` is one file.
 
     Yields:
         The fields of a `Record`; without `keep` the last is left out, as in jobs of earlier versions.
@@ -62,7 +64,7 @@ def list_texts(
     Raises:
         VitError: A file that is the only input cannot be read.
     """
-    is_only = len(inputs) == 1 and os.path.isfile(inputs[0])
+    is_only = len(inputs) == 1 and os.path.isfile(inputs[0]) if alone is None else alone
     for entry in list_files(inputs, exclude=exclude):
         for record in _records(entry, column, keep, is_only=is_only):
             yield record if keep else record[:-1]
@@ -144,9 +146,13 @@ class TextReader:
         Args:
             inputs: The fields of each `Record`; the last may be left out.
         """
-        inputs = iter(inputs)
-        while batch := list(islice(inputs, self.batch_size * BATCHES_AT_ONCE)):
-            yield [self._tokenize(Record(*fields)) for fields in batch]
+        return self.read(Record(*fields) for fields in inputs)
+
+    def read(self, records: Iterable[Record]) -> Iterator[list[TokenizedText]]:
+        """As `batches`; records are taken as they are needed."""
+        records = iter(records)
+        while batch := list(islice(records, self.batch_size * BATCHES_AT_ONCE)):
+            yield [self._tokenize(record) for record in batch]
 
     def _tokenize(self, record: Record) -> TokenizedText:
         pieces = self.tokenizer.pieces(record.text)

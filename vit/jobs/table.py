@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,20 +69,29 @@ def _write_jsonl(file: Path, columns: Columns, rows: Iterator[Row]) -> None:
         stream.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def _write_parquet(file: Path, columns: Columns, rows: Iterator[Row]) -> None:
+def _arrow_schema(columns: Columns) -> Any:
     import pyarrow
-    from pyarrow.parquet import ParquetWriter
+
+    return pyarrow.schema([(name, COLUMN_TYPES[kind].arrow(pyarrow)) for name, kind in columns.items()])
+
+
+def arrow_table(columns: Columns, rows: Iterable[Row]) -> Any:
+    """Rows as a `pyarrow.Table` in memory: what a .parquet file of them holds."""
+    import pyarrow
 
     stores = {name: COLUMN_TYPES[kind].parquet for name, kind in columns.items()}
-    schema = pyarrow.schema([(name, COLUMN_TYPES[kind].arrow(pyarrow)) for name, kind in columns.items()])
-    with ParquetWriter(file, schema) as writer:
-        batch: list[Row] = []
-        for row in rows:
-            batch.append(_cells(row, stores))
-            if len(batch) == PARQUET_ROWS:
-                writer.write_table(pyarrow.Table.from_pylist(batch, schema))
-                batch = []
-        writer.write_table(pyarrow.Table.from_pylist(batch, schema))
+    return pyarrow.Table.from_pylist([_cells(row, stores) for row in rows], _arrow_schema(columns))
+
+
+def _write_parquet(file: Path, columns: Columns, rows: Iterator[Row]) -> None:
+    from pyarrow.parquet import ParquetWriter
+
+    with ParquetWriter(file, _arrow_schema(columns)) as writer:
+        while True:
+            batch = list(islice(rows, PARQUET_ROWS))
+            writer.write_table(arrow_table(columns, batch))
+            if len(batch) < PARQUET_ROWS:
+                return
 
 
 WRITERS: dict[str, Callable[[Path, Columns, Iterator[Row]], None]] = {

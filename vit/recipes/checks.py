@@ -2,12 +2,13 @@
 
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from vit.attribution.roster import QUICK_METHODS
 from vit.config import USUAL_LENGTH, Config, nearest
 from vit.data.roster import DATASETS
-from vit.errors import UsageError
+from vit.errors import UsageError, VitError
 from vit.ranges import RANGES, require
 
 # Keys whose values are the names of a roster.
@@ -21,6 +22,8 @@ LANGUAGE = ("width", "depth", "heads", "mlp_ratio", "positions", "qkv_bias", "la
 BYTES = 260  # ids of the smallest vocabulary of a language model
 WEIGHTS = ("init", "like", "key", "freeze")  # where the weights come from, and which are trained
 
+TRACKERS = ("wandb", "trackio")  # values of `trainer.logger` that are packages, and extras of vit
+
 # Values of `Config` that earlier versions wrote out where they were left out.
 WRITTEN_OUT = {"text.length": USUAL_LENGTH}
 
@@ -33,6 +36,7 @@ def check(config: Config) -> Config:
 
     Raises:
         UsageError: With the key, its value, and what was expected.
+        VitError: The package of `trainer.logger` is not installed.
     """
     for key in RANGES:
         if (value := _value(config, key)) is not None:
@@ -45,6 +49,7 @@ def check(config: Config) -> Config:
     _check_language_model(config)
     _check_sections(config)
     _check_weights(config)
+    _check_logger(config.trainer.logger)
     if config.model.init is None and config.text.length is None:
         return replace(config, text=replace(config.text, length=USUAL_LENGTH))
     return config
@@ -186,6 +191,17 @@ def _check_weights(config: Config) -> None:
         for key in NOISES:
             if value := getattr(model, key):
                 raise UsageError(f"model.{key} is {value}, and {reason}: leave the key out")
+
+
+def _check_logger(name: str) -> None:
+    """Refuse a logger whose package is not installed."""
+    if name not in TRACKERS:
+        return
+    spec = find_spec(name)
+    if (
+        spec is None or spec.origin is None
+    ):  # a folder `wandb` of offline runs looks like a package without files
+        raise VitError(f"trainer.logger is {name}, which needs the package {name}: pip install 'vit[{name}]'")
 
 
 def usual(config: Config) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.seed import isolate_rng
 from rich.console import Console
 
 from vit.atomic import write_text
@@ -67,13 +68,16 @@ class TrainedRun:
     skipped: int
 
 
-def train(config: Config, run_folder: RunFolder, console: Console | None = None) -> TrainedRun | None:
+@isolate_rng(include_cuda=False)
+def train(config: Config, run_folder: RunFolder, console: Console) -> TrainedRun | None:
     """Train a model, keep the best one as a bundle, and write the report.
+
+    Random numbers on the CPU go on afterwards as if there had been no run.
 
     Args:
         config: A config that `vit.recipes.checks.check` has accepted. It is not changed.
         run_folder: As `prepare_run_folder` gives it for this config.
-        console: Where progress is shown; None: standard output.
+        console: Where progress is shown.
 
     Returns:
         The result; None in the processes of a distributed run other than the first.
@@ -83,11 +87,9 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
             how to go on.
     """
     config = deepcopy(config)
-    if console is None:
-        console = Console(highlight=False, markup=False, soft_wrap=True, quiet=not is_rank_zero())
     folder = run_folder.path
     require_accelerator(config.trainer.accelerator)
-    checkpoint, states, warning = find_checkpoint(config, run_folder)
+    checkpoint, states, notes = find_checkpoint(config, run_folder)
     record = record_to_resume(config, folder) if checkpoint else None
     L.seed_everything(config.seed, verbose=False)
     run = prepare(config, checkpoint, record)
@@ -108,7 +110,7 @@ def train(config: Config, run_folder: RunFolder, console: Console | None = None)
                 log.info(line)
             if run.initial.note and checkpoint is None:
                 _report(console, run.initial.note)
-            for line in filter(None, (warning, cpu_notice(config, run))):
+            for line in filter(None, (*notes, cpu_notice(config, run))):
                 _report(console, line)
         run, trainer = _fit_within_memory(config, run, run_folder, console, checkpoint)
         if not trainer.is_global_zero:
@@ -227,6 +229,7 @@ def _finish(
     bundle = run.bundle(config.data, weights)
     bundle.training |= {"seconds": seconds, "steps": trainer.global_step}
     model: Any = from_bundle(bundle)
+    model.source = {"word": str(folder)} | model.source
     result = run.measure(model.to(best_device()))
     figures = result.figures()
     if isinstance(result, MultilabelEvaluation):

@@ -48,7 +48,7 @@ class EvaluationData(NamedTuple):
 
 
 def evaluation_data(
-    model: Any, word: str, data: str | None, *, labelled: bool = True, **columns: Any
+    model: Any, word: str | None, data: str | None, *, labelled: bool = True, **columns: Any
 ) -> EvaluationData:
     """The dataset to measure a model on.
 
@@ -56,7 +56,7 @@ def evaluation_data(
 
     Args:
         model: With `preprocess`.
-        word: The MODEL word that it was loaded from.
+        word: The MODEL word that it was loaded from; None: not known.
         data: A dataset's name or path, all of which is `test` unless it has parts of its own; None: what the
             model was trained on, in the parts of its run, and `new` for what the run has not seen.
         labelled: False: for a language model, which reads texts without labels; the parts are `NextTokens`.
@@ -144,20 +144,22 @@ def _measured_parts(
 
 
 def _data_config(
-    word: str, data: str | None, reads: Kind, *, labelled: bool
+    word: str | None, data: str | None, reads: Kind, *, labelled: bool
 ) -> tuple[DataConfig, SplitRecord | None, bool]:
     """The config of a dataset, the record of the model's run, and whether the data are those of the run."""
-    folder = next((f for f in (Path(word), Path(word).parent) if (f / "config.yaml").is_file()), None)
+    places = () if word is None else (Path(word), Path(word).parent)
+    folder = next((place for place in places if (place / "config.yaml").is_file()), None)
     record = None if folder is None else read_record(folder)
     recorded: DataConfig | None = None
     if folder is not None:
         recorded = stored_config(folder / "config.yaml").data
-    elif is_bundled(word):
+    elif word is not None and is_bundled(word):
         stored = open_bundle(word).training.get("data")
         recorded = DataConfig(**stored) if stored else None
     if data is None:
         if recorded is None or (recorded.root is None and recorded.name not in FOUND_BY_NAME):
-            raise UsageError(f"--data is missing: {word} does not say what to measure it on")
+            said = word or "the model"
+            raise UsageError(f"--data is missing: {said} does not say what to measure it on")
         if recorded.name not in FOUND_BY_NAME and record is None:
             raise UsageError(
                 f"{word} has no {RECORD_FILE}, so that what it was trained on is not known: --data PATH "

@@ -1,13 +1,11 @@
-"""The figures of `vit evaluate` as text for a terminal."""
+"""The figures of a model with one label per example, or with several: the whole split, then each class."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from vit.commands.figures.cells import new_table, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
-
-    from vit.recipes.evaluation.data import EvaluationData
 
 CLASSES_SHOWN = 20  # with more, only the worst ones get a row
 WORST = 10
@@ -36,9 +34,9 @@ def print_figures(console: "Console", figures: dict[str, Any]) -> None:
     sizes = [row["n"] for row in figures["classes"].values() if row["n"]]
     if max(sizes) > UNEVEN * min(sizes):
         console.print(
-            f"balanced accuracy {_percent(figures['balanced_accuracy'])}, "
-            f"macro F1 {_percent(figures['f1_macro'])}; "
-            f"always the most frequent class: {_percent(figures['majority'])}"
+            f"balanced accuracy {percent(figures['balanced_accuracy'])}, "
+            f"macro F1 {percent(figures['f1_macro'])}; "
+            f"always the most frequent class: {percent(figures['majority'])}"
         )
     from vit.evaluation.plots.drawing import short_names  # long names are cut; equal ones get their numbers
 
@@ -54,36 +52,25 @@ def _print_several(console: "Console", figures: dict[str, Any]) -> None:
 
     low, high = figures["interval"]
     console.print(
-        f"{_measured(figures)}: mean average precision {_percent(figures['map'])}, "
-        f"micro F1 {_percent(figures['f1_micro'])}, macro F1 {_percent(figures['f1_macro'])}, "
-        f"loss {figures['loss']:.4f}; all labels right {_percent(figures['accuracy'])}, 95 % interval "
-        f"{100 * low:.2f} to {_percent(high)}"
+        f"{_measured(figures)}: mean average precision {percent(figures['map'])}, "
+        f"micro F1 {percent(figures['f1_micro'])}, macro F1 {percent(figures['f1_macro'])}, "
+        f"loss {figures['loss']:.4f}; all labels right {percent(figures['accuracy'])}, 95 % interval "
+        f"{100 * low:.2f} to {percent(high)}"
     )
     rows = zip(short_names(figures["labels"], WIDEST), figures["classes"].values(), strict=True)
     shown = [(name, row) for name, row in rows if row["n"]]
     if len(shown) > CLASSES_SHOWN:
         console.print(f"the {WORST} labels with the lowest average precision, of {len(shown)}:")
         shown = sorted(shown, key=lambda item: item[1]["average_precision"])[:WORST]
-    table = _table("label", ("average precision", "precision", "recall", "F1", "threshold", "n"))
+    table = new_table("label", ("average precision", "precision", "recall", "F1", "threshold", "n"))
     for name, row in shown:
-        shares = (_percent(row[key]) for key in ("average_precision", "precision", "recall", "f1"))
+        shares = (percent(row[key]) for key in ("average_precision", "precision", "recall", "f1"))
         table.add_row(name, *shares, f"{row['threshold']:.3f}", f"{row['n']:,}")
     console.print(table)
     absent = [name for name, row in figures["classes"].items() if not row["n"]]
     if absent:
         more = f", ... ({len(absent) - NAMES} more)" if len(absent) > NAMES else ""
         console.print(f"no examples of {len(absent)} labels: {', '.join(absent[:NAMES])}{more}")
-
-
-def _table(first: str, others: Sequence[str]) -> "Table":
-    """A table with a column of names and further ones of numbers."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first, no_wrap=True)
-    for heading in others:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
 
 
 def _measured(figures: dict[str, Any]) -> str:
@@ -95,10 +82,10 @@ def _measured(figures: dict[str, Any]) -> str:
 def _headline(figures: dict[str, Any]) -> str:
     low, high = figures["interval"]
     return (
-        f"{_measured(figures)}: accuracy {_percent(figures['accuracy'])}, "
-        f"top-5 {_percent(figures['accuracy_top5'])}, loss {figures['loss']:.4f}, "
+        f"{_measured(figures)}: accuracy {percent(figures['accuracy'])}, "
+        f"top-5 {percent(figures['accuracy_top5'])}, loss {figures['loss']:.4f}, "
         f"calibration error {figures['calibration_error']:.4f}; "
-        f"95 % interval of the accuracy {100 * low:.2f} to {_percent(high)}"
+        f"95 % interval of the accuracy {100 * low:.2f} to {percent(high)}"
     )
 
 
@@ -109,9 +96,9 @@ def _print_classes(console: "Console", figures: dict[str, Any], names: list[str]
     if len(shown) > CLASSES_SHOWN:
         console.print(f"the {WORST} classes with the lowest F1, of {len(shown)}:")
         shown = sorted(shown, key=lambda item: item[1]["f1"])[:WORST]
-    table = _table("class", ("precision", "recall", "F1", "n"))
+    table = new_table("class", ("precision", "recall", "F1", "n"))
     for name, row in shown:
-        shares = (_percent(row[figure]) for figure in ("precision", "recall", "f1"))
+        shares = (percent(row[figure]) for figure in ("precision", "recall", "f1"))
         table.add_row(name, *shares, f"{row['n']:,}")
     console.print(table)
 
@@ -139,58 +126,3 @@ def _print_absent(console: "Console", figures: dict[str, Any], names: list[str])
             f"no examples of {len(absent)} of the model's {len(names)} classes, which are {predicted:,} of "
             f"the predictions: {listed}{more}"
         )
-
-
-def print_corruptions(console: "Console", figures: dict[str, Any]) -> None:
-    """Print the accuracy under each corruption, the mean over its severities."""
-    low, high = figures["interval"]
-    console.print(
-        f"corrupted, n = {figures['n']:,} pictures: mean accuracy {_percent(figures['accuracy'])}, "
-        f"95 % interval {100 * low:.2f} to {_percent(high)}; not corrupted "
-        f"{_percent(figures['accuracy_clean'])}"
-    )
-    table = _table("corruption", ("accuracy",))
-    for name, accuracy in figures["accuracy_by_corruption"].items():
-        table.add_row(name.replace("_", " "), _percent(accuracy))
-    console.print(table)
-
-
-def print_unknown(console: "Console", figures: dict[str, Any]) -> None:
-    """Print how well the scores tell known from unknown inputs, and the threshold of `vit predict`."""
-    console.print(f"{figures['n_unknown']:,} unknown inputs beside {figures['n_known']:,} known ones:")
-    table = _table("score", ("AUROC", "FPR at 95 % TPR"))
-    for name, row in figures["scores"].items():
-        table.add_row(name, f"{row['auroc']:.3f}", f"{row['fpr95']:.3f}")
-    console.print(table)
-    if figures["threshold"]:
-        where = f", recorded in {figures['recorded']}" if figures.get("recorded") else ""
-        console.print(
-            f"vit predict --unknown {figures['threshold']['threshold']}{where}: "
-            f"{_percent(figures['known_kept'])} of the known keep their label, "
-            f"{_percent(figures['unknown_found'])} of the unknown lose it"
-        )
-    if figures["skipped"]:
-        console.print(f"{len(figures['skipped'])} skipped, the first is {': '.join(figures['skipped'][0])}")
-
-
-def print_language(figures: dict[str, Any]) -> None:
-    """Print the figures of a language model."""
-    low, high = figures["interval"]
-    print(
-        f"{figures['data']}, {figures['split']}, n = {figures['n']:,} texts, {figures['tokens']:,} tokens, "
-        f"{figures['words']:,} words: perplexity of a token {figures['perplexity']:.2f}, 95 % interval "
-        f"{low:.2f} to {high:.2f}; of a word {figures['perplexity_word']:.2f}; "
-        f"{figures['bits_per_byte']:.3f} bits per byte"
-    )
-
-
-def print_asides(data: "EvaluationData") -> None:
-    """Print what could not be read, and what was left aside."""
-    if data.skipped:
-        print(f"{len(data.skipped)} skipped, the first is {': '.join(data.skipped[0])}")
-    for note in data.notes:
-        print(note)
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.2f} %"
