@@ -234,7 +234,7 @@ def compare(arguments: argparse.Namespace, device: torch.device) -> dict[str, An
         with torch.no_grad():
             targets = model(images).argmax(1)
         if not first:
-            reasons = {name: _trial(known[name], model, images, targets) for name in chosen}
+            reasons = {name: trial(known[name], model, images, targets) for name in chosen}
             failed = {name: reason for name, reason in reasons.items() if reason}
         maps = {}
         for name in chosen:
@@ -291,7 +291,7 @@ def _images(
         yield preprocess.normalise(match_channels(pixels, preprocess.channels)).to(device)
 
 
-def _trial(entry: Entry, model: VisionTransformer, images: Tensor, targets: Tensor) -> str | None:
+def trial(entry: Entry, model: VisionTransformer, images: Tensor, targets: Tensor) -> str | None:
     """Run a method on two images, which also warms it up; return why it cannot be measured, or None."""
     two = images[:2]
     try:
@@ -355,7 +355,7 @@ def _print_comparison(
         else:
             line += ["", "", ""]
         lines.append(line + [_with_interval(by_name[name, baseline]) for baseline in BASELINES])
-    _print_table(lines)
+    print_table(lines)
 
 
 def _with_interval(row: dict[str, Any]) -> str:
@@ -547,10 +547,10 @@ def _print_cost(name: str, setting: Setting, memory: dict[str, Any], timing: dic
         )
         extra = f"{row['extra'] / 1e6:.2f}", f"{row['layers']:.2f}", f"{row['matrices']:.2f}"
         lines.append([method, *shown, *extra])
-    _print_table(lines)
+    print_table(lines)
 
 
-def _print_table(lines: list[list[str]]) -> None:
+def print_table(lines: list[list[str]]) -> None:
     """Print columns as wide as their widest cell. Shorter lines end in a message, which widens no column."""
     complete = [line for line in lines if len(line) == len(lines[0])]
     widths = [max(len(line[column]) for line in complete) for column in range(len(lines[0]))]

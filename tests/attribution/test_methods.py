@@ -159,6 +159,16 @@ def test_occlusion(window: int, kind: str) -> None:
     torch.testing.assert_close(ours.double(), expected / times, atol=1e-5, rtol=0)
 
 
+def test_occlusion_without_a_window_is_the_mean_of_several() -> None:
+    """As many sizes as fit: 1, 2 and 3 patches in a grid of 5 x 7, 1 and 2 in one of 2 x 7."""
+    model = tower(pool="mean", class_token=False)
+    for images, sizes in ((IMAGES, (1, 2, 3)), (IMAGES[:, :, :4], (1, 2))):
+        parts = [vit.attend(model, images, "occlusion", TARGETS, window=size) for size in sizes]
+        torch.testing.assert_close(
+            vit.attend(model, images, "occlusion", TARGETS), torch.stack(parts).mean(0)
+        )
+
+
 def test_rise() -> None:
     """Petsiuk et al. 2018, eq. 6: the sum of f(picture under M) M, over N E[M]; mask by mask."""
     model = tower(**KINDS["registers"])

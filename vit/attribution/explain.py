@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vit.attribution.query import parse_query
-from vit.attribution.roster import METHODS, Method, load_method
+from vit.attribution.roster import AUTO, METHODS, Method, chosen_method, load_method
 from vit.attribution.targets import as_targets
 from vit.core import Tower, attention_slots
 from vit.errors import UsageError, VitError
@@ -25,6 +25,7 @@ class Explanation(NamedTuple):
         tokens: (B, N), scores of all tokens, of which `maps` is the patches' part; None if the method
             gives none.
         outliers: bool (B, patches), patches of unusual norm (`vit.attribution.mass`); None likewise.
+        method: The name of the method, which `auto` has chosen.
     """
 
     maps: Tensor
@@ -32,6 +33,7 @@ class Explanation(NamedTuple):
     targets: Tensor | None
     tokens: Tensor | None
     outliers: Tensor | None
+    method: str = ""
 
 
 @torch.no_grad()
@@ -64,6 +66,7 @@ def explain(
     mask = None if whole or model.reads == "image" or len(inputs) <= 1 else model.mask(inputs)
     if mask is not None and not bool(mask.all()):
         raise ValueError("ids hold padding, which would count as tokens: pass texts one at a time")
+    method = method_for(model, method)
     how = check_method(model, method, target, options)
     arguments: list[Any] = [model, inputs, parse_query(query)]
     if how.explains_class:
@@ -72,7 +75,21 @@ def explain(
         arguments.append(None if targets is None else targets.to(inputs.device))
     # Autocast would compute the maps themselves in half precision.
     with torch.autocast(inputs.device.type, enabled=False):
-        return load_method(method)(*arguments, **options)
+        found: Explanation = load_method(method)(*arguments, **options)
+    return found._replace(method=method)
+
+
+def method_for(model: Tower, method: str) -> str:
+    """The method that `auto` stands for with this model: the most faithful with at most one backward pass.
+
+    Any other name is returned unchanged. Models of classes get `libra_fullgrad`, or `libra` where a
+    convolutional tokenizer makes tokens of overlapping pixels; models without classes, and encoder-decoders,
+    `rollout`.
+    """
+    if not isinstance(model.head, nn.Linear) or is_encoder_decoder(model):
+        return chosen_method(method, "no classes")
+    convolutional = model.reads == "image" and model.architecture.get("tokenizer") == "conv"
+    return chosen_method(method, "convolutional tokenizer" if convolutional else "classes")
 
 
 def check_method(model: Tower, method: str, target: Target, options: dict[str, Any]) -> Method:
@@ -82,7 +99,7 @@ def check_method(model: Tower, method: str, target: Target, options: dict[str, A
         VitError: An unknown method or option, or one that this model or target does not fit.
     """
     if method not in METHODS:
-        raise VitError(f"method is {method!r}, expected one of: {', '.join(METHODS)}")
+        raise VitError(f"method is {method!r}, expected one of: {', '.join([*METHODS, AUTO])}")
     how = METHODS[method]
     for name in options:
         if name not in how.options:

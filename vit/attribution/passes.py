@@ -96,22 +96,14 @@ class Watched(NamedTuple):
 
 
 @contextmanager
-def watch_gradients(model: Tower) -> Iterator[dict[Slot, Watched]]:
-    """Gradients with respect to the mixed values of every layer; the model's weights stay out of the graph.
+def without_weights(model: Tower) -> Iterator[None]:
+    """Gradients are on, also under `torch.inference_mode()`; the model's weights stay out of the graph.
 
     The weights' `requires_grad` is off meanwhile: do not train the same model object in another thread.
-
-    Yields:
-        What each layer computed, filled in during the forward pass.
 
     Raises:
         VitError: The model was built under `torch.inference_mode()`.
     """
-    watched: dict[Slot, Watched] = {}
-
-    def visit(slot: Slot, recording: Recording, values: Tensor, mixed: Tensor) -> None:
-        watched[slot] = Watched(recording, values, mixed.requires_grad_())
-
     parameters = list(model.parameters())
     if any(parameter.is_inference() for parameter in parameters):
         raise VitError(
@@ -121,11 +113,27 @@ def watch_gradients(model: Tower) -> Iterator[dict[Slot, Watched]]:
     try:
         for parameter in trainable:
             parameter.requires_grad_(False)
-        with torch.inference_mode(False), torch.enable_grad(), watch_attention(model, visit):
-            yield watched
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     finally:
         for parameter in trainable:
             parameter.requires_grad_()
+
+
+@contextmanager
+def watch_gradients(model: Tower) -> Iterator[dict[Slot, Watched]]:
+    """Gradients with respect to the mixed values of every layer; weights and errors as `without_weights`.
+
+    Yields:
+        What each layer computed, filled in during the forward pass.
+    """
+    watched: dict[Slot, Watched] = {}
+
+    def visit(slot: Slot, recording: Recording, values: Tensor, mixed: Tensor) -> None:
+        watched[slot] = Watched(recording, values, mixed.requires_grad_())
+
+    with without_weights(model), watch_attention(model, visit):
+        yield watched
 
 
 def backward_rollout(

@@ -29,8 +29,11 @@ OPTIONS = {
     "head": Option(int, "counted from 0 (default: all heads)"),
     "fusion": Option(str, f"how heads are fused: {', '.join(FUSIONS)} (default: mean)"),
     "discard": Option(float, "share of the weakest patch-to-patch weights set to zero (default: 0)"),
-    "window": Option(int, "patches per side of the cover (default: 1)"),
+    "window": Option(int, "patches per side of the cover (default: 1, 2 and 3 in turn; of texts 1)"),
     "samples": Option(int, "number of random masks (default: 1000)"),
+    "baseline": Option(
+        str, "what the input is compared with: blank (default), of images mean or local, none"
+    ),
 }
 
 
@@ -62,14 +65,34 @@ METHODS = {
     "grad_rollout": Method("rollout of gradient times attention, for a class", True, options=("discard",)),
     "relevance": Method("attention that raised a class's score, through all layers", True),
     "legrad": Method("gradients of a class's score in each layer", True),
+    "libra": Method("what each patch adds to a class's score", True, options=("baseline",)),
+    "libra_fullgrad": Method("what states and biases add to a class's score, in all layers", True),
     "occlusion": Method(
         "how far a class's score falls when patches are covered; slow", True, quick=False, options=("window",)
     ),
     "rise": Method("random masks; slowest", True, quick=False, options=("samples",), reads=("image",)),
 }
 
+# What `auto` stands for: the most faithful with at most one backward pass (docs/attention.md).
+AUTO = "auto"
+AUTO_METHODS = {
+    "convolutional tokenizer": "libra",  # its tokens overlap, so that only pixels belong to one patch
+    "classes": "libra_fullgrad",
+    "no classes": "rollout",
+}
+
 QUICK_METHODS = tuple(name for name, method in METHODS.items() if method.quick)
 QUICK_CLASS_METHODS = tuple(name for name in QUICK_METHODS if METHODS[name].explains_class)
+
+
+def chosen_method(method: str, kind: str) -> str:
+    """The method that `auto` stands for; any other name unchanged.
+
+    Args:
+        method: A name in `METHODS`, or `auto`.
+        kind: The kind of model, a key of `AUTO_METHODS`.
+    """
+    return AUTO_METHODS[kind] if method == AUTO else method
 
 
 def load_method(method: str) -> Callable[..., Any]:

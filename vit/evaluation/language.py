@@ -76,6 +76,13 @@ def _exp(value: float) -> float:
     return math.exp(value) if value < 709 else math.inf
 
 
+def shown_perplexity(value: float) -> str:
+    """A perplexity for a reader, in about four digits; that of a word has no upper bound."""
+    if value < 100:
+        return f"{value:.2f}"
+    return f"{value:,.0f}" if value < 1e6 else f"{value:.3g}"
+
+
 @torch.inference_mode()
 def evaluate_language(
     model: Any, parts: Sequence[NextTokens], *, batch_size: int = 256, ranks: Ranks = SINGLE_PROCESS
@@ -133,9 +140,9 @@ def language_contents(result: LanguageEvaluation, texts: Sequence[str], names: S
     figures = result.figures()
     low, high = figures["interval"]
     facts = {
-        "perplexity of a token": f"{figures['perplexity']:.2f}",
-        "95 % interval": f"{low:.2f}–{high:.2f}",
-        "perplexity of a word": f"{figures['perplexity_word']:.2f}",
+        "perplexity of a token": shown_perplexity(figures["perplexity"]),
+        "95 % interval": f"{shown_perplexity(low)}–{shown_perplexity(high)}",
+        "perplexity of a word": shown_perplexity(figures["perplexity_word"]),
         "bits per byte": f"{figures['bits_per_byte']:.3f}",
         "tokens": f"{figures['tokens']:,}",
         "words": f"{figures['words']:,}",

@@ -1,7 +1,6 @@
 """Occlusion: the fall of a class's score when patches or tokens are covered (Zeiler & Fergus 2014)."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,17 +13,34 @@ from vit.attribution.query import Query
 from vit.core import Tower
 from vit.errors import UsageError
 
+SIZES = (1, 2, 3)  # patches per side of a cover
+
 
 def run(
-    model: Tower, inputs: Tensor, query: Query, targets: Tensor | None, *, window: int = 1
+    model: Tower, inputs: Tensor, query: Query, targets: Tensor | None, *, window: int | None = None
 ) -> Explanation:
-    """The fall of the target's logit when each patch or token is covered."""
+    """The fall of the target's logit when each patch or token is covered.
+
+    Without a `window`, an image's patches are covered one by one and in squares of several sizes: a model
+    that has learned to do without any single patch misses none of them.
+    """
 
     def cover_tokens(ids: Tensor, classes: Tensor, score: Score, grid: tuple[int, int]) -> Tensor:
-        return token_occlusion(ids, classes, score, model.preprocess.blank, window=window)
+        size = 1 if window is None else window
+        return token_occlusion(ids, classes, score, model.preprocess.blank, window=size)
 
-    method = cover_tokens if model.reads == "text" else partial(occlusion, window=window)
+    def cover_squares(images: Tensor, classes: Tensor, score: Score, grid: tuple[int, int]) -> Tensor:
+        sizes = window_sizes(grid) if window is None else [window]
+        falls = [occlusion(images, classes, score, grid, window=size) for size in sizes]
+        return torch.stack(falls).mean(0)
+
+    method = cover_tokens if model.reads == "text" else cover_squares
     return perturbed(method, lambda logits: logits, model, inputs, query, targets)
+
+
+def window_sizes(grid: tuple[int, int]) -> list[int]:
+    """Patches per side of the covers: (rows, cols) -> 1, 2, 3, as far as they fit."""
+    return [size for size in SIZES if size <= min(grid)]
 
 
 def occlusion(
