@@ -23,8 +23,8 @@ from PIL import Image
 import vit
 from vit import device
 from vit.cli import main
-from vit.inference import draw as overlays
 from vit.inference import forward, predict, rows
+from vit.inference.drawing import draw as overlays
 from vit.inference.embed import embedder
 from vit.inference.predict import labeller, nearly_tied
 from vit.inference.rows import write_rows
@@ -385,15 +385,15 @@ def test_interrupted_drawings_are_continued(
     monkeypatch.setattr(overlays, "Job", partial(overlays.Job, shard_size=2))
     argv = ["attend", str(digits_run), str(pictures), "--pages", "4", "--output"]
     assert main([*argv, str(tmp_path / "whole")]) == 0
-    save, saved = overlays._save, []
+    save, saved = overlays.save_drawing, []
 
-    def interrupted(folder: Path, name: str, *rest: Any) -> str:
+    def interrupted(folder: Path, name: str, *rest: Any, **named: Any) -> str:
         saved.append(name)
         if len(saved) == 8:  # the fourth picture's page, after its overlay
             raise KeyboardInterrupt
-        return save(folder, name, *rest)
+        return save(folder, name, *rest, **named)
 
-    monkeypatch.setattr(overlays, "_save", interrupted)
+    monkeypatch.setattr(overlays, "save_drawing", interrupted)
     assert main([*argv, str(tmp_path / "drawn")]) == 130
     assert main([*argv, str(tmp_path / "drawn")]) == 0
     assert saved[8:] == ["c-d.png", "c-d.png", "c.png", "c.png", "deep/a.png", "deep/z.png", "e.png"]
@@ -406,17 +406,17 @@ def test_interrupted_drawings_are_continued(
 
 def interrupt_drawing(monkeypatch: pytest.MonkeyPatch, argv: list[str], saves: int) -> None:
     """Run `vit attend` in shards of two until it has saved so many files."""
-    save, saved = overlays._save, []
+    save, saved = overlays.save_drawing, []
 
-    def interrupted(folder: Path, name: str, *rest: Any) -> str:
+    def interrupted(folder: Path, name: str, *rest: Any, **named: Any) -> str:
         saved.append(name)
         if len(saved) > saves:
             raise KeyboardInterrupt
-        return save(folder, name, *rest)
+        return save(folder, name, *rest, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(overlays, "Job", partial(overlays.Job, shard_size=2))
-        patch.setattr(overlays, "_save", interrupted)
+        patch.setattr(overlays, "save_drawing", interrupted)
         assert main(argv) == 130
 
 
@@ -431,7 +431,8 @@ def test_overwriting_an_interrupted_job_removes_its_drawings(
     assert main(["attend", str(digits_run), "deep/a.png", *options, "--overwrite"]) == 0
     drawn = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     # c-d.png was drawn in the shard that was interrupted: its row was not written.
-    assert drawn - {"c-d.png.png"} == {"attend.csv", "sheet.png", "deep/a.png.png", "deep/a.png.html"}
+    whole = {"attend.csv", "index.html", "sheet.png"}
+    assert drawn - {"c-d.png.png"} == whole | {"deep/a.png.png", "deep/a.png.html"}
 
 
 def test_scoring_does_not_discard_another_commands_shards(

@@ -12,8 +12,8 @@ from PIL import Image
 import vit
 from vit.cli import main
 from vit.errors import UsageError, VitError
-from vit.inference.draw import Request
-from vit.inference.draw_texts import TextDrawer, explain_text
+from vit.inference.drawing.draw import Request
+from vit.inference.drawing.texts import TextDrawer, explain_text
 from vit.inference.words.reading import NoRoom, read_text
 from vit.inference.words.vocabulary import class_names, token_index
 from vit.inference.words.words import text_words, written_words
@@ -174,6 +174,37 @@ def test_texts_of_a_file_go_on_each(tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["ok", "long", "ok"]
     assert "has room for 3 after 57: give at most 3" in rows[1]["error"]
     assert rows[0]["written"]
+
+
+@pytest.mark.parametrize("more", [0, 9])
+def test_a_text_that_fills_the_model(more: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No number of tokens would help, so none is proposed."""
+    model = causal_model(marks=False)
+    text = " ".join(["cat"] * (LENGTH + more))
+    said = f"the text fills the {LENGTH} tokens that the model reads, so it cannot go on with it"
+    with pytest.raises(NoRoom, match=said):
+        read_text(model, text, max_tokens=1)
+    model.save(tmp_path / "lm")
+    (tmp_path / "t.txt").write_text(f"The cat\n{text}\n")
+    words = ["--max-tokens", "1", "--method", "raw", "--output"]
+    command = ["attend", str(tmp_path / "lm")]
+    assert main([*command, str(tmp_path / "t.txt"), *words, str(tmp_path / "a")]) == 3
+    with (tmp_path / "a" / "attend.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["status"] for row in rows] == ["ok", "long"]
+    assert rows[1]["error"].startswith(said)
+    assert main([*command, "--text", text, *words, str(tmp_path / "b")]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_text_without_a_token(tmp_path: Path) -> None:
+    model = causal_model(marks=False)
+    for texts in ([""], ["a", ""]):
+        with pytest.raises(VitError, match="the text is empty: it has no token"):
+            vit.attend(model, texts)
+    with pytest.raises(VitError, match="the text is empty"):
+        read_text(model, "")
+    assert vit.attend(causal_model(marks=True), [""]).shape[0] == 1  # it has marks, which are tokens
 
 
 def test_what_cannot_go_on_is_refused(texts_run: Path, tmp_path: Path) -> None:

@@ -116,20 +116,28 @@ def test_a_page_of_a_large_picture_is_at_most_8_mb():
     assert facts(html)["picture"].startswith("data:image/jpeg;base64,")  # noise is heavy as PNG
 
 
-def test_a_level_is_wrong_by_at_most_half_a_step():
+def test_the_square_root_of_a_weight_is_wrong_by_at_most_half_a_step():
     weights = attention(1, HEADS, TOKENS)[0]
     levels, scale = quantise(weights)
     assert levels.dtype == torch.uint8
     assert levels.amax(-1).eq(255).all()
-    back = levels.double() * scale.double()[..., None]
-    assert ((back - weights).abs() <= weights.amax(-1, keepdim=True) / 510 + 1e-9).all()
+    back = levels.double() ** 2 * scale.double()[..., None]
+    roots = (back.sqrt() - weights.double().sqrt()).abs()
+    assert (roots <= weights.amax(-1, keepdim=True).double().sqrt() / 510 + 1e-6).all()
+
+
+def test_small_weights_beside_one_that_takes_nearly_all_keep_their_differences():
+    weights = torch.tensor([[0.996, 0.002, 0.001, 0.0005, 0.0005]])
+    levels, scale = quantise(weights)
+    back = levels.double() ** 2 * scale.double()[..., None]
+    torch.testing.assert_close(back, weights.double(), rtol=0.2, atol=0)
 
 
 def test_a_row_of_zeros_stays_zeros_and_one_token_stays_one():
     weights = torch.tensor([[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5]]])
     levels, scale = quantise(weights)
     assert scale[0, 0] == 0
-    torch.testing.assert_close(levels * scale[..., None], weights, atol=1e-3, rtol=0)
+    torch.testing.assert_close(levels.float() ** 2 * scale[..., None], weights, atol=2e-3, rtol=0)
     assert levels[0, 1].tolist() == [0, 255, 0]
 
 
@@ -139,7 +147,7 @@ def test_weights_are_packed_layer_head_query_key_after_their_scales():
     rows = LAYERS * HEADS * TOKENS
     scale = np.frombuffer(block[: 4 * rows], "<f4").reshape(LAYERS, HEADS, TOKENS, 1)
     level = np.frombuffer(block[4 * rows :], np.uint8).reshape(LAYERS, HEADS, TOKENS, TOKENS)
-    np.testing.assert_allclose(level * scale, torch.stack(layers).numpy(), atol=2e-3)
+    np.testing.assert_allclose(level.astype(float) ** 2 * scale, torch.stack(layers).numpy(), atol=3e-3)
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -192,7 +200,7 @@ def test_the_policy_allows_exactly_the_script_and_the_style_of_the_page():
 
 
 def test_a_page_makes_no_network_requests():
-    html = page(picture_view())
+    html = page(picture_view()).replace("http://www.w3.org/2000/svg", "")  # a name, which nothing asks for
     assert not re.search(r"https?:|\burl\(|@import|fetch\(|XMLHttpRequest|WebSocket", html)
     assert re.findall(r'(?:src|href)="([^"]*)"', html) == ["data:,"]
 

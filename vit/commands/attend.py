@@ -4,6 +4,7 @@ example:
   vit attend runs/digits photos --output overlays
   vit attend runs/digits photos --output why --method relevance --target 7 --score
   vit attend runs/digits photo.png --output overlays --query 3,4
+  vit attend cifar10 photographs --output figures --style contour --sinks set-apart --format pdf
   vit attend minilm --text "The cat sat on the mat because it was tired." --output cat --query 8
   vit attend runs/text_sst2 reviews.txt --output why --method relevance
   vit attend hf:gpt2 --text "The cat sat on" --max-tokens 8 --output cat
@@ -14,8 +15,9 @@ methods:
 
 photo.jpg gets photo.jpg.png, and the first images photo.jpg.html to explore in a browser, which holds every
 weight: 0.1 MB for a 32-pixel model, 6 MB for ViT-B/16 at 224. Beside them are sheet.png and attend.csv: one
-row per file, with its status, label, score, and for raw and rollout the attention mass on class token,
-registers and patches of unusual norm.
+row per file, with its status, label, score, the number of sinks (patches that draw attention from all
+others), and for raw and rollout the attention mass on them, on class token, registers and patches of unusual
+norm.
 
 In texts, word pieces are merged to words: attention to a word is the sum over its pieces, attention from it
 the mean. Words are counted from 0 with the special tokens: [CLS] of a BERT is 0.
@@ -27,15 +29,19 @@ A causal language model goes on with a text for --max-tokens; text and new words
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vit.attribution.roster import METHODS, OPTIONS, method_table
+from vit.attribution.roster import AUTO, METHODS, OPTIONS, method_table
 from vit.commands.rows import add_table_arguments, require_texts, table_options
 from vit.config import MODEL_HELP
 from vit.errors import UsageError
 
+STYLES = ("side", "over", "contour", "mask")
+SINKS = ("keep", "set-apart")
+FORMATS = ("png", "svg", "pdf")
+
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from vit.inference.draw import Request
+    from vit.inference.drawing.draw import Request
 
 
 def description() -> str:
@@ -53,7 +59,12 @@ def add_arguments(parser: "ArgumentParser") -> None:
         help="files, folders, .zip, .tar, globs, @LIST, or -",
     )
     parser.add_argument("--output", required=True, help="folder for the overlays")
-    parser.add_argument("--method", default="rollout", help="one of the above (default: rollout)")
+    parser.add_argument(
+        "--method",
+        default=AUTO,
+        help="one of the above, or auto (default): the most faithful quick one for this kind of model, which "
+        "is printed",
+    )
     parser.add_argument(
         "--target",
         help="class to explain, label or index (default: the predicted one); of a language model a word that "
@@ -81,11 +92,45 @@ def add_arguments(parser: "ArgumentParser") -> None:
         default="apart",
         help="of texts: special tokens without colors of their own (default), or colored as words are",
     )
-    parser.add_argument("--pages", type=int, default=12, help="how many images get a page (default: 12)")
+    parser.add_argument(
+        "--pages",
+        type=int,
+        default=12,
+        help="how many inputs get a page, of at most about 15 MB: with many tokens it holds the rollout and "
+        "the last layers, heads together (default: 12)",
+    )
     parser.add_argument("--score", action="store_true", help="measure the maps: faithfulness.csv and a table")
     parser.add_argument("--batch-size", type=int, default=16, help="images per forward pass (default: 16)")
-    parser.add_argument("--side", type=int, default=384, help="pixels of a drawn image (default: 384)")
+    add_look_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace the overlays of an earlier run")
+
+
+def add_look_arguments(parser: "ArgumentParser") -> None:
+    """How overlays of images are drawn."""
+    parser.add_argument(
+        "--style",
+        choices=STYLES,
+        default="side",
+        help="of images: side, beside the picture (default); over it; contour, lines around the highest 10 "
+        "and 25 %% of the patches; mask, the picture as bright as the map",
+    )
+    parser.add_argument("--smooth", action="store_true", help="of images: interpolate between patches")
+    parser.add_argument(
+        "--sinks",
+        choices=SINKS,
+        default="keep",
+        help="of images: patches that draw attention from all others are marked (keep, default), or also "
+        "left without a color (set-apart)",
+    )
+    parser.add_argument(
+        "--side", type=int, default=768, help="pixels of a drawn image's longest side, at most (default: 768)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="png",
+        help="of images: png (default), or a file for print beside it, svg or pdf",
+    )
 
 
 def run(arguments: "Namespace") -> int:
@@ -95,11 +140,13 @@ def run(arguments: "Namespace") -> int:
     from vit.inputs.processes import warm_up
 
     warm_up()  # beside the imports below, which take seconds
+    from vit.attribution.explain import check_method, method_for
     from vit.attribution.query import parse_query
-    from vit.commands.common import summary, ticker
+    from vit.commands.common import summary
     from vit.device import best_device, memory_advice
     from vit.inference.attend import token_query
-    from vit.inference.draw import Request, check_folder, draw_maps
+    from vit.inference.drawing.draw import Request, check_folder, draw_maps
+    from vit.progress import RowsBar
     from vit.weights.models import fingerprint, load_model
 
     folder = Path(arguments.output)
@@ -107,7 +154,11 @@ def run(arguments: "Namespace") -> int:
     model = load_model(arguments.model).to(best_device())
     require_texts(columns, model.reads, arguments.model)
     query = token_query(arguments.query) if model.reads == "text" else arguments.query
-    request = Request(arguments.method, arguments.target, parse_query(query), options)
+    method = method_for(model, arguments.method)
+    if arguments.method == AUTO:
+        check_method(model, method, arguments.target, options)
+        print(f"method {method}")
+    request = Request(method, arguments.target, parse_query(query), options)
     images = model.reads == "image"
     drawer = (
         _image_drawer(model, arguments, request)
@@ -115,7 +166,7 @@ def run(arguments: "Namespace") -> int:
         else _text_drawer(model, arguments, request, columns)
     )
     batch_size = arguments.batch_size if images else 1
-    with memory_advice(batch_size), ticker("pictures" if images else "texts") as on_progress:
+    with memory_advice(batch_size), RowsBar("pictures" if images else "texts") as on_progress:
         counts = draw_maps(
             drawer,
             arguments.inputs,
@@ -139,19 +190,19 @@ def _check(arguments: "Namespace") -> dict[str, Any]:
     Raises:
         UsageError: Arguments that do not fit each other, or out of range.
     """
-    from vit.commands.common import require_positive
+    from vit.ranges import require_positive
 
     if bool(arguments.inputs) == (arguments.text is not None):
         raise UsageError("give either INPUT, the files or folders to draw, or --text")
     if arguments.text is not None and not arguments.text.strip():
         raise UsageError("--text is empty: give it some words")
     method = arguments.method
-    if method not in METHODS:
-        raise UsageError(f"--method is {method}, expected one of: {', '.join(METHODS)}")
-    if arguments.target is not None and not METHODS[method].explains_class:
+    if method not in (AUTO, *METHODS):
+        raise UsageError(f"--method is {method}, expected one of: {', '.join([AUTO, *METHODS])}")
+    if method != AUTO and arguments.target is not None and not METHODS[method].explains_class:
         raise UsageError(f"--target is {arguments.target}, but {method} explains no class: leave it out")
     options = {name: arguments[name] for name in OPTIONS if arguments[name] is not None}
-    for name in options:
+    for name in () if method == AUTO else options:  # what auto stands for depends on the model
         if name not in METHODS[method].options:
             known = ", ".join(f"--{option}" for option in METHODS[method].options) or "no option"
             raise UsageError(f"--{name} is not an option of {method}, which takes {known}")
@@ -164,10 +215,10 @@ def _check(arguments: "Namespace") -> dict[str, Any]:
 
 
 def _image_drawer(model: Any, arguments: "Namespace", request: "Request") -> Any:
-    from vit.commands.common import require_labels
     from vit.evaluation.faithfulness import Faithfulness
-    from vit.inference.draw_images import ImageDrawer
-    from vit.viewer.overlay import SMALLEST_SIDE
+    from vit.inference.drawing.images import ImageDrawer
+    from vit.inference.predict import require_labels
+    from vit.viewer.figure.look import SMALLEST_SIDE, Look
 
     if arguments.text is not None:
         raise UsageError(f"--text needs a text model, and {arguments.model} reads pictures")
@@ -180,16 +231,20 @@ def _image_drawer(model: Any, arguments: "Namespace", request: "Request") -> Any
         request,
         caption=str(arguments.model),
         batch_size=arguments.batch_size,
-        side=arguments.side,
+        look=Look(arguments.style, arguments.side, arguments.smooth, arguments.sinks),
+        vectors=None if arguments.format == "png" else arguments.format,
         figures=Faithfulness(require_labels(model, arguments.model)) if arguments.score else None,
     )
 
 
 def _text_drawer(model: Any, arguments: "Namespace", request: "Request", columns: dict[str, Any]) -> Any:
-    from vit.inference.draw_texts import TextDrawer
+    from vit.inference.drawing.texts import TextDrawer
 
     if arguments.score:
         raise UsageError("--score applies to image models only: leave it out")
+    for name, usual in (("style", "side"), ("smooth", False), ("sinks", "keep"), ("format", "png")):
+        if arguments[name] != usual:
+            raise UsageError(f"--{name} applies to image models only: leave it out")
     return TextDrawer(
         model,
         request,
@@ -205,7 +260,7 @@ def _text_drawer(model: Any, arguments: "Namespace", request: "Request", columns
 def _report_faithfulness(figures: Any, folder: Path, count: int, target: str | None) -> None:
     """Write faithfulness.csv, and print its table."""
     from vit.commands.common import faithfulness_table
-    from vit.inference.draw_images import write_faithfulness
+    from vit.inference.drawing.images import write_faithfulness
 
     rows = figures.rows()
     write_faithfulness(folder, rows)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,15 @@ LARGEST = 1 << 24
 
 # Fields that a stored dictionary may lack: it is older than the field, or the field has its default.
 OPTIONAL = {"resize", "fill", "follows"}
+
+
+class Box(NamedTuple):
+    """A part of an upright picture, in its pixels from the top left; an edge may lie between two pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,19 @@ class Preprocess:
             DecodeError: The picture cannot be read.
             VitError: `source` is something else.
         """
-        return self.window(open_image(source, min_side=max(self._canvas()) if self.fast_jpeg else None))
+        return self.window(self.open(source))
+
+    def open(self, source: Source) -> Image.Image:
+        """A whole picture, upright, in mode L or RGB, of which `window` makes what the model sees.
+
+        Args:
+            source: As in a call.
+
+        Raises:
+            DecodeError: The picture cannot be read.
+            VitError: `source` is something else.
+        """
+        return open_image(source, min_side=max(self._canvas()) if self.fast_jpeg else None)
 
     def window(self, image: Image.Image) -> Image.Image:
         """The part of a Pillow image that the model sees: mode L or RGB, `height` x `width` pixels, upright.
@@ -154,6 +175,20 @@ class Preprocess:
         canvas = Image.new(mode, (self.width, self.height), self.fill or (BORDER,) * self.channels)
         canvas.paste(image, ((self.width - width) // 2, (self.height - height) // 2))
         return canvas
+
+    def seen(self, height: int, width: int) -> Box:
+        """The part of an upright picture of `height` x `width` pixels that `window` keeps.
+
+        With `pad` it is larger than the picture where there is a border: `left` and `top` are negative then.
+        """
+        new_height, new_width = self._resized(height, width)
+        across, down = width / new_width, height / new_height  # pixels of the picture for one of the window
+        left, top = self._offset(new_width, self.width), self._offset(new_height, self.height)
+        return Box(left * across, top * down, (left + self.width) * across, (top + self.height) * down)
+
+    def _offset(self, whole: int, kept: int) -> int:
+        """Where the window begins in the resized picture, in pixels; before it, if there is a border."""
+        return self._half(whole - kept) if whole >= kept else -((kept - whole) // 2)
 
     def _part(
         self, image: Image.Image, whole: tuple[int, int], part: tuple[int, int, int, int]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vit.attribution.explain import Target, check_method, explain
+from vit.attribution.explain import Target, check_method, explain, method_for
 from vit.attribution.query import parse_query
 from vit.core import attention_slots
 from vit.errors import VitError
@@ -42,9 +42,15 @@ def attend(
             - `grad_rollout` (Gildenblat 2020): rollout of gradient times attention. Option: `discard`.
             - `relevance` (Chefer et al. 2021, generic attention explainability).
             - `legrad` (Bousselham et al. 2024).
+            - `libra` (Mehri et al. 2025, LibraGrad): what each patch's pixels, or each token's embedding, add
+              to the logit, by balanced gradients. Option: `baseline` (default `blank`: near the image's mean
+              color, the tokenizer's blank; `mean`, `local`, `none`).
+            - `libra_fullgrad` (likewise, FullGrad+): what the states of all layers and the biases add.
             - `occlusion` (Zeiler & Fergus 2014): the fall of the logit when patches are covered. Slow.
-              Option: `window` (patches per side of the cover, default 1).
+              Option: `window` (patches per side of the cover; default: the mean over 1, 2 and 3).
             - `rise` (Petsiuk et al. 2018): random masks, for images only. Slow. Option: `samples` (1000).
+            - `auto`: `libra_fullgrad`, with a convolutional tokenizer `libra`, and `rollout` for a model
+              without classes and for an encoder-decoder.
 
         target: The class to explain, for all but `raw` and `rollout`: a label, an index, a tensor of indices
             (B,), or None, the class that the model predicts for each sample. Of a causal language model a
@@ -69,6 +75,7 @@ def attend(
         RuntimeError: Another number of layers was recorded than the model has.
     """
     attention_slots(model)  # refuses a model of another library
+    method = method_for(model, method)
     if model.reads == "text":
         return _attend_texts(model, images, method, target, query, options)
     if not isinstance(images, Tensor) or isinstance(query, int):

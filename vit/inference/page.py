@@ -10,6 +10,7 @@ from vit.attribution.heads import fuse_heads
 from vit.attribution.methods.rollout import rollout
 from vit.attribution.roster import QUICK_CLASS_METHODS
 from vit.core import probabilities
+from vit.inference.page_size import fitted
 from vit.inference.reading import Reading
 from vit.viewer import Start, View
 
@@ -29,8 +30,11 @@ def view_of(
     head: int | None = None,
     fusion: str = "mean",
     discard: float = 0.0,
+    apart: bool = True,
 ) -> View:
-    """All weights of all heads, the quick methods' maps for the best classes, and each patch's logit lens.
+    """The weights of all heads, the quick methods' maps for the best classes, and each patch's logit lens.
+
+    Of many tokens it has the rollout and the last layers, heads together: see `vit.inference.page_size`.
 
     Args:
         reading: Of `vit.inference.reading`.
@@ -44,10 +48,16 @@ def view_of(
         head: Of that layer; None is all of them.
         fusion: Of heads, shown first.
         discard: Of rollout, shown first.
+        apart: Leave special tokens of a text out of the range of colors.
     """
     weights, prefix = reading.weights, reading.prefix
     read = reading.seed("cls")
-    joints = {"raw": fuse_heads(weights[-1][None])[0], "rollout": rollout(each[None] for each in weights)[0]}
+    layer = None if layer is None else layer % len(weights)
+    kept = fitted(weights, prefix, layer=layer, fusion=fusion, discard=discard)
+    joint = kept.rollout if (fusion, discard) == ("mean", 0) else None
+    if joint is None:
+        joint = rollout(each[None] for each in weights)[0]
+    joints = {"raw": fuse_heads(weights[-1][None])[0], "rollout": joint}
     maps = {method: (read.to(joint) @ joint)[None, prefix:] for method, joint in joints.items()}
     if shown_map is not None:
         maps[shown_map[0]] = shown_map[1].cpu().reshape(1, -1)
@@ -74,16 +84,21 @@ def view_of(
     return View(
         name=name,
         caption=caption,
-        weights=weights,
+        weights=kept.weights,
+        layers=kept.layers,
+        rollout=kept.rollout,
+        left_out=kept.left_out,
         read=read,
         maps=maps,
+        shares=tuple(joints),
         next_word=reading.next_word,
+        apart=apart,
         start=Start(
             shown="" if shown_map is None else shown_map[0],
             query=query,
             chosen=listed.index(target) if target in listed else 0,
-            layer=None if layer is None else layer % len(weights),
-            head=head,
+            layer=None if layer is None else kept.layers.index(layer),
+            head=head if kept.rollout is None else None,
             fusion=fusion,
             discard=discard,
         ),

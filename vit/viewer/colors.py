@@ -37,14 +37,7 @@ def normalise(heat: Tensor, mark: tuple[int, int] | None) -> tuple[Tensor, float
     Raises:
         VitError: `heat` is not (rows, cols), is empty or holds NaN or infinity; `mark` is outside the grid.
     """
-    if heat.ndim != 2 or heat.numel() == 0:
-        raise VitError(f"heat has shape {tuple(heat.shape)}, expected (rows, cols): one value per patch")
-    heat = heat.detach().cpu().double()  # in this order: Apple's GPU has no float64
-    broken = int((~heat.isfinite()).sum())
-    if broken:
-        raise VitError(
-            f"heat has NaN or infinity in {broken} of {heat.numel()} cells, expected finite values only"
-        )
+    heat = finite(heat)
     counted = heat.flatten()
     if mark is not None:
         rows, cols = heat.shape
@@ -56,6 +49,23 @@ def normalise(heat: Tensor, mark: tuple[int, int] | None) -> tuple[Tensor, float
     low, high = counted.min().item(), counted.max().item()
     stretched = ((heat - low) / (high - low)).clamp(0, 1) if high > low else torch.full_like(heat, FLAT)
     return stretched.float(), low, high
+
+
+def finite(heat: Tensor) -> Tensor:
+    """A map (rows, cols) in float64 on the CPU.
+
+    Raises:
+        VitError: `heat` is not (rows, cols), is empty or holds NaN or infinity.
+    """
+    if heat.ndim != 2 or heat.numel() == 0:
+        raise VitError(f"heat has shape {tuple(heat.shape)}, expected (rows, cols): one value per patch")
+    heat = heat.detach().cpu().double()  # in this order: Apple's GPU has no float64
+    broken = int((~heat.isfinite()).sum())
+    if broken:
+        raise VitError(
+            f"heat has NaN or infinity in {broken} of {heat.numel()} cells, expected finite values only"
+        )
+    return heat
 
 
 def color_bar(height: int, low: float, high: float, side: int) -> Image.Image:

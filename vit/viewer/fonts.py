@@ -46,6 +46,14 @@ def font(size: float, letters: str = "") -> ImageFont.FreeTypeFont:
     return face
 
 
+def print_font(size: float, letters: str = "") -> ImageFont.FreeTypeFont:
+    """The font of `size` pixels in which matplotlib draws `letters` first: DejaVu Sans, also for ASCII."""
+    dejavu = _dejavu()
+    if dejavu is None or not letters.isascii():
+        return font(size, letters)
+    return ImageFont.truetype(dejavu, size)
+
+
 def text_fonts(text: str) -> Sequence[Path]:
     """Files of the fonts for a text, in the order in which to look for a character.
 

@@ -29,12 +29,15 @@ function update() {
   const now = { query, vector, row: rowOf(vector), column: columnOf(vector) };
   drawPanels(now);
   const main = drawMain(now);
+  drawSecond(now);
+  drawView(now);
   drawPrefix(now, main);
   drawHeads(now);
   drawGauge(now);
   drawReadout(now, main);
   drawClasses();
   drawControls();
+  keepLink();
   lastDraw = performance.now() - started;
 }
 
@@ -47,37 +50,82 @@ function framed({ query }) {
 
 function drawPanels(now) {
   for (const map of maps) {
-    const { panel, range, paint, place } = parts.panels.get(map.id);
-    panel.setAttribute("aria-pressed", map.id === state.shown);
-    place(...framed(now));
+    const { panel, range, paint, place, fade } = parts.panels.get(map.id);
+    panel.setAttribute("aria-pressed", map.id === state.shown && !state.bare);
+    place(...marked(map, now));
+    fade(state.opacity);
     if (!isLive(map) && drawn.chosen === state.chosen) continue;
     const values = onPatches(map, map.values(now));
     const limits = limitsOf(map, values, now.query);
     paint(values, limits);
-    range.textContent = `${limits.low.toPrecision(2)} to ${limits.high.toPrecision(2)}`;
+    const flat = whyFlat(map, limits, now.query);
+    panel.classList.toggle("flat", flat !== "");
+    range.textContent = flat || rangeOf(map, limits);
   }
   drawn.chosen = state.chosen;
 }
 
+/** What is framed in a map: the query only where the map depends on it. */
+function marked(map, now) {
+  const [query, at] = framed(now);
+  return isLive(map) ? [query, at] : [null, at];
+}
+
 /** Draw the main view; what it shows is returned for those who name its figures. */
 function drawMain(now) {
-  const [query, at] = framed(now);
   const map = maps.find(({ id }) => id === state.shown);
   const values = map.values(now);
   const limits = limitsOf(map, onPatches(map, values), now.query);
-  parts.stage.paint(onPatches(map, values), limits);
-  parts.stage.place(query, at);
+  const flat = whyFlat(map, limits, now.query);
+  parts.stage.paint(onPatches(map, values), limits, writes(map));
+  parts.stage.place(...marked(map, now));
+  parts.stage.fade(flat ? 0 : state.opacity);
   if (text) parts.stage.chips.forEach((chip, token) => chip.setAttribute("aria-pressed", token === state.pinned));
-  parts.original?.query.place(query);
-  parts.original?.at.place(at === query ? null : at);
-  el("shown").textContent = {
-    row: `What ${now.query === "read" && !facts.nextWord ? "the head" : nameOf(now.query)} attends to`,
-    column: `What attends to ${nameOf(now.query)}`,
-  }[map.id] ?? (map.perClass ? `${map.title}: ${chosenClass()}` : map.title);
-  el("legend").textContent = map.legend(now);
-  showValue(el("low"), limits.low);
-  showValue(el("high"), limits.high);
+  el("shown").textContent = titleOf(map, now);
+  const independent = isLive(map) ? "" : " It does not depend on the query.";
+  el("legend").textContent = flat
+    ? `No colours: ${flat}. Point at a ${kind} to ask for it.`
+    : map.legend(now) + independent;
+  showValue(el("low"), limits.low, writes(map));
+  showValue(el("high"), limits.high, writes(map));
+  el("clipped").textContent = flat ? "" : aboutScale(map, limits, onPatches(map, values));
+  drawOriginal(now);
   return { map, values, limits };
+}
+
+/** The picture, small and with its marks, and in the main view where it is shown without a map. */
+function drawOriginal(now) {
+  if (!parts.original) return;
+  const [query, at] = framed(now);
+  parts.original.query.place(query);
+  parts.original.at.place(at === query ? null : at);
+  parts.original.whole.hidden = !state.bare;
+  if (state.bare) {
+    el("shown").textContent = "The picture as the model saw it";
+    for (const id of ["legend", "clipped"]) el(id).textContent = "";
+  }
+  el("plain").setAttribute("aria-pressed", state.bare);
+}
+
+/** The map kept beside the main one, for the same query. */
+function drawSecond(now) {
+  const { second } = state;
+  el("second").hidden = second === null;
+  document.body.classList.toggle("beside", second !== null);
+  el("keep").textContent = second === null ? "Keep beside" : "Remove the map beside";
+  el("keep").setAttribute("aria-pressed", second !== null);
+  if (second === null) return;
+  const map = maps.find(({ id }) => id === second.shown);
+  const { source } = second;
+  const values = map.values({ row: rowOf(now.vector, source), column: columnOf(now.vector, source) });
+  const limits = limitsOf(map, onPatches(map, values), now.query);
+  const flat = whyFlat(map, limits, now.query);
+  parts.second.paint(onPatches(map, values), limits, writes(map));
+  parts.second.place(...marked(map, now));
+  parts.second.fade(flat ? 0 : state.opacity);
+  const [title, range] = el("second").querySelector("figcaption").children;
+  title.textContent = titleOf(map, now);
+  range.textContent = [isLive(map) ? nameOfSource(source) : "", flat || rangeOf(map, limits)].filter(Boolean).join(" · ");
 }
 
 /** The value of the main map at a token; methods say nothing about the prefix. */
@@ -90,7 +138,7 @@ function drawPrefix({ query }, main) {
   parts.chips.forEach(({ chip, swatch, value }, token) => {
     const weight = mainValue(main, token);
     paintChip(swatch, weight, main.limits, { colours, flat: facts.flat });
-    showValue(value, weight);
+    showValue(value, weight, writes(main.map));
     chip.setAttribute("aria-pressed", state.pinned === token);
     chip.classList.toggle("query", query === token);
   });
@@ -126,12 +174,13 @@ function drawGauge({ row }) {
 function drawReadout(now, main) {
   const cell = currentCell();
   const patch = cell === null ? -1 : cell - prefix;
+  const asked = cell === null && facts.nextWord ? lastRead : patch;
   el("query").textContent = nameOf(now.query) + (state.pinned === null ? "" : " (pinned)");
   el("cell").textContent = nameOf(cell);
-  showValue(el("value-row"), cell === null ? undefined : now.row[cell]);
-  showValue(el("value-column"), cell === null ? undefined : now.column[cell]);
+  showValue(el("value-row"), cell === null ? undefined : now.row[cell], share);
+  showValue(el("value-column"), cell === null ? undefined : now.column[cell], share);
   const value = mainValue(main, cell);
-  showValue(el("value-map"), value);
+  showValue(el("value-map"), value, writes(main.map));
   const { low, high, even } = main.limits;
   el("tick").hidden = value === undefined || even;
   if (!el("tick").hidden) {
@@ -141,7 +190,7 @@ function drawReadout(now, main) {
   showValue(el("norm"), facts.norms?.[patch]);
   if (outliers.has(patch)) el("norm").append(" · outlier");
   el("alone-line").hidden = !facts.lensBest.length;
-  const best = facts.lensBest[patch];
+  const best = facts.lensBest[asked];
   el("alone").textContent = best ? `${best[0]}, ${percent(best[1])}` : "—";
 }
 
@@ -155,16 +204,23 @@ function drawClasses() {
 }
 
 function drawControls() {
-  for (const radio of el("fusion").querySelectorAll("input")) radio.checked = radio.value === state.fusion;
+  for (const [name, value] of [["fusion", state.fusion], ["views", state.view]]) {
+    for (const radio of el(name).querySelectorAll("input")) radio.checked = radio.value === value;
+  }
+  if (el("opacity").valueAsNumber !== state.opacity) el("opacity").value = state.opacity;
   if (el("discard").valueAsNumber !== state.discard) el("discard").value = state.discard;
   const count = discardCount(tokens, prefix, state.discard);
   el("discard-value").textContent = percent(state.discard).replace(".0", "");
   const dropped = count ? ` and drops the ${count} weakest of ${patches ** 2} weights between ${kindPlural}` : "";
   el("source-note").textContent = "Rows are layers, the first on top; columns are heads. "
-    + (state.source === ROLLOUT
+    + (facts.fixed
+      ? facts.leftOut
+      : state.source === ROLLOUT
       ? `Rollout takes the ${state.fusion} of each layer’s heads${dropped}.`
       : `Shown: ${nameOfSource()}, as it is; discarding acts on the rollout only.`);
 }
+
+const lastRead = read.indexOf(Math.max(...read)); // from which a language model goes on
 
 /** Say the figures of the cell that the keyboard reached; a pointer would never let the voice finish. */
 function say() {
@@ -188,10 +244,12 @@ async function start() {
   el("help").textContent = `Point at a ${kind} to ask for it; click or Enter pins it, Esc releases. `
     + "Arrow keys move in the map and among the heads. "
     + (text
-      ? "Colours span the words; marks set apart may lie beyond."
-      : "Patches are named row,column from 0; colours span the patches.");
+      ? "Colours span the words. "
+      : "Patches are named row,column from 0; colours span the patches. ")
+    + "The address of the page holds what it shows." + (facts.leftOut && ` ${facts.leftOut}`);
+  el("strength").hidden = text || !facts.picture;
   document.body.classList.add(text ? "text" : "vision");
-  weights = unpack(await inflate(el("weights").textContent), layers, heads, tokens);
+  weights = unpack(await inflate(el("weights").textContent), layers + (facts.fixed ? 1 : 0), heads, tokens);
 
   let picture = null;
   if (facts.picture) {
@@ -201,15 +259,19 @@ async function start() {
   }
   const options = faceOptions(picture && mutedCanvas(picture, facts.muted));
   parts.aspect = options.aspect;
-  buildOriginal(picture, options);
+  parts.ratio = options.ratio;
   buildStage(options);
+  buildOriginal(picture, options);
   buildMaps(options);
+  buildSecond(options);
   buildPrefix();
   buildHeads();
   buildGauge();
   buildClasses();
   buildControls();
+  buildViews();
   drawRamp();
+  state = linkedState();
   update();
 }
 
@@ -217,6 +279,8 @@ try {
   await start();
   // For tests and the console: figures with all their digits.
   window.vit = Object.freeze({
+    link,
+    svg: exportedSvg,
     row: (query) => Array.from(rowOf(vectorOf(query))),
     column: (key) => Array.from(columnOf(vectorOf(key))),
     state: () => structuredClone({ ...state, query: currentQuery() }),

@@ -1,23 +1,20 @@
 """One HTML file in which to explore a transformer's attention; it needs no network and no server.
 
-      ┌──────────┐ ┌─────────┐ ┌────────────────┐
-      │          │ │ picture │ │ layers x heads │
-      │   heat   │ │ row     │ │  of thumbnails │
-      │          │ │ column  │ │ fusion discard │
-      └──────────┘ └─────────┘ └────────────────┘
-      classes        methods side by side
+      ┌──────────┐ ┌──────────────────────┐ ┌────────────────┐
+      │   heat   │ │ picture  row  column │ │ layers x heads │
+      │  (lines, │ │ classes              │ │  of thumbnails │
+      │  matrix) │ │ methods side by side │ │ fusion discard │
+      └──────────┘ └──────────────────────┘ └────────────────┘
 
 Python writes the weights (one byte each), the maps that need gradients, and all text into the file.
 JavaScript fuses heads, discards and computes the rollout, so that controls respond at once: `page_math.js`
-has the computations, `page_draw.js` the colors, `page_state.js` the state, `page_build.js` builds the
-controls, and `page.js` redraws.
+has the computations, `page_draw.js` the colors, `page_state.js` the state, `page_link.js` its place in the
+address, `page_build.js` the maps, `page_choose.js` the controls, `page_views.js` lines and the matrix,
+`page_export.js` the files to keep, and `page.js` redraws.
 """
 
 import base64
-import hashlib
 import io
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,12 +23,24 @@ from PIL import Image
 from torch import Tensor
 
 from vit.viewer.colors import FLAT, color
+from vit.viewer.document import fill, json_for_html, policy, source_hash
 from vit.viewer.fonts import one_line
 from vit.viewer.overlay import CRISP_FROM, MUTED, STRENGTH
 from vit.viewer.quantise import pack
 from vit.viewer.view import View, check_view
 
-SCRIPTS = ("page_math.js", "page_draw.js", "page_state.js", "page_build.js", "page.js")  # in this order
+SCRIPTS = (  # in this order
+    "page_math.js",
+    "page_draw.js",
+    "page_state.js",
+    "page_link.js",
+    "page_build.js",
+    "page_choose.js",
+    "page_views.js",
+    "page_export.js",
+    "page.js",
+)
+LONGEST = 1280  # pixels of the longest side of an embedded picture
 HEAVY = 150_000  # bytes of PNG from which an image is embedded as JPEG
 QUALITY = 90  # of that JPEG
 BLANK = "␣"  # shown for a token of white space, which would be an empty chip
@@ -45,35 +54,36 @@ def page(view: View) -> str:
             fusion that the page does not know.
     """
     check_view(view)
-    style = _asset("page.css")
-    script = "\n".join(_asset(name) for name in SCRIPTS)
+    style, script = _style(), _script()
     parts = {
-        # Only these two may run: anything injected by a file name or a label has another hash.
-        "policy": f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'",
+        "policy": policy(script, style, "data:"),
         "style": style,
-        "data": _json(_facts(view)),
-        "weights": pack(view.weights),
+        "data": json_for_html(_facts(view)),
+        "weights": pack(view.weights if view.rollout is None else [*view.weights, view.rollout[None]]),
         "script": script,
     }
-    # In one pass, so that placeholders inside inserted text are not replaced.
-    return re.sub(r"\{\{(\w+)\}\}", lambda placeholder: parts[placeholder[1]], _asset("page.html"))
+    return fill(_asset("page.html"), parts)
+
+
+def sources() -> tuple[str, str]:
+    """The script and the style of every page as source expressions of a Content-Security-Policy.
+
+    A document that shows a page in a frame must allow both in its own.
+    """
+    return source_hash(_script()), source_hash(_style())
+
+
+def _script() -> str:
+    return "\n".join(_asset(name) for name in SCRIPTS)
+
+
+def _style() -> str:
+    return _asset("page.css")
 
 
 def _asset(name: str) -> str:
     """Return the text of a file of this package, with the line ends that an HTML parser leaves."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """Return the source expression of a Content-Security-Policy that allows exactly `text`."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
-
-
-def _json(facts: object) -> str:
-    """Return `facts` as JSON in plain ASCII that can neither close nor open an HTML element."""
-    text = json.dumps(facts, allow_nan=False, separators=(",", ":"))  # escapes all that is not ASCII
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _facts(view: View) -> dict[str, object]:
@@ -83,6 +93,9 @@ def _facts(view: View) -> dict[str, object]:
         "name": _line(view.name),
         "caption": _line(view.caption),
         "layers": len(view.weights),
+        "layerNumbers": list(view.layers) or list(range(len(view.weights))),
+        "fixed": view.rollout is not None,
+        "leftOut": _line(view.left_out),
         "heads": view.weights[0].shape[0],
         "tokens": view.weights[0].shape[1],
         "prefix": view.prefix,
@@ -92,12 +105,13 @@ def _facts(view: View) -> dict[str, object]:
         "picture": _data_uri(view.picture),
         "words": [_line(token) or BLANK for token in view.tokens],
         "special": [bool(special) for special in view.special],
+        "apart": view.apart,
         "written": [bool(written) for written in view.written],
         "target": view.target,
         "note": _line(view.note),
         "nextWord": view.next_word,
         "classes": _scored(view.classes),
-        "maps": [[_line(name), _numbers(values)] for name, values in view.maps.items()],
+        "maps": [[_line(name), _numbers(values), name in view.shares] for name, values in view.maps.items()],
         "lens": None if view.lens is None else _numbers(view.lens),
         "lensBest": _scored(view.lens_best),
         "outliers": None if view.outliers is None else view.outliers.nonzero()[:, 0].tolist(),
@@ -146,6 +160,10 @@ def _data_uri(picture: Image.Image | None) -> str | None:
     if picture is None:
         return None
     picture = picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
+    if max(picture.size) > LONGEST:
+        share = LONGEST / max(picture.size)
+        size = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
     kind, stream = "png", io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     if stream.tell() > HEAVY:

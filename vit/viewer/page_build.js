@@ -2,6 +2,7 @@
 
    Names, labels and tokens come from outside: they reach the page as `textContent`, never as markup. */
 
+const SMALL = 400; // pixels of a side of the small maps
 const parts = { panels: new Map(), thumbs: [], chips: [], gauge: [] };
 
 function faceOptions(muted) {
@@ -11,17 +12,20 @@ function faceOptions(muted) {
     muted,
     colours,
     flat: facts.flat,
-    strength: facts.strength,
     words: facts.words,
     special,
+    apart,
     written: facts.written,
     target: facts.target,
     crisp: enlarged >= facts.crispFrom, // few pixels stay square pixels
+    ratio: muted ? muted.width / muted.height : grid ? grid[1] / grid[0] : 1,
     aspect: muted ? `${muted.width} / ${muted.height}` : grid && `${grid[1]} / ${grid[0]}`,
   };
 }
 
+/** The small maps: of a picture the picture itself, of a text a strip of one cell per word. */
 function buildMaps(options) {
+  const strip = { grid: [1, tokens], colours, flat: facts.flat, apart };
   for (const map of maps) {
     const panel = make("button", "panel");
     panel.type = "button";
@@ -32,11 +36,23 @@ function buildMaps(options) {
     const range = make("small");
     caption.append(title, range);
     panel.append(face, caption);
-    panel.addEventListener("click", () => change({ shown: map.id }));
+    panel.addEventListener("click", () => change({ shown: map.id, view: "map", bare: false }));
     (isLive(map) ? el("around") : el("strip")).append(panel);
-    parts.panels.set(map.id, { panel, range, ...(text ? textMap(face, options) : pictureMap(face, options)) });
+    parts.panels.set(map.id, { panel, range, ...pictureMap(face, text ? strip : options, SMALL) });
   }
-  el("methods").hidden = maps.every(isLive);
+  const others = maps.filter((map) => !isLive(map)).length;
+  el("methods").hidden = others === 0;
+  el("strip").style.setProperty("--columns", Math.max(2, Math.min(4, others)));
+}
+
+/** The map kept beside the main one. */
+function buildSecond(options) {
+  const host = el("second-stage");
+  parts.second = text ? textMap(host, options) : pictureMap(host, options);
+  el("keep").addEventListener("click", () => {
+    const kept = { shown: state.shown, source: state.source };
+    change({ second: state.second ? null : kept, view: "map" });
+  });
 }
 
 function buildOriginal(picture, options) {
@@ -58,6 +74,10 @@ function buildOriginal(picture, options) {
   const at = cellMark("mark at", grid);
   host.append(query.mark, at.mark);
   parts.original = { query, at };
+  const whole = picture.cloneNode();
+  el("stage").querySelector("canvas.heat").after(whole);
+  parts.original.whole = whole;
+  el("plain").addEventListener("click", () => change({ bare: true, view: "map" }));
 }
 
 /** A token that is a button: pointing at it asks, clicking pins. */
@@ -178,145 +198,3 @@ function steppedToken(token, key) {
   return stepped(token, key, 1, tokens);
 }
 
-/** The chooser of whose attention: the rollout above, then a line of heads per layer. */
-function buildHeads() {
-  const host = el("heads");
-  host.style.setProperty("--heads", heads + 1);
-  const choice = (source, label, className) => {
-    const button = make("button", className);
-    button.type = "button";
-    button.setAttribute("role", "radio");
-    button.setAttribute("aria-label", label);
-    button.addEventListener("click", () => change({ source }));
-    parts.thumbs.push({ button, source });
-    return button;
-  };
-  const whole = choice(ROLLOUT, "Rollout: all layers", "whole");
-  whole.append(make("b", "", "Rollout"), make("small", "", "all layers multiplied"));
-  host.append(whole, make("i"));
-  for (let head = 0; head < heads; head++) host.append(make("i", "", `${head}`));
-  parts.fusedTitle = make("i", "together", state.fusion);
-  host.append(parts.fusedTitle);
-  for (let layer = 0; layer < layers; layer++) {
-    host.append(make("i", "", `${layer}`));
-    for (const head of [...Array(heads).keys(), FUSED]) {
-      const label = `Layer ${layer}, ${head === FUSED ? "heads together" : `head ${head}`}`;
-      const button = choice({ layer, head }, label, "thumb");
-      button.dataset.layer = layer;
-      button.dataset.head = head;
-      const { canvas, paint } = heatCanvas(...(grid ?? [1, tokens]), colours, facts.flat);
-      if (grid) button.style.aspectRatio = parts.aspect;
-      button.append(canvas);
-      parts.thumbs.at(-1).paint = paint;
-      host.append(button);
-    }
-  }
-  host.addEventListener("keydown", (event) => {
-    const index = parts.thumbs.findIndex(({ button }) => button === event.target);
-    const next = steppedHead(index, event.key);
-    if (next === null) return;
-    event.preventDefault();
-    parts.thumbs[next].button.focus();
-    change({ source: parts.thumbs[next].source });
-  });
-}
-
-/** The rollout is number 0 and spans the line above the first layer. */
-function steppedHead(index, key) {
-  const cols = heads + 1;
-  if (index === 0) return key === "ArrowDown" ? 1 : null;
-  if (key === "ArrowUp" && index <= cols) return 0;
-  const cell = stepped(index - 1, key, layers, cols);
-  return cell === null ? null : cell + 1;
-}
-
-/** Into which parts the attention of a query is divided, and each token's part. */
-function gaugeParts() {
-  const names = [];
-  const partOf = new Int32Array(tokens);
-  const put = (token, name) => {
-    if (!names.includes(name)) names.push(name);
-    partOf[token] = names.indexOf(name);
-  };
-  const few = prefix <= 6; // more parts than that have no colour of their own
-  const rest = outliers.size ? "other patches" : "patches";
-  for (let token = 0; token < tokens; token++) {
-    const patch = token - prefix;
-    if (text) put(token, special[token] ? "special tokens" : sideOf(token));
-    else if (patch >= 0) put(token, outliers.has(patch) ? "outlier patches" : rest);
-    else if (few || token === 0) put(token, `${token} ${facts.prefixNames[token]}`);
-    else put(token, "other prefix tokens");
-  }
-  return { names, partOf };
-}
-
-/** The part of a word: of two texts its own. */
-const sideOf = (token) => (facts.target === null ? "words" : token < facts.target ? "source words" : "target words");
-
-function buildGauge() {
-  const { names, partOf } = gaugeParts();
-  // Patches come last whatever comes first in the picture, and so do words.
-  const last = (name) => /^(patches|other patches|words|source words)$/.test(name);
-  const order = names.map((_, part) => part).sort((a, b) => last(names[a]) - last(names[b]));
-  parts.partOf = partOf;
-  order.forEach((part, place) => {
-    const paint = last(names[part]) ? "var(--rest)" : `var(--part-${place})`;
-    const block = make("i");
-    block.style.backgroundColor = paint;
-    el("stack").append(block);
-    const line = make("li");
-    const swatch = make("i", "swatch");
-    swatch.style.backgroundColor = paint;
-    const name = names[part].replace(/^\d+ (?=.)/, "");
-    const value = make("b");
-    line.dataset.part = name;
-    line.append(swatch, make("span", "", name), value);
-    el("parts").append(line);
-    parts.gauge.push({ part, block, line, value });
-  });
-}
-
-function buildClasses() {
-  el("classes").hidden = facts.classes.length === 0;
-  el("classes-title").textContent = facts.nextWord ? "Next token" : "Class";
-  el("alone-term").textContent = facts.nextWord ? "The model says next" : "Read alone, it is";
-  const alone = facts.nextWord ? `after the ${kind} pointed at` : `the ${kind} pointed at, read alone by the head`;
-  el("classes-note").textContent = facts.lens ? `Bars: the model’s probability. Right: ${alone}.` : "";
-  parts.classes = facts.classes.map(([label, probability], index) => {
-    const row = make("label", "class");
-    const radio = make("input");
-    radio.type = "radio";
-    radio.name = "class";
-    radio.checked = index === 0;
-    radio.addEventListener("change", () => change({ chosen: index }));
-    const bar = make("span", "bar");
-    const fill = make("i");
-    fill.style.width = `${100 * Math.max(0, Math.min(1, probability))}%`;
-    bar.append(fill);
-    const alone = make("small", "alone");
-    row.append(radio, make("span", "label", label), make("small", "", percent(probability)), alone, bar);
-    el("class-list").append(row);
-    return { radio, alone };
-  });
-}
-
-function buildControls() {
-  for (const fusion of Object.keys(FUSIONS)) {
-    const radio = make("input");
-    radio.type = "radio";
-    radio.name = "fusion";
-    radio.value = fusion;
-    radio.addEventListener("change", () => change({ fusion }));
-    const choice = make("label");
-    choice.append(radio, make("span", "", fusion));
-    el("fusion").append(choice);
-  }
-  el("discard").addEventListener("input", () => change({ discard: el("discard").valueAsNumber }));
-  el("reset").addEventListener("click", () => {
-    lastAt = null;
-    change(fresh());
-  });
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") change({ pinned: null });
-  });
-}

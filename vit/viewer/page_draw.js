@@ -23,18 +23,34 @@ function readColours(hex) {
   return { words, css, ink };
 }
 
-/** Smallest and largest of `values` at the places that count.
+const SHARE = 0.98; // of the values that a cut range ends at
+const FAR = 2; // times that range from which the largest value cuts it
 
-    They are even where they differ by less than `resolution` of the largest: stretched over all colours, the
+/** The value below which a share of sorted values lies, between two of them in proportion. */
+function quantile(sorted, share) {
+  const place = share * (sorted.length - 1);
+  const below = Math.floor(place);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
+}
+
+/** The range of the colours of `values` at the places that count; the rule is that of scale.py.
+
+    It ends at a percentile where few values are far beyond, so that no single patch makes a map black. Values
+    are even where they differ by less than `resolution` of the largest: stretched over all colours, the
     error of rounding would look like a finding. (Where a head reads the mean, all tokens attend alike to it.) */
 function span(values, counted, resolution = 0) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const place of counted) {
-    if (values[place] < low) low = values[place];
-    if (values[place] > high) high = values[place];
-  }
-  return { low, high, even: high - low <= resolution * high };
+  const sorted = new Float64Array(counted.length);
+  for (let each = 0; each < counted.length; each++) sorted[each] = values[counted[each]];
+  sorted.sort();
+  const least = sorted[0];
+  const most = sorted[sorted.length - 1];
+  const top = quantile(sorted, SHARE);
+  const high = top > least && most - least > FAR * (top - least) ? top : most;
+  const bottom = quantile(sorted, 1 - SHARE);
+  const low = bottom < high && high - least > FAR * (high - bottom) ? bottom : least;
+  const even = most - least <= resolution * most;
+  return { low, high, least, most, even, none: most === 0 && least === 0 };
 }
 
 /** The entry of the colour table for `value`; values beyond the span take its ends. */
@@ -51,8 +67,8 @@ function make(tag, className = "", text = "") {
   return element;
 }
 
-/** A canvas of rows x cols pixels, one per cell, and the function that colours it. */
-function heatCanvas(rows, cols, colours, flat) {
+/** A canvas of rows x cols pixels, one per cell, and the function that colours it; cells apart stay clear. */
+function heatCanvas(rows, cols, colours, flat, apart = []) {
   const canvas = make("canvas", "heat");
   canvas.width = cols;
   canvas.height = rows;
@@ -61,7 +77,7 @@ function heatCanvas(rows, cols, colours, flat) {
   const words = new Uint32Array(image.data.buffer);
   const paint = (values, range) => {
     for (let cell = 0; cell < words.length; cell++) {
-      words[cell] = colours.words[entryOf(values[cell], range, flat)];
+      words[cell] = range.none || apart[cell] ? 0 : colours.words[entryOf(values[cell], range, flat)];
     }
     context.putImageData(image, 0, 0);
   };
@@ -99,24 +115,27 @@ function cellMark(className, [rows, cols]) {
   return { mark, place };
 }
 
-/** Heat over the grey picture. `place(query, at)` frames two cells, or none for null. */
-function pictureMap(host, { grid, muted, crisp, aspect, strength, colours, flat }) {
-  const { canvas, paint } = heatCanvas(...grid, colours, flat);
+/** Heat over the grey picture, of at most `most` pixels a side. `place(query, at)` frames two cells, or none. */
+function pictureMap(host, { grid, muted, crisp, aspect, colours, flat, apart }, most = Infinity) {
+  const { canvas, paint } = heatCanvas(...grid, colours, flat, apart);
   host.classList.add("picture");
   host.style.aspectRatio = aspect;
   if (muted) {
     const under = make("canvas", crisp ? "under crisp" : "under");
-    under.width = muted.width;
-    under.height = muted.height;
-    under.getContext("2d").drawImage(muted, 0, 0);
+    const share = Math.min(1, most / Math.max(muted.width, muted.height));
+    under.width = Math.round(share * muted.width);
+    under.height = Math.round(share * muted.height);
+    under.getContext("2d").drawImage(muted, 0, 0, under.width, under.height);
     host.append(under);
-    canvas.style.opacity = strength;
   }
   const query = cellMark("mark query", grid);
   const at = cellMark("mark at", grid);
   host.append(canvas, query.mark, at.mark);
   return {
     paint,
+    fade: (opacity) => {
+      if (muted) canvas.style.opacity = opacity;
+    },
     place: (queryCell, atCell) => {
       query.place(queryCell);
       at.place(atCell === queryCell ? null : atCell);
@@ -134,7 +153,7 @@ function paintChip(chip, value, range, { colours, flat }) {
 }
 
 /** The words of a text, each a chip; `tag` is `button` where they can be pointed at. */
-function textMap(host, { words, special, written, target, colours, flat }, tag = "span") {
+function textMap(host, { words, special, apart, written, target, colours, flat }, tag = "span") {
   host.classList.add("tokens");
   const names = (token) => `token${special[token] ? " special" : ""}${written[token] ? " written" : ""}`;
   const chips = words.map((word, token) => make(tag, names(token), word));
@@ -145,8 +164,13 @@ function textMap(host, { words, special, written, target, colours, flat }, tag =
   }
   return {
     chips,
-    paint: (values, range) => {
-      chips.forEach((chip, token) => paintChip(chip, values[token], range, { colours, flat }));
+    fade: () => {},
+    paint: (values, range, write) => {
+      chips.forEach((chip, token) => {
+        const clear = apart[token] || range.none;
+        paintChip(chip, clear ? undefined : values[token], range, { colours, flat });
+        if (apart[token]) chip.dataset.share = write(values[token]);
+      });
     },
     place: (query, at) => {
       chips.forEach((chip, token) => {

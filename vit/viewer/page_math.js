@@ -22,6 +22,8 @@ function unpack(block, layers, heads, tokens) {
   return { layers, heads, tokens, scale, level: new Uint8Array(block, 4 * rows) };
 }
 
+// A weight is the scale of its row times the square of its level: small weights keep their digits.
+
 /** vector^T W for one head: what the weighted queries attend to. */
 function headRow({ heads, tokens, scale, level }, layer, head, vector) {
   const first = (layer * heads + head) * tokens;
@@ -30,7 +32,7 @@ function headRow({ heads, tokens, scale, level }, layer, head, vector) {
     if (vector[query] === 0) continue; // most queries are one token
     const factor = vector[query] * scale[first + query];
     const start = (first + query) * tokens;
-    for (let key = 0; key < tokens; key++) out[key] += factor * level[start + key];
+    for (let key = 0; key < tokens; key++) out[key] += factor * level[start + key] ** 2;
   }
   return out;
 }
@@ -42,7 +44,7 @@ function headColumn({ heads, tokens, scale, level }, layer, head, vector) {
   for (let query = 0; query < tokens; query++) {
     const start = (first + query) * tokens;
     let sum = 0;
-    for (let key = 0; key < tokens; key++) sum += level[start + key] * vector[key];
+    for (let key = 0; key < tokens; key++) sum += level[start + key] ** 2 * vector[key];
     out[query] = scale[first + query] * sum;
   }
   return out;
@@ -69,7 +71,7 @@ function fuse({ heads, tokens, scale, level }, layer, fusion) {
     for (let key = 0; key < tokens; key++) {
       for (let head = 0; head < heads; head++) {
         const row = (layer * heads + head) * tokens + query;
-        entries[head] = scale[row] * level[row * tokens + key];
+        entries[head] = scale[row] * level[row * tokens + key] ** 2;
       }
       fused[query * tokens + key] = combine(entries);
     }
@@ -164,6 +166,18 @@ function remember(room, make) {
     }
     return kept.get(key);
   };
+}
+
+/** The matrix whose rows are the rows of a function, such as a rollout's. */
+function matrixOf(row, tokens) {
+  const matrix = new Float32Array(tokens * tokens);
+  const vector = new Float64Array(tokens);
+  for (let query = 0; query < tokens; query++) {
+    vector[query] = 1;
+    matrix.set(row(vector), query * tokens);
+    vector[query] = 0;
+  }
+  return matrix;
 }
 
 /** Percentages with one decimal that add up to exactly 100.0: the largest remainders are rounded up. */

@@ -16,7 +16,9 @@ const ROLLOUT = "rollout"; // the source that multiplies all layers
 // Colours span the words: a mark such as [SEP] often takes most attention, and would leave the words all dark.
 const allPlaces = Array.from({ length: patches }, (_, place) => place);
 const words = allPlaces.filter((place) => !special[place]);
-const counted = words.length ? words : allPlaces;
+const setsApart = facts.apart && words.length > 0;
+const counted = setsApart ? words : allPlaces;
+const apart = setsApart ? special : Array(patches).fill(false); // without a colour
 
 const el = (id) => document.getElementById(id);
 
@@ -28,6 +30,10 @@ const fresh = () => ({
   at: null, // the token under the pointer or the keyboard's cursor, or null
   chosen: 0, // index into the listed classes
   shown: "row", // id of the map in the main view
+  view: "map", // or "matrix", or of a text "lines"
+  opacity: facts.strength, // of the heat over a picture
+  bare: false, // whether the picture is shown without a map
+  second: null, // a map kept beside the main one: { shown, source }
   ...facts.start,
 });
 let state = fresh();
@@ -56,7 +62,18 @@ function vectorOf(query) {
   return vector;
 }
 
+const readRows = remember(4, () => new Map()); // by fusion and share; what the head reads is asked for most
+
 function rowOf(vector, source = state.source) {
+  if (vector !== read) return freshRow(vector, source);
+  const rows = readRows(`${state.fusion} ${state.discard}`);
+  const key = keyOf(source);
+  if (!rows.has(key)) rows.set(key, freshRow(vector, source));
+  return rows.get(key);
+}
+
+function freshRow(vector, source) {
+  if (facts.fixed) return headRow(weights, source === ROLLOUT ? layers : source.layer, 0, vector);
   if (source === ROLLOUT) return rolloutRow(mixed(), vector);
   const { layer, head } = source;
   if (head === FUSED) return timesMatrix(vector, fusedLayers(state.fusion)[layer]);
@@ -64,11 +81,14 @@ function rowOf(vector, source = state.source) {
 }
 
 function columnOf(vector, source = state.source) {
+  if (facts.fixed) return headColumn(weights, source === ROLLOUT ? layers : source.layer, 0, vector);
   if (source === ROLLOUT) return rolloutColumn(mixed(), vector);
   const { layer, head } = source;
   if (head === FUSED) return matrixTimes(fusedLayers(state.fusion)[layer], vector);
   return headColumn(weights, layer, head, vector);
 }
+
+const keyOf = (source) => (source === ROLLOUT ? ROLLOUT : `${source.layer}.${source.head}`);
 
 const currentQuery = () => state.pinned ?? state.at ?? "read";
 
@@ -79,6 +99,8 @@ const currentCell = () => state.at ?? state.pinned;
 
 const figure = (value) => value.toPrecision(4);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const share = (value) => (value === 0 ? "0 %" : `${(100 * value).toPrecision(3)} %`);
+const writes = (map) => (map.share ? share : figure);
 
 function nameOf(token) {
   if (token === null) return "—";
@@ -88,19 +110,23 @@ function nameOf(token) {
   return `patch ${Math.floor((token - prefix) / grid[1])},${(token - prefix) % grid[1]}`;
 }
 
-function nameOfSource() {
-  if (state.source === ROLLOUT) return `the rollout over ${layers === 1 ? "the layer" : `all ${layers} layers`}`;
-  const { layer, head } = state.source;
-  return `layer ${layer}, ${head === FUSED ? `${state.fusion} of its heads` : `head ${head}`}`;
+const numberOf = (layer) => facts.layerNumbers[layer];
+
+function nameOfSource(source = state.source) {
+  if (source === ROLLOUT) {
+    return `the rollout over ${layers === 1 || facts.fixed ? "the layers" : `all ${layers} layers`}`;
+  }
+  const { layer, head } = source;
+  return `layer ${numberOf(layer)}, ${head === FUSED ? `${state.fusion} of its heads` : `head ${head}`}`;
 }
 
-/** Write a value with four significant digits, and all its digits beside it for whoever measures. */
-function showValue(element, value) {
+/** Write a value with few digits, and all its digits beside it for whoever measures. */
+function showValue(element, value, write = figure) {
   if (value === undefined || value === null) {
     element.textContent = "—";
     delete element.dataset.value;
   } else {
-    element.textContent = figure(value);
+    element.textContent = write(value);
     element.dataset.value = value;
   }
 }
@@ -117,12 +143,14 @@ const maps = [
   {
     id: "row",
     title: "The query attends to",
+    share: true,
     values: (now) => now.row,
     legend: (now) => `Brighter: ${nameOf(now.query)} draws more on this ${kind}, in ${nameOfSource()}.`,
   },
   {
     id: "column",
     title: "Attends to the query",
+    share: true,
     values: (now) => now.column,
     legend: (now) => `Brighter: this ${kind} draws more on ${nameOf(now.query)}, in ${nameOfSource()}.`,
   },
@@ -132,18 +160,20 @@ if (facts.lens && facts.classes.length) {
     id: "lens",
     title: facts.nextWord ? "comes next" : "logit lens",
     perClass: true,
+    share: true,
     values: () => facts.lens.map((line) => line[state.chosen]),
     legend: () => (facts.nextWord
       ? `Brighter: the model says ${chosenClass()} after this ${kind} with more certainty.`
       : `Brighter: read alone, the head takes this ${kind} for ${chosenClass()} with more certainty.`),
   });
 }
-facts.maps.forEach(([title, lines], index) => {
+facts.maps.forEach(([title, lines, isShare], index) => {
   const perClass = lines.length > 1;
   maps.push({
     id: `method ${index}`,
     title,
     perClass,
+    share: isShare,
     values: () => lines[perClass ? state.chosen : 0],
     legend: () => `Brighter: this ${kind} counts more by the method ${title}${forWhom(perClass)}.`,
   });
@@ -160,4 +190,43 @@ function limitsOf(map, values, query) {
   if (!isLive(map)) return span(values, counted);
   const others = counted.filter((place) => place !== query - prefix);
   return span(values, others.length ? others : counted, RESOLUTION);
+}
+
+/** Why a map of attention has no colours, or nothing where it has. */
+function whyFlat(map, { even, none, high }, query) {
+  if (!isLive(map) || !even) return "";
+  const others = query === "read" ? kindPlural : `other ${kindPlural}`;
+  if (none) return `no attention ${map.id === "row" ? "to" : "from"} ${others}`;
+  if (query === "read" && map.id === "column" && readsMean) {
+    return `${share(high)} each: the query is the mean of all ${kindPlural}`;
+  }
+  return `${share(high)} each`;
+}
+const readsMean = read.every((weight) => weight === read[0]);
+
+function rangeOf(map, { low, high }) {
+  return map.share
+    ? `${(100 * low).toPrecision(2)} to ${(100 * high).toPrecision(2)}\u00a0%`
+    : `${low.toPrecision(2)} to ${high.toPrecision(2)}`;
+}
+
+function titleOf(map, now) {
+  return {
+    row: `What ${now.query === "read" && !facts.nextWord ? "the head" : nameOf(now.query)} attends to`,
+    column: `What attends to ${nameOf(now.query)}`,
+  }[map.id] ?? (map.perClass ? `${map.title}: ${chosenClass()}` : map.title);
+}
+
+/** What the colours leave out: values beyond their range, and special tokens. */
+function aboutScale(map, { low, high, least, most }, values) {
+  const above = counted.filter((place) => values[place] > high && values[place] <= most).length;
+  const below = counted.filter((place) => values[place] < low && values[place] >= least).length;
+  const said = (count, way, end) =>
+    `${count} ${count === 1 ? kind : kindPlural} ${way} the scale, up to ${writes(map)(end)}`;
+  const notes = [];
+  if (above) notes.push(said(above, "above", most));
+  if (below) notes.push(said(below, "below", least));
+  if (apart.some(Boolean)) notes.push("special tokens are set apart from the scale, with their value beside them");
+  const line = notes.join("; ");
+  return line && `${line[0].toUpperCase()}${line.slice(1)}.`;
 }

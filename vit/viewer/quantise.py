@@ -8,19 +8,21 @@ import torch
 from torch import Tensor
 
 LEVELS = 255  # level of the largest weight of a row; level 0 is exactly 0
+DEFLATE = 6  # effort: 9 takes twice the time for a percent
 
 
 def quantise(weights: Tensor) -> tuple[Tensor, Tensor]:
     """Quantise `weights` (..., N), not negative, to levels (..., N) uint8 and scales (...) float32.
 
-    A weight is about its level times the scale of its row; the error is at most half a scale, 1/510 of the
-    largest weight of the row. Each row has its own scale because rows differ by orders of magnitude: with one
-    scale for all, a row that is spread over many tokens would round to zeros beside one with a large weight.
+    A weight is about the square of its level times the scale of its row. Squares give small weights finer
+    steps: where one token takes nearly all of a row, the others keep their differences. Of a row whose
+    largest weight is 1, a weight w is wrong by at most sqrt(w) / 255 + 1 / 510**2. Each row has its own scale
+    because rows differ by orders of magnitude.
     """
-    weights = weights.detach().cpu().double()
-    scale = (weights.amax(-1) / LEVELS).float()
-    step = scale.double()[..., None]
-    levels = torch.where(step > 0, weights / step, 0).round().clamp(0, LEVELS)
+    weights = weights.detach().cpu().float()
+    scale = weights.amax(-1) / LEVELS**2
+    step = scale[..., None]
+    levels = torch.where(step > 0, weights / step, 0).sqrt().round().clamp(0, LEVELS)
     return levels.byte(), scale
 
 
@@ -33,4 +35,4 @@ def pack(layers: Sequence[Tensor]) -> str:
     pairs = [quantise(weights) for weights in layers]
     scales = b"".join(scale.numpy().astype("<f4").tobytes() for _, scale in pairs)
     levels = b"".join(level.numpy().tobytes() for level, _ in pairs)
-    return base64.b64encode(zlib.compress(scales + levels, 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(scales + levels, DEFLATE)).decode("ascii")

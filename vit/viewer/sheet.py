@@ -14,8 +14,9 @@ GUTTER = 12  # pixels between images and around the sheet
 def contact_sheet(pictures: Sequence[Image.Image], *, columns: int | None = None) -> Image.Image:
     """Lay `pictures` out in reading order on one white RGB sheet, 12 pixels apart.
 
-    Every cell is as wide as the widest image and as high as the highest; smaller ones are drawn at its top
-    left, so that edges line up. `columns` defaults to the number that makes the sheet most nearly square.
+    Every cell is as wide as the widest image, and every row as high as its highest; smaller ones are drawn at
+    the top left, so that edges line up. `columns` defaults to the number that makes the sheet most nearly
+    square.
 
     Raises:
         VitError: `pictures` is empty, or `columns` is less than 1.
@@ -29,11 +30,13 @@ def contact_sheet(pictures: Sequence[Image.Image], *, columns: int | None = None
     if columns is None:
         columns = round(math.sqrt(len(pictures) * height / width))
     columns = min(max(columns, 1), len(pictures))
-    rows = math.ceil(len(pictures) / columns)
-
-    step_x, step_y = width + GUTTER, height + GUTTER
-    sheet = Image.new("RGB", (GUTTER + columns * step_x, GUTTER + rows * step_y), PAPER)
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, columns)
-        sheet.paste(picture.convert("RGB"), (GUTTER + column * step_x, GUTTER + row * step_y))
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    heights = [max(picture.height for picture in row) for row in rows]
+    across = GUTTER + columns * (width + GUTTER)
+    sheet = Image.new("RGB", (across, GUTTER + sum(heights) + len(rows) * GUTTER), PAPER)
+    top = GUTTER
+    for row, high in zip(rows, heights, strict=True):
+        for column, picture in enumerate(row):
+            sheet.paste(picture.convert("RGB"), (GUTTER + column * (width + GUTTER), top))
+        top += high + GUTTER
     return sheet

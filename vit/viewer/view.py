@@ -1,7 +1,7 @@
 """What one interactive page shows, and the checks that its parts fit each other."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,10 @@ class View:
         caption: A line below it, for example model and image size.
         weights: L tensors (H, N, N), first layer first, rows query and columns key; rows sum to 1, and a
             query that may attend to nothing has a row of zeros.
+        layers: The layers' numbers in the model; empty: 0 to L - 1.
+        rollout: (N, N), the rollout over all layers of the model, where `weights` are too few to compute it:
+            heads fused, H = 1, or layers missing. Its head fusion and discarding are those of `start`.
+        left_out: A sentence on what `weights` lack; empty if nothing.
         prefix: Number of tokens before the patches; 0 for text.
         prefix_names: Their names, e.g. `["class", "register 1"]`.
         read: (N,), the weights with which the head averages the final tokens; sums to 1.
@@ -53,6 +57,7 @@ class View:
         picture: The crop that the model saw, any mode and size; None draws the maps without an image.
         tokens: For text, N strings; otherwise empty.
         special: For text, N flags, True for special tokens such as [CLS] and [SEP]; otherwise empty.
+        apart: Draw special tokens without a color and leave them out of the range of colors.
         written: For text, N flags, True for tokens that the model wrote, which are underlined; empty: none.
         target: For the text of an encoder-decoder, index of the target's first token, which begins a line of
             its own; the tokens before it are the source. None for one text.
@@ -60,6 +65,7 @@ class View:
         next_word: Whether the classes are the next token, which the model predicts from each token.
         classes: K listed classes as (label, probability), best first; empty without a head.
         maps: Method name -> (K, P) for a map per class, or (1, P) for one map for all; any finite values.
+        shares: Names of the maps whose values are shares of attention, which the page writes in percent.
         lens: (P, K), the head's probability of each listed class when it reads that patch alone.
         lens_best: P times (label, probability): the best of all classes for that patch alone.
         outliers: bool (P,), patches whose output norm is unusually high.
@@ -71,17 +77,22 @@ class View:
     weights: Sequence[Tensor]
     read: Tensor
     grid: tuple[int, int] | None
+    layers: Sequence[int] = ()
+    rollout: Tensor | None = None
+    left_out: str = ""
     prefix: int = 0
     prefix_names: Sequence[str] = ()
     picture: Image.Image | None = None
     tokens: Sequence[str] = ()
     special: Sequence[bool] = ()
+    apart: bool = True
     written: Sequence[bool] = ()
     target: int | None = None
     note: str = ""
     next_word: bool = False
     classes: Sequence[tuple[str, float]] = ()
     maps: Mapping[str, Tensor] = field(default_factory=dict)
+    shares: Collection[str] = ()
     lens: Tensor | None = None
     lens_best: Sequence[tuple[str, float]] = ()
     outliers: Tensor | None = None
@@ -115,6 +126,13 @@ def check_view(view: View) -> None:
     if abs(total - 1) > 1e-3:
         raise VitError(f"read sums to {total:.6g}, expected 1: it weights the final tokens")
     _check_start(view)
+    if len(view.layers) not in (0, len(view.weights)):
+        raise VitError(f"layers has {len(view.layers)} numbers, expected {len(view.weights)}, as weights has")
+    if view.rollout is not None:
+        _check_values("rollout", view.rollout, (tokens, tokens), "one row per token")
+        heads = view.weights[0].shape[0]
+        if heads != 1:
+            raise VitError(f"weights have {heads} heads, expected 1, fused, beside a rollout")
 
     patches, classes = tokens - view.prefix, len(view.classes)
     for name, values in view.maps.items():

@@ -157,6 +157,11 @@ def _require_room(model: Any, known: int, max_tokens: int) -> None:
         NoRoom: With the numbers.
     """
     room = getattr(model, "length", max_tokens + known) - known
+    if room < 1:
+        raise NoRoom(
+            f"the text fills the {known} tokens that the model reads, so it cannot go on with it: give a "
+            "shorter text, or leave max_tokens out"
+        )
     if max_tokens > room:
         raise NoRoom(
             f"max_tokens is {max_tokens}, and the model, which reads {room + known} tokens, has room for "

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vit.attribution.pieces import merge_pieces
+from vit.errors import VitError
 
 SPACE = "\u2581"  # what some vocabularies call a space
 
@@ -43,9 +44,14 @@ def text_words(tokenizer: Any, text: str, *, merge: bool = True, ends: Sequence[
         merge: Whether word pieces are merged to words; otherwise every token is a word. Special tokens are
             words of their own.
         ends: Ids that are left out where the tokenizer puts them after a text: a model goes on with it.
+
+    Raises:
+        VitError: The text has no token: it is empty, and the tokenizer adds no special ones.
     """
     pieces = tokenizer.pieces(text)
     count = len(pieces.ids)
+    if not count:
+        raise VitError("the text is empty: it has no token for the model to read")
     while count > 1 and pieces.words[count - 1] is None and pieces.ids[count - 1] in ends:
         count -= 1
     parts = pieces.words[:count]

@@ -10,8 +10,11 @@ const rows = data.rows.map((values, index) => {
 });
 const has = (field) => data.fields.includes(field);
 const percent = (score) => `${(100 * score).toFixed(score > 0.995 && score < 1 ? 1 : 0)} %`;
-// A path may hold any character; each part is escaped, the slashes are not.
-const address = (path) => path.split("/").map(encodeURIComponent).join("/");
+// A path may hold any character; each is escaped, the slashes are not. A byte that is no UTF-8 is a lone surrogate.
+const escaped = (character) => /^\p{Surrogate}$/u.test(character)
+  ? `%${(character.charCodeAt(0) & 0xff).toString(16)}`
+  : encodeURIComponent(character);
+const address = (path) => path.split("/").map((part) => [...part].map(escaped).join("")).join("/");
 
 const text = new Intl.Collator(undefined, { numeric: true });
 const number = (field, sign) => (one, other) =>

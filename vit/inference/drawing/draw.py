@@ -3,11 +3,13 @@
 import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from PIL import Image
@@ -17,7 +19,7 @@ from vit.attribution.query import Query
 from vit.attribution.roster import QUICK_CLASS_METHODS
 from vit.core import Tower, probabilities
 from vit.errors import VitError
-from vit.inference.file_names import drawing_path
+from vit.inference.drawing.file_names import remove_drawings, save_drawing, thumbnails
 from vit.inference.kept import with_kept
 from vit.inference.predict import top_classes
 from vit.inference.words.vocabulary import class_names
@@ -25,6 +27,7 @@ from vit.inputs.files import absolute_inputs, can_list_again, find_inputs
 from vit.jobs.job import Job, ProgressCallback
 from vit.jobs.table import Row
 from vit.viewer import View, contact_sheet, page
+from vit.viewer.gallery import gallery
 
 COLUMNS: dict[str, Any] = {
     "path": str,
@@ -37,13 +40,20 @@ COLUMNS: dict[str, Any] = {
     "register_mass": float,
     "outlier_mass": float,
     "outliers": int,
+    "sink_mass": float,
+    "sinks": int,
     "overlay": str,
     "page": str,
 }
 TABLE = "attend.csv"
 SHEET = "sheet.png"
+GALLERY = "index.html"
 FAITHFULNESS = "faithfulness.csv"
+PRINT = "print"  # the column of rows whose overlays are also vectors
+DRAWN = ("overlay", "page", PRINT)  # the columns with files
 ON_SHEET = 12  # overlays on the sheet; also the default number of pages
+COMPRESSION = 4  # of PNG: half of the time of 6, Pillow's default, for 2 % more bytes
+SHEET_SIDE = 1024  # pixels of the longest side of the largest overlay on the sheet
 
 
 @dataclass(frozen=True)
@@ -96,12 +106,14 @@ class Drawing(NamedTuple):
         overlay: Draws the overlay; None if the input could not be explained.
         view: Computes the content of its page.
         file: Path of its drawings, without suffix; None: that of its row.
+        prints: Writes the overlay as vectors, by the suffix of the file: at most one.
     """
 
     row: Row
     overlay: Callable[[], Image.Image] | None = None
     view: Callable[[], View] | None = None
     file: str | None = None
+    prints: Mapping[str, Callable[[Path], Any]] = MappingProxyType({})
 
 
 class Drawer(Protocol):
@@ -112,11 +124,15 @@ class Drawer(Protocol):
             continued.
         columns: Number of columns of the sheet.
         own_columns: Names of the columns of rows that other drawings have not.
+        title: Model and map, for the gallery.
+        model: The model.
     """
 
     settings: dict[str, Any]
     columns: int
     own_columns: Sequence[str]
+    title: str
+    model: Any
 
     def check(self) -> None:
         """Refuse what the model cannot serve.
@@ -156,10 +172,11 @@ def draw_maps(
     An interrupted job is continued after the shards that it finished.
 
     Args:
-        drawer: `vit.inference.draw_images.ImageDrawer` or `vit.inference.draw_texts.TextDrawer`.
+        drawer: `vit.inference.drawing.images.ImageDrawer` or `vit.inference.drawing.texts.TextDrawer`.
         inputs: Files, folders, glob patterns.
-        folder: Gets `NAME.png` for each input NAME (in the input's own subfolders), `NAME.html` for the first
-            `pages` of them, `attend.csv` with one row per input, and `sheet.png` with the first overlays.
+        folder: Gets `NAME.png` for each input NAME (in the input's own subfolders), `NAME.svg` or `NAME.pdf`
+            where the drawer makes prints, `NAME.html` for the first `pages` of them, `attend.csv` with one
+            row per input, `sheet.png` with the first overlays, and `index.html`, the gallery of all.
         pages: Number of inputs that get an interactive page.
         overwrite: Replace the drawings of an earlier job.
         resume: Continue an interrupted job; otherwise its shards are computed again.
@@ -185,9 +202,13 @@ def draw_maps(
             row: Row = dict.fromkeys(columns) | drawing.row
             if drawing.overlay is not None:
                 file = drawing.file or row["path"]
-                row["overlay"] = _save(folder, file, ".png", drawing.overlay().save)
+                save = partial(save_drawing, folder, file, reserved=(SHEET, GALLERY))
+                row["overlay"] = save(".png", partial(drawing.overlay().save, compress_level=COMPRESSION))
+                for suffix, write in drawing.prints.items():
+                    row[PRINT] = save(suffix, write)
                 if num_explained < pages and drawing.view is not None:
-                    row["page"] = _save(folder, file, ".html", _text_writer(page(drawing.view())))
+                    content = page(drawing.view()).encode()
+                    row["page"] = save(".html", partial(Path.write_bytes, data=content))
                 num_explained += 1
             drawn.append(row)
         return drawn
@@ -201,7 +222,7 @@ def draw_maps(
         overwrite=overwrite,
         resume=resume and not table.exists(),  # the drawings of a table that is replaced are removed below
         compare_inputs=can_list_again(inputs),
-        on_discard=lambda row: _remove_drawings(folder, row),
+        on_discard=lambda row: remove_drawings(folder, row, DRAWN),
     )
     with drawer.reader() as reader, job:
         if overwrite:
@@ -213,9 +234,12 @@ def draw_maps(
             on_progress,
         )
         drawn = (row for row in job.rows() if row["overlay"])
-        sheet = [Image.open(folder / row["overlay"]) for row in islice(drawn, ON_SHEET)]
+        sheet = thumbnails((folder / row["overlay"] for row in islice(drawn, ON_SHEET)), SHEET_SIDE)
         if sheet:
-            contact_sheet(sheet, columns=min(drawer.columns, len(sheet))).save(folder / SHEET)
+            whole = contact_sheet(sheet, columns=min(drawer.columns, len(sheet)))
+            whole.save(folder / SHEET, compress_level=COMPRESSION)
+        shown = gallery(job.rows(), caption=drawer.title, labels=drawer.model.labels, count=counts.total())
+        (folder / GALLERY).write_text(shown, encoding="utf-8")
         job.finish()
     return counts
 
@@ -240,16 +264,9 @@ def remove_earlier(folder: Path) -> None:
         return
     with table.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
         for row in csv.DictReader(stream):
-            _remove_drawings(folder, row)
-    for name in (TABLE, FAITHFULNESS, SHEET):
+            remove_drawings(folder, row, DRAWN)
+    for name in (TABLE, FAITHFULNESS, SHEET, GALLERY):
         (folder / name).unlink(missing_ok=True)
-
-
-def _remove_drawings(folder: Path, row: Row) -> None:
-    """Remove the overlay and the page of a row."""
-    for name in (row.get("overlay"), row.get("page")):
-        if name and ".." not in PurePath(name).parts and not PurePath(name).is_absolute():
-            (folder / name).unlink(missing_ok=True)
 
 
 def class_columns(model: Tower, logits: Tensor, target: Tensor | None) -> list[dict[str, Any]]:
@@ -279,15 +296,3 @@ def overlay_lines(row: Row, description: str) -> tuple[str, str]:
     title = f"{label} · {100 * row['score']:.0f} %" if label else ""
     for_class = f" · for {explained}" if explained not in (None, label) else ""
     return title, f"{row['path']} · {description}{for_class}"
-
-
-def _save(folder: Path, name: str, suffix: str, save: Callable[[Path], Any]) -> str:
-    """Save under the input's name, and return the path within the folder."""
-    path = folder / drawing_path(name, suffix, reserved=SHEET)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(path)
-    return str(path.relative_to(folder))
-
-
-def _text_writer(text: str) -> Callable[[Path], Any]:
-    return lambda path: path.write_text(text, encoding="utf-8")

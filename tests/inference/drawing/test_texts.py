@@ -12,8 +12,8 @@ from PIL import Image
 import vit
 from vit.cli import main
 from vit.errors import VitError
-from vit.inference.draw import Request
-from vit.inference.draw_texts import TextDrawer, explain_text, file_name
+from vit.inference.drawing.draw import Request
+from vit.inference.drawing.texts import TextDrawer, explain_text, file_name
 from vit.inputs.texts import list_texts
 from vit.jobs.rows import RowFiles
 

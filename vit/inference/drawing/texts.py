@@ -11,7 +11,7 @@ from vit.attribution.explain import check_method, explain
 from vit.attribution.roster import METHODS
 from vit.data.tables.records import Record
 from vit.errors import VitError
-from vit.inference.draw import Drawing, Request, class_columns, overlay_lines
+from vit.inference.drawing.draw import Drawing, Request, class_columns, overlay_lines
 from vit.inference.page import view_of
 from vit.inference.reading import Reading
 from vit.inference.words.matrix import word_matrix
@@ -76,7 +76,7 @@ def explain_text(
 
 
 class TextDrawer:
-    """Explains texts one at a time; a `vit.inference.draw.Drawer`.
+    """Explains texts one at a time; a `vit.inference.drawing.draw.Drawer`.
 
     Args:
         model: In eval mode, with `preprocess`.
@@ -108,6 +108,7 @@ class TextDrawer:
         self.model, self.request, self.text = model, request, text
         self.merge, self.max_tokens, self.apart, self.caption = merge, max_tokens, apart, caption
         self.description = request.describe("word")
+        self.title = " · ".join(filter(None, (caption, self.description)))
         self.settings = {**vars(request), "merge": merge, "apart": apart, "text": text}
         self.column, self.keep = column, list(keep)
         self.settings |= {"column": column} if column else {}  # left out: jobs of earlier versions go on
@@ -179,6 +180,7 @@ class TextDrawer:
                 caption=f"{item.name} · {self.caption}",
                 target=None if found.targets is None else int(found.targets[0]),
                 query=word,
+                apart=self.apart,
                 **start,
             ),
             file_name(item.name),

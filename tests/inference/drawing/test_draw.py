@@ -70,6 +70,7 @@ def test_overwriting_leaves_nothing_of_before(
     assert sorted(path.name for path in output.iterdir()) == [
         "attend.csv",
         "c.png.png",
+        "index.html",
         "mine.txt",
         "sheet.png",
     ]
@@ -163,7 +164,7 @@ def test_evaluate_attribution(digits_run: Path, capsys: pytest.CaptureFixture[st
         (["--method", "raw", "--layer", "9"], "layer is 9, expected 0 to 1"),
         (["--method", "legrad", "--target", "horse"], "target is horse"),
         (["--pages", "-1"], "--pages is -1"),
-        (["--discard", "1.5"], "discard is 1.5, expected a share"),
+        (["--method", "rollout", "--discard", "1.5"], "discard is 1.5, expected a share"),
     ],
 )
 def test_bad_words(
