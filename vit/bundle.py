@@ -69,10 +69,14 @@ def save_model(model: Any, folder: str | Path) -> None:
             be written to.
     """
     if model.preprocess is None:
-        needed = {"image": "vit.data.preprocess.Preprocess", "text": "vit.text.Tokenizer"}[model.reads]
+        way_out = {
+            "image": "set model.preprocess, a vit.data.preprocess.Preprocess",
+            "text": "vit.from_huggingface(model, tokenizer) takes the tokenizer along, and "
+            "model.use_tokenizer(vit.text.Tokenizer(CONTENT_OF_tokenizer.json, model.length)) sets one",
+        }[model.reads]
         raise VitError(
-            f"the model has no preprocess, which {model.reads}s need: set model.preprocess, a {needed}, or "
-            "load the model with vit.load_model"
+            f"the model has no preprocess, which {model.reads}s need: {way_out}; vit.load_model reads one "
+            "with the weights"
         )
     _require_replaceable(Path(folder))
     bundle = Bundle(

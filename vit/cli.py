@@ -12,10 +12,11 @@ import traceback
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
-from types import FrameType
+from types import FrameType, ModuleType
 
 from jsonargparse import ArgumentParser
 
+from vit.api.parsing import parse
 from vit.config import nearest
 from vit.errors import UsageError, VitError, one_line_message
 
@@ -26,19 +27,20 @@ VERBS = {
     "embed": "turn texts or images into vectors, one row each",
     "attend": "draw what the model attended to",
     "generate": "continue texts, or answer them",
+    "export": "write a model as ONNX, pt2 or safetensors for other libraries",
+    "serve": "answer requests over HTTP, with a page to try the model on",
     "info": "describe a model",
     "models": "list the models that are available",
     "data": "describe a dataset",
 }
 
+PRINT_COMPLETION = "--print-completion"
+OPTIONS = ("--help", "--version", PRINT_COMPLETION)  # in the place of a verb
+
 # Signals that end a command with its files closed, and the message; the exit code is 128 and the number.
 ENDINGS = {signal.SIGTERM: "terminated"}
 if hasattr(signal, "SIGHUP"):  # Windows has none
     ENDINGS[signal.SIGHUP] = "hung up: the terminal or the connection was closed"
-
-# Options of `vit train` for a file of weights, and the way out where another verb is given one.
-OF_WEIGHTS = ("--model.like", "--model.key")
-FILES_OF_WEIGHTS = "a file of weights becomes a model by vit.load_model(FILE, like=...).save(FOLDER)"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` leaves SIGHUP: it stays ignored
             signal.signal(number, _end)
     try:
+        if args[0].partition("=")[0] == PRINT_COMPLETION:
+            return _print_completion(args)
         return _run(args[0], args[1:])
     except VitError as error:
         return _fail(str(error), error.exit_code)
@@ -83,9 +87,17 @@ def _unexpected(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{hint}"
 
 
-def _run(verb: str, args: list[str]) -> int:
-    if verb not in VERBS:
-        raise UsageError(f"unknown verb {verb}{nearest(verb, list(VERBS))}")
+def _print_completion(args: list[str]) -> int:
+    """Print the script that completes `vit` in a shell, `--print-completion SHELL`."""
+    from vit.completion import completion_script
+
+    shell = "=".join(args).partition("=")[2]
+    print(completion_script(shell, {verb: (what, _parser(verb)[1]) for verb, what in VERBS.items()}))
+    return 0
+
+
+def _parser(verb: str) -> tuple[ModuleType, ArgumentParser]:
+    """The module of a verb, and the parser of its arguments."""
     command = import_module(f"vit.commands.{verb}")
     parser = ArgumentParser(
         prog=f"vit {verb}",
@@ -95,59 +107,16 @@ def _run(verb: str, args: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
+    return command, parser
+
+
+def _run(verb: str, args: list[str]) -> int:
+    if verb not in VERBS:
+        raise UsageError(f"unknown verb {verb}{nearest(verb, [*VERBS, *OPTIONS])}")
+    command, parser = _parser(verb)
     if hasattr(command, "prepare") and not {"-h", "--help"} & set(args):
         args = command.prepare(args)
-    _refuse_parts(parser, args)
-    try:
-        arguments = parser.parse_args(args)
-    except argparse.ArgumentError as error:
-        raise UsageError(_explain(parser, args, error)) from None
-    return command.run(arguments)
-
-
-def _refuse_parts(parser: ArgumentParser, args: list[str]) -> None:
-    """Refuse `--NAME.x` where NAME is an argument without parts: jsonargparse would take it for NAME itself.
-
-    Raises:
-        UsageError: There is one.
-    """
-    known = _options(parser)
-    names = {action.dest for action in parser._actions}
-    for arg in args[: args.index("--") if "--" in args else None]:
-        option = arg.partition("=")[0]
-        parts = option.removeprefix("--").replace("-", "_").split(".")
-        parents = {".".join(parts[:end]) for end in range(1, len(parts))}
-        # `+` after an option appends to its list.
-        if option.startswith("--") and option.rstrip("+") not in known and parents & names:
-            raise UsageError(_unknown(option, known))
-
-
-def _options(parser: ArgumentParser) -> list[str]:
-    return sorted(option for action in parser._actions for option in action.option_strings)
-
-
-def _unknown(option: str, known: list[str]) -> str:
-    """The message about an option that a verb does not have."""
-    if option in OF_WEIGHTS:
-        return f"unknown option {option}: {FILES_OF_WEIGHTS}"
-    return f"unknown option {option}{nearest(option, known)}"
-
-
-def _explain(parser: ArgumentParser, args: list[str], error: Exception) -> str:
-    """What is wrong with the arguments: an unknown option and the nearest one, or argparse's message."""
-    known = _options(parser)
-    for arg in args:
-        option = arg.partition("=")[0]
-        if option.startswith("--") and len(option) > 2 and option not in known:
-            return _unknown(option, known)
-    message = str(error)
-    head, required, names = message.partition("are required: ")
-    if required:  # argparse gives their bare names
-        options = {
-            action.dest: action.option_strings[-1] for action in parser._actions if action.option_strings
-        }
-        message = head + required + ", ".join(options.get(name, name) for name in names.split(", "))
-    return f"{message} (see {parser.prog} --help)"
+    return command.run(parse(parser, args))
 
 
 def _overview() -> str:
@@ -156,7 +125,8 @@ def _overview() -> str:
         "usage: vit VERB ...\n\n"
         "Train vision transformers, predict folders of images, and see what the model attended to.\n\n"
         f"{lines}\n\n"
-        "vit VERB --help says more, with an example; vit --version says which vit this is.\n\n"
+        "vit VERB --help says more, with an example; vit --version says which vit this is;\n"
+        "vit --print-completion bash (or zsh) prints a script that completes verbs and options.\n\n"
         "example:\n  vit train --config digits && vit predict runs/digits PICTURES --output labels.csv"
     )
 

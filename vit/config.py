@@ -20,6 +20,7 @@ MODEL_HELP = (
 # As Lightning's: of the weights, and of the matrix products.
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 Compile = bool | Literal["auto"]
+LoggerName = Literal["csv", "tensorboard", "wandb", "trackio"]
 
 
 @dataclass
@@ -240,6 +241,9 @@ class TrainerConfig:
         on_cpu: The shipped config that is made for a machine without a GPU; where this one runs on such, it
             is named, with the time that this one takes. None: this one.
         progress: Show the progress bar (on a terminal; a line per epoch elsewhere).
+        logger: Where figures and overlays go beside `metrics.csv` and `steps.csv`: `csv`: nowhere else;
+            `tensorboard`: the run folder; `wandb` (Weights & Biases) or `trackio`, with the package of that
+            name.
         overlays: Validation images whose attention is drawn after each epoch, to `overlays/`; 0 is none.
         overlay_method: Attribution method of these overlays, see `vit attend --help`.
     """
@@ -257,6 +261,7 @@ class TrainerConfig:
     compile: Compile = "auto"
     on_cpu: str | None = None
     progress: bool = True
+    logger: LoggerName = "tensorboard"
     overlays: int = 8
     overlay_method: str = "relevance"
 

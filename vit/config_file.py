@@ -218,7 +218,7 @@ def stored_config(file: Path) -> Config:
 # Keys of `trainer` that may change when a run is resumed.
 OPEN_TO_CHANGE = (
     "max_epochs", "max_time", "patience", "accelerator", "devices", "num_nodes", "save_every", "progress",
-    "overlays", "overlay_method", "compile", "on_cpu",
+    "logger", "overlays", "overlay_method", "compile", "on_cpu",
 )  # fmt: skip
 
 

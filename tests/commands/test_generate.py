@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +41,15 @@ def test_the_text_of_generate(folder: Path, capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr().out == texts[0][: texts[0].find(word)] + "\n"
 
 
+def given(content: bytes) -> io.TextIOWrapper:
+    """Standard input."""
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", errors="surrogateescape")
+
+
 def test_lines_of_standard_input(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\na dog\r\n"))
+    monkeypatch.setattr(sys, "stdin", given(b"the cat\na dog\r\n"))
     words = ["generate", f"hf:{folder}", "--text", "first", "--text", "-", "--max-tokens", "4"]
     assert main(words) == 0
     model = vit.load_model(f"hf:{folder}")
@@ -54,12 +60,44 @@ def test_lines_of_standard_input(
 def test_a_prompt_that_is_refused_ends_no_other(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\n\na dog\n"))
+    monkeypatch.setattr(sys, "stdin", given(b"the cat\n\na dog\n"))
     assert main(["generate", f"hf:{folder}", "--text", "-", "--max-tokens", "4"]) == 3
     one, other = vit.load_model(f"hf:{folder}").generate(["the cat", "a dog"], max_tokens=4)
     written = capfd.readouterr()
     assert written.out == f"{one}\n\n{other}\n"  # a line for each prompt
     assert written.err == "vit: prompt 2: the prompt is empty: a prompt needs at least one token\n"
+
+
+def test_a_line_that_is_not_utf_8_ends_no_other(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", given("Zoë\n".encode() + b"caf\xe9\na dog\n"))
+    assert main(["generate", f"hf:{folder}", "--text", "-", "--max-tokens", "4"]) == 3
+    one, other = vit.load_model(f"hf:{folder}").generate(["Zoë", "a dog"], max_tokens=4)
+    written = capfd.readouterr()
+    assert written.out == f"{one}\n\n{other}\n"
+    assert written.err == "vit: prompt 2: the prompt is not UTF-8: byte 4 is 0xe9; convert it first\n"
+    assert main(["generate", f"hf:{folder}", "--text", os.fsdecode(b"caf\xe9")]) == 1
+    assert "not UTF-8: byte 4 is 0xe9" in capfd.readouterr().err
+
+
+def test_control_characters_are_not_obeyed_by_a_terminal(folder: Path) -> None:
+    pty = pytest.importorskip("pty")
+    program = (
+        "import sys, vit.text.generation as generation\n"
+        "generation.stream = lambda *_, **__: iter(['a\\x1b[2J', 'b\\tc\\r\\x9b\\x07é'])\n"
+        f"from vit.cli import main; sys.exit(main(['generate', 'hf:{folder}', '--text', 'a']))"
+    )
+    command = [sys.executable, "-c", program]
+    piped = subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONUTF8": "1"})
+    assert piped.stdout.decode() == "a\x1b[2Jb\tc\r\x9b\x07é\n"  # a file has what the model wrote
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdout=theirs, env=os.environ | {"PYTHONUTF8": "1"}) as running:
+        assert running.wait(timeout=60) == 0
+    os.close(theirs)
+    shown = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert re.sub(" +", "\t", shown).rstrip() == "a\\x1b[2Jb\tc\\r\\x9b\\x07é"
 
 
 def test_the_text_comes_as_it_is_made(folder: Path) -> None:
@@ -91,6 +129,13 @@ def test_the_text_comes_as_it_is_made(folder: Path) -> None:
         (["--text", "a", "--top-k", "0"], "--top-k is 0, expected at least 1"),
         (["--text", "a", "--top-p", "0"], "--top-p is 0.0, expected a probability"),
         (["--text", "a", "--temperature", "-1"], "--temperature is -1.0, expected 0 or more"),
+        (["--text", "a", "--temperature", "nan"], "--temperature is nan, expected a number"),
+        (["--text", "a", "--temperature", ".nan"], "--temperature is nan, expected 0 or more, and finite"),
+        (["--text", "a", "--temperature", ".inf"], "--temperature is inf, expected 0 or more, and finite"),
+        (["--text", "a", "--top-k", "5"], "--top-k is 5, and --temperature is 0"),
+        (["--text", "a", "--top-p", "0.9", "--temperature", "0"], "--top-p is 0.9, and --temperature is 0"),
+        (["--text", ""], "--text is empty: give it some words"),
+        (["--text", "a", "--text", ""], "--text is empty: give it some words"),
         (["--text", "a", "--stop", ""], "--stop is empty"),
         (["--text", "a", "--max-token", "3"], "did you mean --max-tokens?"),
     ],
@@ -111,7 +156,6 @@ def test_failure_is_1_and_one_line(
         (["nowhere", "--text", "a"], "nowhere is not a model"),
         ([str(digits_run), "--text", "a"], "does not generate texts (it reads images)"),
         ([str(texts_run), "--text", "a"], "does not generate texts (its tokens see those after them)"),
-        ([model, "--text", ""], "the prompt is empty"),
         ([model, "--text", "b" * 60], "has 60 tokens, and the model reads 47"),
         ([model, "--text", "a", "--max-tokens", "60"], "has room for 47 after the 1 of the prompt"),
     ):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -246,18 +247,71 @@ def test_what_does_not_fit_is_said() -> None:
     for options, said in (
         ({"max_tokens": 0}, "max_tokens is 0, expected at least 1"),
         ({"temperature": -1}, "temperature is -1, expected 0"),
-        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": float("nan")}, "temperature is nan, expected 0 .* or more, and finite"),
         ({"top_k": 0}, "top_k is 0, expected at least 1"),
         ({"top_p": 0}, "top_p is 0, expected a probability"),
         ({"top_p": 1.5}, "top_p is 1.5"),
         ({"stop": ["a", ""]}, "a stop word is empty"),
+        ({"stop": 3}, "stop is 3, expected a word or a list of words"),
+        ({"stop": None}, "stop is None, expected a word"),
+        ({"top_k": 3}, "top_k is 3, and temperature is 0, which takes the most probable token"),
+        ({"top_p": 0.5, "seed": 1}, "top_p is 0.5, and temperature is 0"),
+        ({"max_tokens": 2.5}, "max_tokens is 2.5, expected a whole number"),
+        ({"max_tokens": "3"}, "max_tokens is '3', expected a whole number"),
+        ({"max_tokens": True}, "max_tokens is True, expected a whole number"),
+        ({"max_tokens": None}, "max_tokens is None, expected a whole number"),
+        ({"temperature": "1"}, "temperature is '1', expected a number"),
+        ({"temperature": True}, "temperature is True, expected a number"),
+        ({"seed": "x"}, "seed is 'x', expected a whole number"),
+        ({"seed": 1.5}, "seed is 1.5, expected a whole number"),
+        ({"seed": True}, "seed is True, expected a whole number"),
+        ({"temperature": 1, "top_k": 1.5}, "top_k is 1.5, expected a whole number"),
+        ({"temperature": 1, "top_p": "0.5"}, "top_p is '0.5', expected a number"),
     ):
         with pytest.raises(UsageError, match=said):
             model.generate("a", **options)
+    numbers = {
+        "max_tokens": np.int64(3),
+        "temperature": np.float32(1),
+        "top_k": np.int32(5),
+        "seed": np.int8(1),
+    }
+    assert model.generate("a", **numbers) == model.generate("a", max_tokens=3, temperature=1, top_k=5, seed=1)
     _, ours = t5()
     ids = torch.full((1, 3), 7)
     with pytest.raises(VitError, match="the prompt is empty"):
         generate_ids(ours, ids)
+
+
+@pytest.mark.parametrize("make", [gpt2, t5])
+def test_what_is_no_batch_of_ids_is_said(make: Any) -> None:
+    _, ours = make(vocabulary=41)
+    ids = torch.tensor([[11, 2, 3], [4, 5, 40]])
+    every = torch.ones(2, 3, dtype=torch.bool)
+    for odd, mask, said in (
+        (ids.float(), None, r"ids have shape \(2, 3\) and torch.float32, expected \(B, N\), torch.int64"),
+        (ids[0], None, r"ids have shape \(3,\) and torch.int64, expected \(B, N\)"),
+        (ids.bool(), None, "torch.bool, expected"),
+        (ids.tolist(), None, "ids are of type list, expected a tensor"),
+        (ids + 1, None, "ids are from 3 to 41, expected 0 to 40"),
+        (ids - 3, None, "ids are from -1 to 37, expected 0 to 40"),
+        (ids, every[:, :2], r"mask has shape \(2, 2\), expected \(2, 3\): one entry per id"),
+        (ids, every[:1], r"mask has shape \(1, 3\), expected \(2, 3\)"),
+        (ids, every.long(), "mask is torch.int64, expected torch.bool"),  # it would be taken for places
+        (ids, every.tolist(), "mask is of type list, expected a tensor"),
+        (ids, ~every, "prompt 1 is empty"),
+        (ids[:, :0], None, "prompt 1 is empty"),
+    ):
+        with pytest.raises(VitError, match=said):
+            generate_ids(ours, odd, mask, max_tokens=2)
+    assert generate_ids(ours, ids[:0], max_tokens=2) == []
+    wanted = plain(generate_ids(ours, ids, every, max_tokens=2))
+    assert plain(generate_ids(ours, ids.int(), every, max_tokens=2)) == wanted
+
+
+def test_a_prompt_in_a_list_is_no_text_to_stream() -> None:
+    with pytest.raises(VitError, match="a prompt is of type list, expected a text"):
+        next(stream(language_model(), ["a"]))  # type: ignore[arg-type]
 
 
 def test_a_model_without_an_end_goes_on_to_the_last_token() -> None:

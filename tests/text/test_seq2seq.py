@@ -12,7 +12,7 @@ import vit
 from vit.core import new_cache
 from vit.errors import VitError
 from vit.positions.absolute import sinusoidal
-from vit.text import train_tokenizer
+from vit.text import Tokenizer, train_tokenizer
 from vit.text.seq2seq import EncoderDecoder
 
 from ..towers import block_spec
@@ -184,9 +184,10 @@ def test_what_does_not_fit_is_said() -> None:
 @pytest.mark.parametrize("head", ["tied", "own", "none"])
 def test_a_bundle_gives_the_same(head: str, tmp_path: Path) -> None:
     model = paper(head=head, length=29)
-    with pytest.raises(VitError, match="the model has no preprocess"):
+    with pytest.raises(VitError, match=r"has no preprocess, which texts need: .*model\.use_tokenizer\("):
         model.save(tmp_path)
-    model.use_tokenizer(train_tokenizer(["the cat sat"] * 3, vocabulary=30, length=29))
+    trained = train_tokenizer(["the cat sat"] * 3, vocabulary=30, length=29)
+    model.use_tokenizer(Tokenizer(trained.definition, model.length))  # as the message says
     model.save(tmp_path)
     again = vit.load_model(tmp_path)
     ids, mask, target = inputs()

@@ -7,16 +7,18 @@ example:
 
 The new text goes to standard output as it comes, without the prompt, and nothing else does; each text ends
 with a line break. --temperature 0, the default, takes the most probable token each time. With --seed, a text
-depends on the prompt and the seed alone.
+depends on the prompt and the seed alone. A terminal is shown control characters as \\x1b, and does not obey.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
-from vit.commands.common import require_positive
 from vit.config import MODEL_HELP
 from vit.errors import UsageError, VitError
+from vit.ranges import require_positive
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -68,10 +70,11 @@ def run(arguments: "Namespace") -> int:
     }
     tokenizer_of(model)  # a model that cannot is one error, not one for each prompt
     single, bad = len(arguments.text) == 1 and arguments.text[0] != "-", 0
+    shown = _harmless if sys.stdout.isatty() else str
     for number, prompt in enumerate(_prompts(arguments.text), 1):
         try:
-            for piece in stream(model, prompt, stop=arguments.stop or (), **options):
-                print(piece, end="", flush=True)
+            for piece in stream(model, _decoded(prompt), stop=arguments.stop or (), **options):
+                print(shown(piece), end="", flush=True)
         except VitError as error:
             if single:
                 raise
@@ -85,31 +88,55 @@ def _check(arguments: "Namespace") -> None:
     """Refuse what cannot be before the model is loaded.
 
     Raises:
-        UsageError: A number outside its range, or an empty stop word.
+        UsageError: A number outside its range, one without an effect, an empty prompt, or an empty stop word.
     """
+    if "" in arguments.text:
+        raise UsageError("--text is empty: give it some words")
     require_positive("--max-tokens", arguments.max_tokens)
     if arguments.top_k is not None:
         require_positive("--top-k", arguments.top_k)
     if not 0 <= arguments.temperature < float("inf"):
-        raise UsageError(f"--temperature is {arguments.temperature}, expected 0 or more")
+        raise UsageError(f"--temperature is {arguments.temperature}, expected 0 or more, and finite")
     if arguments.top_p is not None and not 0 < arguments.top_p <= 1:
         raise UsageError(f"--top-p is {arguments.top_p}, expected a probability above 0 and at most 1")
+    for name in ("top_k", "top_p"):
+        if arguments.temperature == 0 and (value := arguments[name]) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is {value}, and --temperature is 0, which takes the most "
+                "probable token and draws none: give a --temperature above 0, 1 for the model's own "
+                "probabilities"
+            )
     if "" in (arguments.stop or ()):
         raise UsageError("--stop is empty, expected a word")
 
 
-def _prompts(texts: Sequence[str]) -> Iterator[str]:
-    """The prompts, with the lines of standard input in the place of `-`.
-
-    Raises:
-        VitError: Standard input is not UTF-8.
-    """
+def _prompts(texts: Sequence[str]) -> Iterator[bytes]:
+    """The prompts as they were given, with the lines of standard input in the place of `-`."""
     for text in texts:
         if text != "-":
-            yield text
+            yield os.fsencode(text)
             continue
-        try:
-            for line in sys.stdin:
-                yield line.rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise VitError(f"standard input is not text ({error}): expected UTF-8") from None
+        for line in sys.stdin.buffer:
+            yield line.rstrip(b"\r\n")
+
+
+def _decoded(prompt: bytes) -> str:
+    """A prompt as text.
+
+    Raises:
+        VitError: It is not UTF-8.
+    """
+    try:
+        return prompt.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise VitError(
+            f"the prompt is not UTF-8: byte {error.start + 1} is {prompt[error.start]:#04x}; convert it first"
+        ) from None
+
+
+def _harmless(piece: str) -> str:
+    """Text for a terminal, which would obey control characters: all but line break and tab are escaped."""
+    return "".join(
+        repr(character)[1:-1] if category(character) == "Cc" and character not in "\n\t" else character
+        for character in piece
+    )

@@ -45,6 +45,8 @@ def run(arguments: "Namespace") -> int:
 
 
 def _text(value: Any) -> str:
+    if value is None or value in ([], {}):
+        return "none"
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
     if isinstance(value, list):

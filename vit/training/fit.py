@@ -11,11 +11,10 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from vit.config import Compile
+from vit.config import Compile, LoggerName
 from vit.cores import limit_torch_threads
 from vit.errors import VitError, one_line_message
 from vit.training.callbacks.averaging import Averaging
@@ -29,6 +28,7 @@ from vit.training.callbacks.resume import ResumePosition, RNGState
 from vit.training.checkpoints import DurableIO, damage
 from vit.training.datamodule import RunDataModule
 from vit.training.distributed import resolve_strategy, torchrun_devices
+from vit.training.loggers import make_logger
 from vit.training.memory import keep_freed_memory
 from vit.training.module import Classifier
 from vit.training.objective import Objective
@@ -55,6 +55,7 @@ def fit(
     patience: int = 0,
     compile: Compile = False,
     progress: bool = True,
+    logger: LoggerName = "tensorboard",
     callbacks: Sequence[Callback] = (),
     save_every: float = 300.0,
     noun: str = "images",
@@ -65,7 +66,7 @@ def fit(
     Args:
         module: The model with its loss and optimiser.
         datamodule: The data.
-        folder: The run folder. `metrics.csv`, `steps.csv`, `checkpoints/` and `tensorboard/` are written.
+        folder: The run folder. `metrics.csv`, `steps.csv`, `checkpoints/`, and what `logger` writes.
         max_epochs: Epochs, or None.
         max_time: Wall-clock limit as DD:HH:MM:SS, or None.
         console: Where progress is shown.
@@ -80,6 +81,7 @@ def fit(
         patience: Epochs without a better one, after which training ends; 0 is off.
         compile: Whether the training step is compiled, as in `vit.config.TrainerConfig`.
         progress: Show the progress bar if the console is a terminal; elsewhere print a line per epoch.
+        logger: What gets the figures beside the CSV files, as in `vit.config.TrainerConfig`.
         callbacks: Further callbacks. After a validation they see the averaged weights.
         save_every: Longest training time between two checkpoints, in seconds.
         noun: What is trained on, in the plural; for what is shown.
@@ -118,7 +120,7 @@ def fit(
             accumulate_grad_batches=accumulate,
             gradient_clip_val=clip or None,
             callbacks=all_callbacks,
-            logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+            logger=make_logger(logger, folder, resumed=resume is not None),
             default_root_dir=folder,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,

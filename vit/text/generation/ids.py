@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vit.errors import UsageError, VitError
+from vit.text.generation.arguments import require_batch, require_integer, require_mask
 from vit.text.generation.decoders import decoder_for, require_language_model
 from vit.text.generation.sampling import Sampling, Streams
 from vit.text.matching import is_encoder_decoder
@@ -64,10 +65,13 @@ def generate_ids(
         the last.
 
     Raises:
-        VitError: The model is no language model, a row has no token, or more than the model reads.
+        VitError: The model is no language model; ids or mask are no batch of its ids; a row has no token, or
+            more than the model reads; an argument is outside its range.
     """
     require_language_model(model)
+    require_batch(ids, model.token_embedding.num_embeddings)
     mask = model.mask(ids) if mask is None else mask
+    require_mask(mask, ids)
     prompts = [row[present] for row, present in zip(ids, mask, strict=True)]
     rows = [Ids(model.ends) for _ in prompts]
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
@@ -129,9 +133,10 @@ def require_room(model: Any, prompts: Sequence[Tensor], max_tokens: int) -> None
     """Refuse a prompt without tokens, and texts that do not fit into the model.
 
     Raises:
-        UsageError: `max_tokens` is below 1.
+        UsageError: `max_tokens` is no whole number, or below 1.
         VitError: As said, with the numbers.
     """
+    require_integer("max_tokens", max_tokens)
     if max_tokens < 1:
         raise UsageError(f"max_tokens is {max_tokens}, expected at least 1")
     window = model.length

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vit.errors import UsageError
+from vit.text.generation.arguments import require_integer, require_number
 
 BITS = 53  # of a float64's fraction
 
@@ -26,7 +27,8 @@ class Sampling:
             differs each time.
 
     Raises:
-        UsageError: A number outside its range.
+        UsageError: A number outside its range, something else than a number, or `top_k` or `top_p` with a
+            temperature of 0, where they would have no effect.
     """
 
     temperature: float = 0.0
@@ -35,14 +37,27 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        require_number("temperature", self.temperature)
         if not 0 <= self.temperature < torch.inf:
             raise UsageError(
-                f"temperature is {self.temperature}, expected 0 (the most probable token) or more"
+                f"temperature is {self.temperature}, expected 0 (the most probable token) or more, and finite"
             )
-        if self.top_k is not None and self.top_k < 1:
-            raise UsageError(f"top_k is {self.top_k}, expected at least 1: a number of tokens")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise UsageError(f"top_p is {self.top_p}, expected a probability above 0 and at most 1")
+        if self.top_k is not None:
+            require_integer("top_k", self.top_k)
+            if self.top_k < 1:
+                raise UsageError(f"top_k is {self.top_k}, expected at least 1: a number of tokens")
+        if self.top_p is not None:
+            require_number("top_p", self.top_p)
+            if not 0 < self.top_p <= 1:
+                raise UsageError(f"top_p is {self.top_p}, expected a probability above 0 and at most 1")
+        if self.seed is not None:
+            require_integer("seed", self.seed)
+        for name in ("top_k", "top_p"):
+            if self.temperature == 0 and (value := getattr(self, name)) is not None:
+                raise UsageError(
+                    f"{name} is {value}, and temperature is 0, which takes the most probable token and draws "
+                    "none: give a temperature above 0, 1 for the model's own probabilities"
+                )
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """One token for each row.

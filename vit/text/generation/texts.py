@@ -108,6 +108,8 @@ def _begin(
         VitError: As `generate`.
     """
     tokenizer = tokenizer_of(model)
+    if not isinstance(stop, (str, Sequence)):
+        raise UsageError(f"stop is {stop!r}, expected a word or a list of words")
     words = [stop] if isinstance(stop, str) else list(stop)
     for what, given in (("prompt", prompts), ("stop word", words)):
         if odd := [each for each in given if not isinstance(each, str)]:

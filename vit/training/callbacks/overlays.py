@@ -68,7 +68,8 @@ class Overlays(Callback):
         sheet.save(self.folder / f"epoch_{epoch:03}.png")
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):  # Weights & Biases, MLflow, ...
-                logger.log_image("overlays", [sheet], step=epoch)
+                step = trainer.global_step - 1  # as Lightning counts that of this validation's figures
+                logger.log_image("overlays", [sheet], step=step)
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("overlays", np.asarray(sheet), epoch, dataformats="HWC")
 
