@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-all test-gpu fuzz check format clean
+.PHONY: help install quickstart test test-all test-gpu fuzz docs check format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test-gpu: $(VENV)/installed  ## tests of a GPU against the CPU; skipped where th
 fuzz: $(VENV)/installed  ## fuzz the readers of images and bundles, two minutes each
 	$(BIN)/python -m pip install --quiet atheris
 	$(BIN)/python scripts/fuzz.py --seconds 120
+
+docs: $(VENV)/installed  ## build the documentation as a site into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: $(VENV)/installed  ## style, types, and the import layers
 	$(BIN)/ruff check .
