@@ -148,7 +148,7 @@ def test_an_image_model(tmp_path: Path, pictures: Path, monkeypatch: pytest.Monk
     ):
         assert_same_rows(file, places)
     for place in places:
-        assert len(list((place / "maps").rglob("*.html"))) == 2
+        assert len(list((place / "maps").rglob("*.png.html"))) == 2
         assert list((place / "runs" / "d").rglob("epoch_*.png"))
 
 
