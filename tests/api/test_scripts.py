@@ -167,8 +167,9 @@ def test_decoders_end_with_the_iterator(digits_run: Path, pictures: Path) -> Non
 @needs_proc
 def test_ctrl_c_ends_the_decoders(digits_run: Path, pictures: Path, tmp_path: Path) -> None:
     script = f"""
-import itertools, time
+import itertools, signal, time
 import vit
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 rows = vit.predict({str(digits_run)!r}, itertools.repeat("pictures/a.png"), batch_size=2)
 next(rows)
 print("ready", flush=True)
