@@ -1,5 +1,6 @@
 """Files of the shipped models and of newer families agree with the model, in their own runtimes."""
 
+import os
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,8 @@ from vit.export.export import Options, export_model
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
 pytest.importorskip("onnxscript", reason="needs the extra export")
-DINOV2 = Path("/work/shared/models/dinov2-vits14/vit_small_patch14_dinov2.safetensors")
+MODELS = Path(os.environ.get("VIT_DATA", "data")).parent / "models"  # beside the data
+DINOV2 = MODELS / "dinov2-vits14" / "vit_small_patch14_dinov2.safetensors"
 
 
 def of_timm(name: str, **arguments: Any) -> Any:
