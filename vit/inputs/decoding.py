@@ -4,7 +4,6 @@ import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -24,7 +23,6 @@ from vit.inputs.processes import process_context
 from vit.inputs.shown import Shown, shown
 
 Result = TypeVar("Result")
-LAST_SECONDS = 10.0  # for the processes of a pool to end
 HAS_ALARM = hasattr(signal, "setitimer")  # not on Windows
 
 
@@ -110,10 +108,7 @@ def decoder(preprocess: Preprocess, limits: Limits = DEFAULT_LIMITS) -> Iterator
         yield Decoder(pool, preprocess, limits)
     finally:
         pool.stop()
-        # A process that was killed may have held a lock of the pool, and `join` would wait for it.
-        waiting = threading.Thread(target=pool.join, daemon=True)
-        waiting.start()
-        waiting.join(LAST_SECONDS)
+        pool.join()
 
 
 def _prepare_process(memory: int) -> None:

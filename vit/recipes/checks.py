@@ -198,9 +198,8 @@ def _check_logger(name: str) -> None:
     if name not in TRACKERS:
         return
     spec = find_spec(name)
-    if (
-        spec is None or spec.origin is None
-    ):  # a folder `wandb` of offline runs looks like a package without files
+    # A folder `wandb` of offline runs looks like a package without files.
+    if spec is None or spec.origin is None:
         raise VitError(f"trainer.logger is {name}, which needs the package {name}: pip install 'vit[{name}]'")
 
 
