@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from vit.errors import VitError
+from vit.export.safetensors.architecture import hidden_width
 from vit.weights.huggingface.config import ACTIVATIONS
 
 State = dict[str, Tensor]
@@ -87,6 +88,27 @@ class Counterpart:
 def activation(ours: Architecture) -> str:
     """Their name of the activation."""
     return THEIR_ACTIVATIONS[ours["activation"]]
+
+
+def block_fields(ours: Architecture) -> dict[str, Any]:
+    """The fields of `config.json` about blocks, under the names that most families give them."""
+    return {
+        "hidden_size": ours["width"],
+        "num_hidden_layers": ours["depth"],
+        "num_attention_heads": ours["heads"],
+        "intermediate_size": hidden_width(ours),
+        "hidden_act": activation(ours),
+        "layer_norm_eps": ours["norm_eps"],
+    }
+
+
+def text_fields(ours: Architecture) -> dict[str, Any]:
+    """The same of a text encoder, with those of its embedding."""
+    return block_fields(ours) | {
+        "vocab_size": ours["vocabulary"],
+        "max_position_embeddings": ours["length"],
+        "pad_token_id": ours["padding"],
+    }
 
 
 def nothing(state: State, ours: Architecture) -> None:

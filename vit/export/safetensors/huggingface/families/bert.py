@@ -12,6 +12,7 @@ from vit.export.safetensors.huggingface.counterpart import (
     State,
     activation,
     nothing,
+    text_fields,
 )
 from vit.weights.huggingface.families.bert import ELECTRA_LAYERS, MPNET_NAMES
 from vit.weights.huggingface.names import (
@@ -33,22 +34,7 @@ def bert_config(ours: Architecture) -> dict[str, Any]:
     """Fields of `config.json`."""
     if not ours["segments"]:
         raise NoCounterpart("segments is 0, and there it is 1 or more")
-    return _sizes(ours) | {"type_vocab_size": ours["segments"]}
-
-
-def _sizes(ours: Architecture) -> dict[str, Any]:
-    """The fields that all have but DistilBERT."""
-    return {
-        "vocab_size": ours["vocabulary"],
-        "hidden_size": ours["width"],
-        "num_hidden_layers": ours["depth"],
-        "num_attention_heads": ours["heads"],
-        "intermediate_size": hidden_width(ours),
-        "hidden_act": activation(ours),
-        "layer_norm_eps": ours["norm_eps"],
-        "max_position_embeddings": ours["length"],
-        "pad_token_id": ours["padding"],
-    }
+    return text_fields(ours) | {"type_vocab_size": ours["segments"]}
 
 
 def electra_config(ours: Architecture) -> dict[str, Any]:
@@ -59,7 +45,7 @@ def electra_config(ours: Architecture) -> dict[str, Any]:
 def mpnet_config(ours: Architecture) -> dict[str, Any]:
     """Fields of `config.json`."""
     buckets = (ours["relative"] or {}).get("buckets", 32)
-    return _sizes(ours) | {"relative_attention_num_buckets": buckets}
+    return text_fields(ours) | {"relative_attention_num_buckets": buckets}
 
 
 def distilbert_config(ours: Architecture) -> dict[str, Any]:

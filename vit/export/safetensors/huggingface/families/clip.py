@@ -5,14 +5,13 @@ from typing import Any
 
 import torch
 
-from vit.export.safetensors.architecture import hidden_width
 from vit.export.safetensors.huggingface.counterpart import (
     Architecture,
     Counterpart,
     NoCounterpart,
     State,
-    activation,
     nothing,
+    text_fields,
 )
 from vit.export.safetensors.huggingface.families.grid import (
     image_config,
@@ -84,19 +83,8 @@ def text_config(ours: Architecture) -> dict[str, Any]:
 def projected_text_config(ours: Architecture) -> dict[str, Any]:
     """Likewise, with a projection."""
     projections = ours["projections"]
-    return {
-        "vocab_size": ours["vocabulary"],
-        "hidden_size": ours["width"],
-        "num_hidden_layers": ours["depth"],
-        "num_attention_heads": ours["heads"],
-        "intermediate_size": hidden_width(ours),
-        "hidden_act": activation(ours),
-        "layer_norm_eps": ours["norm_eps"],
-        "max_position_embeddings": ours["length"],
-        "pad_token_id": ours["padding"],
-        "eos_token_id": LEGACY_END if ours["end"] == "highest" else ours["end"],
-        **({"projection_dim": projections[0][0]} if projections else {}),
-    }
+    end = {"eos_token_id": LEGACY_END if ours["end"] == "highest" else ours["end"]}
+    return text_fields(ours) | end | ({"projection_dim": projections[0][0]} if projections else {})
 
 
 CLIP = Counterpart(

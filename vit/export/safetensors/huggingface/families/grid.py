@@ -4,8 +4,7 @@ from typing import Any
 
 import torch
 
-from vit.export.safetensors.architecture import hidden_width
-from vit.export.safetensors.huggingface.counterpart import Architecture, NoCounterpart, State, activation
+from vit.export.safetensors.huggingface.counterpart import Architecture, NoCounterpart, State, block_fields
 
 
 def image_config(ours: Architecture) -> dict[str, Any]:
@@ -16,16 +15,10 @@ def image_config(ours: Architecture) -> dict[str, Any]:
     """
     if ours["tokenizer"] != "patch":
         raise NoCounterpart(f"tokenizer is {ours['tokenizer']!r}, and there it is 'patch'")
-    return {
+    return block_fields(ours) | {
         "image_size": side(ours["image_size"]),
         "patch_size": side(ours["patch_size"]),
         "num_channels": ours["channels"],
-        "hidden_size": ours["width"],
-        "num_hidden_layers": ours["depth"],
-        "num_attention_heads": ours["heads"],
-        "intermediate_size": hidden_width(ours),
-        "hidden_act": activation(ours),
-        "layer_norm_eps": ours["norm_eps"],
     }
 
 
