@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 
 def fill(template: str, parts: Mapping[str, str]) -> str:
@@ -44,3 +45,13 @@ def json_for_html(value: object) -> str:
     """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # escapes all that is not ASCII
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def asset(file: Path) -> str:
+    """The text of a file of a page, with the line ends that an HTML parser leaves."""
+    return file.read_text(encoding="utf-8")
+
+
+def with_palette(style: Path) -> str:
+    """A style sheet after the colors that all pages share."""
+    return asset(Path(__file__).parent / "palette.css") + asset(style)

@@ -23,12 +23,13 @@ from PIL import Image
 from torch import Tensor
 
 from vit.viewer.colors import FLAT, color
-from vit.viewer.document import fill, json_for_html, policy, source_hash
+from vit.viewer.document import asset, fill, json_for_html, policy, source_hash, with_palette
 from vit.viewer.fonts import one_line
 from vit.viewer.overlay import CRISP_FROM, MUTED, STRENGTH
 from vit.viewer.quantise import pack
 from vit.viewer.view import View, check_view
 
+HERE = Path(__file__).parent
 SCRIPTS = (  # in this order
     "page_math.js",
     "page_draw.js",
@@ -62,7 +63,7 @@ def page(view: View) -> str:
         "weights": pack(view.weights if view.rollout is None else [*view.weights, view.rollout[None]]),
         "script": script,
     }
-    return fill(_asset("page.html"), parts)
+    return fill(asset(HERE / "page.html"), parts)
 
 
 def sources() -> tuple[str, str]:
@@ -74,16 +75,11 @@ def sources() -> tuple[str, str]:
 
 
 def _script() -> str:
-    return "\n".join(_asset(name) for name in SCRIPTS)
+    return "\n".join(asset(HERE / name) for name in SCRIPTS)
 
 
 def _style() -> str:
-    return _asset("page.css")
-
-
-def _asset(name: str) -> str:
-    """Return the text of a file of this package, with the line ends that an HTML parser leaves."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return with_palette(HERE / "page.css")
 
 
 def _facts(view: View) -> dict[str, object]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.responses import Response
 
+from vit.viewer.document import asset, with_palette
 from vit.viewer.page import sources
 
 KINDS = {
@@ -23,7 +24,8 @@ def add_page(app: FastAPI) -> None:
     headers = {"content-security-policy": policy()}
     for name, kind in KINDS.items():
         path = "/" if name == "index.html" else f"/{name}"
-        content = (Path(__file__).parent / name).read_bytes()
+        file = Path(__file__).parent / name
+        content = (with_palette(file) if name == "style.css" else asset(file)).encode()
         app.add_api_route(
             path, _sender(content, kind, headers), methods=["GET", "HEAD"], include_in_schema=False
         )

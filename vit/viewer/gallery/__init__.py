@@ -15,8 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vit.viewer.document import fill, json_for_html, policy
+from vit.viewer.document import asset, fill, json_for_html, policy, with_palette
 
+HERE = Path(__file__).parent
 COLUMNS = ("path", "status", "error", "label", "score", "explained", "overlay", "page", "faithfulness")
 FIELDS = (*COLUMNS, "truth")
 MOST = 20_000  # rows of one gallery: about 4 MB
@@ -49,14 +50,14 @@ def gallery(
         "fields": fields,
         "rows": [[row[name] for name in fields] for row in shown],
     }
-    style, script = _asset("gallery.css"), _asset("gallery.js")
+    style, script = with_palette(HERE / "gallery.css"), asset(HERE / "gallery.js")
     parts = {
         "policy": policy(script, style, "'self' file: data:"),  # images are the files beside it
         "style": style,
         "script": script,
         "data": json_for_html(facts),
     }
-    return fill(_asset("gallery.html"), parts)
+    return fill(asset(HERE / "gallery.html"), parts)
 
 
 def true_label(path: str, labels: set[str]) -> str | None:
@@ -69,8 +70,3 @@ def _row(row: Mapping[str, Any], labels: set[str]) -> dict[str, Any]:
     values: dict[str, Any] = {name: row.get(name) for name in FIELDS}
     values["truth"] = true_label(str(row["path"]), labels)
     return values
-
-
-def _asset(name: str) -> str:
-    """Return the text of a file of this package, with the line ends that an HTML parser leaves."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
